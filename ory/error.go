@@ -1,0 +1,98 @@
+package ory
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// An Error is an answer to Ory other than success. Its text may reach an end user's screen, so it
+// says what happened and nothing of the operator's side.
+type Error struct {
+	// Status is the HTTP status.
+	Status int
+	// ID is the message's number, which stays the same over all versions.
+	ID int
+	// Pointer says which field of the form the message belongs to, "#/" for the form as a whole.
+	Pointer string
+	// Text is the message, in English.
+	Text string
+
+	header, value string
+}
+
+// Pointers to the fields of Ory's forms.
+const (
+	pointerForm  = "#/"
+	pointerEmail = "#/traits/email"
+)
+
+// The errors, each with its own number. Ory's own messages begin with 1, 4 and 5.
+var (
+	ErrNotJSON     = &Error{Status: http.StatusBadRequest, ID: 9400001, Pointer: pointerForm, Text: "The request's body is not valid JSON."}
+	ErrNotObject   = &Error{Status: http.StatusBadRequest, ID: 9400002, Pointer: pointerForm, Text: "The request's body is not a JSON object."}
+	ErrTooDeep     = &Error{Status: http.StatusBadRequest, ID: 9400003, Pointer: pointerForm, Text: "The request's body is nested too deeply."}
+	ErrUnreadable  = &Error{Status: http.StatusBadRequest, ID: 9400004, Pointer: pointerForm, Text: "The request's body could not be read."}
+	ErrCredentials = &Error{Status: http.StatusUnauthorized, ID: 9401001, Pointer: pointerForm, Text: "The request has no valid credentials."}
+	ErrMethod      = &Error{Status: http.StatusMethodNotAllowed, ID: 9405001, Pointer: pointerForm, Text: "Only POST is allowed here.", header: "Allow", value: http.MethodPost}
+	ErrTooLarge    = &Error{Status: http.StatusRequestEntityTooLarge, ID: 9413001, Pointer: pointerForm, Text: "The request's body is too large."}
+	ErrContentType = &Error{Status: http.StatusUnsupportedMediaType, ID: 9415001, Pointer: pointerForm, Text: "The request's content type must be application/json."}
+	ErrTemplate    = &Error{Status: http.StatusUnprocessableEntity, ID: 9422001, Pointer: pointerForm, Text: "The e-mail could not be written."}
+	ErrMessage     = &Error{Status: http.StatusUnprocessableEntity, ID: 9422002, Pointer: pointerForm, Text: "The e-mail is not valid."}
+	ErrRecipient   = &Error{Status: http.StatusUnprocessableEntity, ID: 9422003, Pointer: pointerEmail, Text: "This address can't receive our e-mail. Please check it or use another one."}
+	ErrRefused     = &Error{Status: http.StatusUnprocessableEntity, ID: 9422004, Pointer: pointerForm, Text: "The e-mail was refused."}
+	ErrStore       = &Error{Status: http.StatusServiceUnavailable, ID: 9503001, Pointer: pointerForm, Text: "The e-mail can't be taken on right now. Please try again later."}
+	ErrUnavailable = &Error{Status: http.StatusServiceUnavailable, ID: 9503002, Pointer: pointerForm, Text: "The e-mail can't be sent right now. Please try again later."}
+
+	errCredentialsBasic = &Error{Status: ErrCredentials.Status, ID: ErrCredentials.ID, Pointer: pointerForm, Text: ErrCredentials.Text, header: "WWW-Authenticate", value: `Basic realm="hook", charset="UTF-8"`}
+)
+
+// Errors returns all errors in the order of their numbers.
+func Errors() []*Error {
+	return []*Error{
+		ErrNotJSON, ErrNotObject, ErrTooDeep, ErrUnreadable, ErrCredentials, ErrMethod, ErrTooLarge, ErrContentType,
+		ErrTemplate, ErrMessage, ErrRecipient, ErrRefused, ErrStore, ErrUnavailable,
+	}
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// The error form, as Ory describes it at
+// https://www.ory.com/docs/guides/integrate-with-ory-cloud-through-webhooks#flow-interrupting-webhooks.
+type (
+	form struct {
+		Messages []fieldMessages `json:"messages"`
+	}
+	fieldMessages struct {
+		Pointer  string    `json:"instance_ptr"`
+		Messages []message `json:"messages"`
+	}
+	message struct {
+		ID      int               `json:"id"`
+		Text    string            `json:"text"`
+		Type    string            `json:"type"`
+		Context map[string]string `json:"context"`
+	}
+)
+
+// Respond answers with the error in Ory's form. The reference stands in the message's context, so
+// that whoever sees it can be helped from the log.
+func (e *Error) Respond(w http.ResponseWriter, reference string) error {
+	body, err := json.Marshal(form{[]fieldMessages{{
+		Pointer: e.Pointer,
+		Messages: []message{{
+			ID: e.ID, Text: e.Text, Type: "error", Context: map[string]string{"reference": reference},
+		}},
+	}}})
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	if e.header != "" {
+		h.Set(e.header, e.value)
+	}
+	w.WriteHeader(e.Status)
+	_, err = w.Write(body)
+	return err
+}
