@@ -1,0 +1,232 @@
+package render
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+)
+
+// library holds the files that can be imported everywhere. The operator's own files come first.
+var library = map[string]string{}
+
+// source is a template and what it imports, as read at one time. What was read once is not read
+// again, so that all evaluations of a version see the same.
+type source struct {
+	// Main is the template's file as the operator named it.
+	Main string `json:"main"`
+	// Imports are the further folders to import from.
+	Imports []string `json:"imports,omitempty"`
+	// Files are the contents of what was found, by the name under which it appears in errors.
+	Files map[string][]byte `json:"files"`
+	// Found says where an import was found: by importing file and imported path.
+	Found map[string]map[string]string `json:"found,omitempty"`
+
+	// looked are the files that were looked for, found or not.
+	looked map[string]fingerprint
+	// sealed sources read no more files.
+	sealed bool
+}
+
+func readSource(main string, imports []string) *source {
+	return &source{
+		Main: main, Imports: imports,
+		Files: make(map[string][]byte), Found: make(map[string]map[string]string),
+		looked: make(map[string]fingerprint),
+	}
+}
+
+// main returns the template's own contents. It may be a link to anywhere: the operator named it.
+func (s *source) main() ([]byte, error) {
+	if contents, ok := s.Files[s.Main]; ok || s.sealed {
+		return contents, nil
+	}
+	s.look(s.Main)
+	file, err := os.Open(s.Main)
+	if err != nil {
+		return nil, err
+	}
+	contents, err := readFile(file)
+	if err != nil {
+		return nil, err
+	}
+	s.Files[s.Main] = contents
+	return contents, nil
+}
+
+var errNotFound = errors.New("no such file")
+
+// resolve returns the contents of an import and the name under which it appears in errors.
+func (s *source) resolve(from, imported string) ([]byte, string, error) {
+	if foundAt, ok := s.Found[from][imported]; ok {
+		return s.Files[foundAt], foundAt, nil
+	}
+	if s.sealed {
+		return nil, "", errNotFound
+	}
+	contents, foundAt, err := s.find(from, imported)
+	if err != nil {
+		return nil, "", err
+	}
+	if s.Found[from] == nil {
+		s.Found[from] = make(map[string]string)
+	}
+	s.Found[from][imported] = foundAt
+	s.Files[foundAt] = contents
+	return contents, foundAt, nil
+}
+
+// find looks beside the importing file, then in the further folders, then in the library.
+func (s *source) find(from, imported string) ([]byte, string, error) {
+	if filepath.IsAbs(imported) {
+		return nil, "", errors.New("a path must be relative: name its folder as one of the imports in the configuration, and the file by its path in there")
+	}
+	folders := append([]string{filepath.Dir(s.Main)}, s.Imports...)
+	allowed := false
+	for i, folder := range append(folders, s.Imports...) {
+		candidate := filepath.Join(folder, imported)
+		if i < len(folders) {
+			candidate = filepath.Join(filepath.Dir(from), imported)
+		}
+		name, err := filepath.Rel(folder, candidate)
+		if err != nil || !filepath.IsLocal(name) {
+			continue
+		}
+		allowed = true
+		contents, err := s.read(folder, name)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return contents, candidate, err
+		}
+	}
+	if text, ok := library[path.Clean(imported)]; ok {
+		return []byte(text), path.Clean(imported), nil
+	}
+	if !allowed {
+		return nil, "", fmt.Errorf("it leaves the folder %s: name the folder that it is in as one of the imports in the configuration", folders[0])
+	}
+	return nil, "", errNotFound
+}
+
+// read returns the contents of a file in a folder. The folder is opened anew each time, so that a
+// folder that was replaced by another is seen.
+func (s *source) read(folder, name string) ([]byte, error) {
+	s.look(filepath.Join(folder, name))
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	file, err := root.Open(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%s in %s: %w", name, folder, cause(err))
+	}
+	return readFile(file)
+}
+
+// readFile reads and closes a regular file: a pipe or a device could keep a reader waiting forever.
+func readFile(file *os.File) ([]byte, error) {
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	return io.ReadAll(file)
+}
+
+// cause is a file error without its path, which its reader knows.
+func cause(err error) error {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	return err
+}
+
+// version is a short hash of all contents.
+func (s *source) version() string {
+	digest := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(s.Files)) {
+		fmt.Fprintf(digest, "%q %d ", name, len(s.Files[name]))
+		digest.Write(s.Files[name])
+	}
+	return hex.EncodeToString(digest.Sum(nil))[:12]
+}
+
+// lastGoodFile is where the template's last good source is kept.
+func (t *Template) lastGoodFile() (string, error) {
+	absolute, err := filepath.Abs(t.path)
+	if err != nil {
+		return "", err
+	}
+	digest := sha256.Sum256([]byte(absolute))
+	return filepath.Join(t.options.LastGood, hex.EncodeToString(digest[:16])+".json"), nil
+}
+
+// saveLastGood keeps the source in force for a later start at which the files on disk are broken.
+func (t *Template) saveLastGood() error {
+	if t.options.LastGood == "" {
+		return nil
+	}
+	file, err := t.lastGoodFile()
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(t.current.Load().source)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(t.options.LastGood, 0o700); err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(t.options.LastGood, ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name())
+	if _, err := temporary.Write(data); err != nil {
+		temporary.Close()
+		return err
+	}
+	if err := temporary.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temporary.Name(), file)
+}
+
+// loadLastGood returns the version that is kept, or nil if there is none that works.
+func (t *Template) loadLastGood() *program {
+	if t.options.LastGood == "" {
+		return nil
+	}
+	file, err := t.lastGoodFile()
+	if err != nil {
+		return nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	kept := &source{sealed: true}
+	if json.Unmarshal(data, kept) != nil {
+		return nil
+	}
+	p, err := compile(kept)
+	if err != nil {
+		return nil
+	}
+	return p
+}

@@ -1,0 +1,195 @@
+package render
+
+import (
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/go-jsonnet"
+	"github.com/google/go-jsonnet/ast"
+	"github.com/google/go-jsonnet/toolutils"
+)
+
+// DefaultTimeout is how long one evaluation may take where Options say nothing.
+const DefaultTimeout = time.Second
+
+// Options say how a template is read and evaluated.
+type Options struct {
+	// Imports are folders that the template may import from, beside its own.
+	Imports []string
+	// LastGood is the folder where the last good sources are kept. Where it is empty, none are.
+	LastGood string
+	// Timeout is how long one evaluation may take. Default: DefaultTimeout.
+	Timeout time.Duration
+}
+
+// A Template is a Jsonnet file that evaluates to function(ctx). It may be used by several
+// goroutines at once.
+type Template struct {
+	path    string
+	options Options
+	current atomic.Pointer[program]
+	// broken is the error that keeps a newer source out.
+	broken atomic.Pointer[error]
+}
+
+// Status says what is in force.
+type Status struct {
+	// Path is the template's file as it was given to Load.
+	Path string
+	// Version is a short hash of the template and all that it imports.
+	Version string
+	// LoadedAt is when this version came into force.
+	LoadedAt time.Time
+	// Err says why the files on disk are not in force, if they are not.
+	Err error
+}
+
+// Load reads and parses a template and all that it imports. Where they are broken and a last good
+// version is kept, that one is taken and Status has the error; else the error is an *Error.
+func Load(path string, o Options) (*Template, error) {
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	path = filepath.Clean(path)
+	t := &Template{path: path, options: o}
+	p, err := compile(readSource(path, o.Imports))
+	if err != nil {
+		p = t.loadLastGood()
+		if p == nil {
+			return nil, err
+		}
+		t.broken.Store(&err)
+	}
+	t.current.Store(p)
+	return t, nil
+}
+
+// Status returns what is in force.
+func (t *Template) Status() Status {
+	p := t.current.Load()
+	s := Status{Path: t.path, Version: p.source.version(), LoadedAt: p.loadedAt}
+	if broken := t.broken.Load(); broken != nil {
+		s.Err = *broken
+	}
+	return s
+}
+
+// program is one version of a template, ready to run.
+type program struct {
+	source   *source
+	loadedAt time.Time
+	node     ast.Node
+	// literals are the strings that the sources spell out.
+	literals map[string]bool
+	// idle are machines that wait for their next evaluation.
+	idle chan *machine
+}
+
+// compile parses the sources, following their imports.
+func compile(s *source) (*program, error) {
+	p := &program{
+		source:   s,
+		loadedAt: time.Now(),
+		literals: make(map[string]bool),
+		idle:     make(chan *machine, cap(slots)),
+	}
+	main, err := s.main()
+	if err != nil {
+		return nil, &Error{Kind: KindFile, File: s.Main, Message: describeFileError(err), Err: err}
+	}
+	if p.node, err = jsonnet.SnippetToAST(s.Main, string(main)); err != nil {
+		return nil, staticError(err)
+	}
+	if err := p.follow(p.node, map[string]bool{s.Main: true}); err != nil {
+		return nil, err
+	}
+	return p, checkFunction(p.node, s.Main)
+}
+
+// follow reads and parses what the node imports, and what that imports in turn.
+func (p *program) follow(node ast.Node, seen map[string]bool) error {
+	var imported *ast.LiteralString
+	switch node := node.(type) {
+	case nil:
+		return nil
+	case *ast.LiteralString:
+		p.literals[node.Value] = true
+		return nil
+	case *ast.Import:
+		imported = node.File
+	case *ast.ImportStr:
+		imported = node.File
+	case *ast.ImportBin:
+		imported = node.File
+	}
+	if imported == nil {
+		for _, child := range toolutils.Children(node) {
+			if err := p.follow(child, seen); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	loc := node.Loc()
+	contents, foundAt, err := p.source.resolve(loc.FileName, imported.Value)
+	if err != nil {
+		return &Error{
+			Kind: KindImport, File: loc.FileName, Line: loc.Begin.Line, Column: loc.Begin.Column,
+			Message: "importing \"" + imported.Value + "\": " + err.Error(), Err: err,
+		}
+	}
+	if _, code := node.(*ast.Import); !code || seen[foundAt] {
+		return nil
+	}
+	seen[foundAt] = true
+	child, err := jsonnet.SnippetToAST(foundAt, string(contents))
+	if err != nil {
+		return staticError(err)
+	}
+	return p.follow(child, seen)
+}
+
+// checkFunction refuses a template of which the syntax shows that it is not function(ctx).
+func checkFunction(node ast.Node, file string) error {
+	root := node
+	for {
+		switch n := root.(type) {
+		case *ast.Local:
+			root = n.Body
+			continue
+		case *ast.Parens:
+			root = n.Inner
+			continue
+		}
+		break
+	}
+	problem := ""
+	switch n := root.(type) {
+	case *ast.Function:
+		problem = checkParameters(n.Parameters)
+	case *ast.DesugaredObject, *ast.Array, *ast.LiteralString, *ast.LiteralNumber, *ast.LiteralBoolean, *ast.LiteralNull:
+		problem = "a template must be a function: write function(ctx) before it"
+	}
+	if problem == "" {
+		return nil
+	}
+	loc := root.Loc()
+	return &Error{Kind: KindSyntax, File: file, Line: loc.Begin.Line, Column: loc.Begin.Column, Message: problem}
+}
+
+func checkParameters(parameters []ast.Parameter) string {
+	takesCtx := false
+	for _, parameter := range parameters {
+		switch {
+		case parameter.Name == "ctx":
+			takesCtx = true
+		case parameter.DefaultArg == nil:
+			return "a template must be function(ctx): nothing gives it the parameter " + string(parameter.Name)
+		}
+	}
+	if !takesCtx {
+		return "a template must be function(ctx): it has no parameter of that name"
+	}
+	return ""
+}

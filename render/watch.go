@@ -1,0 +1,110 @@
+package render
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"os"
+	"time"
+)
+
+const (
+	// pollInterval is how often Watch looks at the files.
+	pollInterval = 500 * time.Millisecond
+	// A clock that stamps files may be so coarse that two changes get the same time. A file that
+	// was changed within this time is compared by its contents.
+	coarse = 2 * time.Second
+)
+
+// fingerprint is what changes when a file does. It is nil where there is no file.
+type fingerprint fs.FileInfo
+
+// look notes the state of a file before it is read: a change between the two is then seen later.
+func (s *source) look(file string) {
+	if s.looked == nil {
+		return
+	}
+	if _, ok := s.looked[file]; !ok {
+		s.looked[file] = stat(file)
+	}
+}
+
+// stat follows links, so that a link that leads elsewhere is a change.
+func stat(file string) fingerprint {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+// changed tells whether a file that was looked for is another now.
+func (s *source) changed(now time.Time) bool {
+	for file, before := range s.looked {
+		after := stat(file)
+		switch {
+		case before == nil && after == nil:
+			continue
+		case before == nil || after == nil,
+			!os.SameFile(before, after), before.Size() != after.Size(), !before.ModTime().Equal(after.ModTime()):
+			return true
+		}
+		if contents, read := s.Files[file]; read && now.Sub(after.ModTime()) < coarse {
+			present, err := os.ReadFile(file)
+			if err != nil || !bytes.Equal(present, contents) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Watch takes up changed files until ctx is done, and keeps the source in force in LastGood. It
+// calls changed with nil for a new version, and once with each error that keeps one out.
+func (t *Template) Watch(ctx context.Context, changed func(error)) {
+	watched := t.current.Load().source
+	if t.broken.Load() != nil {
+		// The version in force was kept from an earlier run; what lies on disk is looked at anew.
+		watched = readSource(t.path, t.options.Imports)
+	} else if err := t.saveLastGood(); err != nil {
+		changed(t.notKept(err))
+	}
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			if len(watched.looked) == 0 || watched.changed(now) {
+				watched = t.take(changed)
+			}
+		}
+	}
+}
+
+// take compiles the files on disk and puts them in force if they are good. It returns them.
+func (t *Template) take(changed func(error)) *source {
+	read := readSource(t.path, t.options.Imports)
+	p, err := compile(read)
+	if err != nil {
+		if before := t.broken.Swap(&err); before == nil || (*before).Error() != err.Error() {
+			changed(err)
+		}
+		return read
+	}
+	wasBroken := t.broken.Swap(nil) != nil
+	if p.source.version() == t.current.Load().source.version() && !wasBroken {
+		return read
+	}
+	t.current.Store(p)
+	if err := t.saveLastGood(); err != nil {
+		changed(t.notKept(err))
+	}
+	changed(nil)
+	return read
+}
+
+func (t *Template) notKept(err error) error {
+	return &Error{Kind: KindFile, File: t.path, Message: "keeping the last good version: " + cause(err).Error(), Err: err}
+}
