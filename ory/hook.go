@@ -51,7 +51,7 @@ func (rd *Reader) Read(r *http.Request) (*Hook, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, err := decode(body)
+	ctx, err := DecodeCtx(body)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,8 @@ func (rd *Reader) readBody(r *http.Request) ([]byte, *Error) {
 	return body.Bytes(), nil
 }
 
-func decode(body []byte) (map[string]any, *Error) {
+// DecodeCtx decodes the body of a hook, with Read's checks of it.
+func DecodeCtx(body []byte) (map[string]any, *Error) {
 	if tooDeep(body) {
 		return nil, ErrTooDeep
 	}

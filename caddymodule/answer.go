@@ -1,0 +1,64 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
+)
+
+// answer is what a hook is told.
+type answer struct {
+	// problem is nil where all went well.
+	problem *ory.Error
+	// recipients is what Mandrill said of each, where the mail was sent before the answer.
+	recipients []mandrill.Recipient
+	// duplicate tells that the answer is that of an earlier call.
+	duplicate bool
+}
+
+// status returns the HTTP status for a request.
+func (a answer) status(r *http.Request) int {
+	switch {
+	case a.problem != nil:
+		return a.problem.Status
+	case a.recipients != nil && wantsBody(r):
+		return http.StatusOK
+	default:
+		return http.StatusNoContent
+	}
+}
+
+// write answers the request.
+func (a answer) write(w http.ResponseWriter, r *http.Request, reference string) error {
+	if a.duplicate {
+		w.Header().Set("Outbox-Duplicate", "true")
+	}
+	if a.problem != nil {
+		return a.problem.Respond(w, reference)
+	}
+	status := a.status(r)
+	if status == http.StatusNoContent {
+		w.WriteHeader(status)
+		return nil
+	}
+	body, err := json.Marshal(struct {
+		Status     string               `json:"status"`
+		Recipients []mandrill.Recipient `json:"recipients"`
+	}{"sent", a.recipients})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, err = w.Write(body)
+	return err
+}
+
+// wantsBody tells whether somebody reads the body of a success. Ory sends no Accept header, and
+// keeps its connection only where the body is empty; people with curl do send one.
+func wantsBody(r *http.Request) bool {
+	return r.Header.Get("Accept") != ""
+}

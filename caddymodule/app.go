@@ -1,0 +1,169 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// App holds what all hooks share: the account at Mailchimp Transactional (Mandrill) that sends
+// for them, and how their mails are delivered. Hooks can name an account of their own.
+//
+// All strings take global placeholders such as {env.MANDRILL_API_KEY} or {file./run/secrets/key},
+// which are replaced when the configuration is loaded.
+type App struct {
+	// The Mandrill API key of hooks that name none.
+	APIKey string `json:"api_key,omitempty"`
+
+	// The domains that mail may come from, for hooks that name none.
+	SenderDomains []string `json:"sender_domains,omitempty"`
+
+	// Where the Mandrill API is. Default: https://mandrillapp.com/api/1.0
+	APIBase string `json:"api_base,omitempty"`
+
+	// Whether addresses of recipients, and errors that may hold what a person typed, appear in logs.
+	LogRecipients bool `json:"log_recipients,omitempty"`
+
+	logger  *zap.Logger
+	metrics *metrics
+	records *records
+
+	key     string
+	domains []string
+	base    string
+
+	mu sync.Mutex
+	// keyOf is the key that sends for a domain. A domain has one.
+	keyOf   map[string]string
+	clients map[string]*mandrill.Client
+	hooks   []*Hook
+
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "mailchimp",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision sets up the app.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.logger = ctx.Logger()
+	a.records = takeRecords()
+	a.keyOf = make(map[string]string)
+	a.clients = make(map[string]*mandrill.Client)
+
+	var err error
+	if a.metrics, err = registerMetrics(ctx); err != nil {
+		return err
+	}
+	a.base = mandrill.DefaultBaseURL
+	if a.APIBase != "" {
+		if a.base, err = expand("api_base", a.APIBase); err != nil {
+			return err
+		}
+	}
+	if a.APIKey != "" {
+		if a.key, err = expand("api_key", a.APIKey); err != nil {
+			return err
+		}
+	}
+	if a.domains, err = expandAll("sender_domain", a.SenderDomains); err != nil {
+		return err
+	}
+	if a.key != "" && len(a.domains) > 0 {
+		_, err = a.client(a.domains, a.key)
+	}
+	return err
+}
+
+// client returns the client that sends for the domains, and holds them to one key.
+func (a *App) client(domains []string, key string) (*mandrill.Client, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, domain := range domains {
+		domain, err := mandrill.NormalizeDomain(domain)
+		if err != nil {
+			return nil, fmt.Errorf("sender_domain: %w", err)
+		}
+		if other, ok := a.keyOf[domain]; ok && other != key {
+			return nil, fmt.Errorf("sender_domain %s has two different api_keys: one domain sends with one key", domain)
+		}
+		a.keyOf[domain] = key
+	}
+	if client, ok := a.clients[key]; ok {
+		return client, nil
+	}
+	client, err := mandrill.New(key, mandrill.WithBaseURL(a.base))
+	if err != nil {
+		return nil, err
+	}
+	a.clients[key] = client
+	return client, nil
+}
+
+// add makes the hook's template be watched while the app runs.
+func (a *App) add(h *Hook) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.hooks = append(a.hooks, h)
+}
+
+// Start watches the hooks' templates.
+func (a *App) Start() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	a.stop = cancel
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, hook := range a.hooks {
+		a.done.Go(func() { hook.watch(ctx) })
+	}
+	return nil
+}
+
+// Stop ends the watching.
+func (a *App) Stop() error {
+	a.stop()
+	a.done.Wait()
+	return nil
+}
+
+// Cleanup gives up what Provision took.
+func (a *App) Cleanup() error {
+	for _, client := range a.clients {
+		client.CloseIdleConnections()
+	}
+	if a.records != nil {
+		return releaseRecords()
+	}
+	return nil
+}
+
+// lastGood is the folder where the last good sources of templates are kept.
+func lastGood() string {
+	return filepath.Join(caddy.AppDataDir(), "mailchimp", "templates")
+}
+
+var errNoKey = errors.New("api_key is missing: name it in the block of mailchimp_hook or in the global option mailchimp, for example api_key {env.MANDRILL_API_KEY}")
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

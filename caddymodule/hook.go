@@ -1,0 +1,333 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
+)
+
+func init() {
+	caddy.RegisterModule(new(Hook))
+}
+
+const (
+	defaultTimeout       = 10 * time.Second
+	defaultRenderTimeout = time.Second
+	defaultMaxBody       = 1_000_000
+)
+
+// Hook answers web hooks of Ory (Ory Network, or a self-hosted Ory Kratos): it authenticates the
+// call, evaluates a Jsonnet template over the ctx that Ory sent, and sends the mail that comes out
+// through Mailchimp Transactional (Mandrill). The request ends here.
+//
+// All strings take global placeholders such as {env.MANDRILL_API_KEY} or {file./run/secrets/key},
+// which are replaced when the configuration is loaded.
+type Hook struct {
+	// The Jsonnet file that evaluates to function(ctx). It is watched: a change takes effect without
+	// a reload, and a broken one leaves the last good one in force. Required.
+	Template string `json:"template,omitempty"`
+
+	// The Mandrill API key. Default: the app's.
+	APIKey string `json:"api_key,omitempty"`
+
+	// The domains that mail may come from, subdomains one by one. Default: the app's. Required.
+	SenderDomains []string `json:"sender_domains,omitempty"`
+
+	// The sender of messages that name none.
+	From *From `json:"from,omitempty"`
+
+	// What lets a call in: any one of these. Required; {"type": "off"} lets everybody in.
+	Auth []Auth `json:"auth,omitempty"`
+
+	// When the mail is sent: "sync" sends it before Ory is answered. Default: sync.
+	Delivery string `json:"delivery,omitempty"`
+
+	// How long one call of Mandrill may take. Default: 10s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// How long one evaluation of the template may take. Default: 1s.
+	RenderTimeout caddy.Duration `json:"render_timeout,omitempty"`
+
+	// The largest body of a hook, in bytes. Default: 1000000.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// Folders that the template may import from, beside its own.
+	Imports []string `json:"imports,omitempty"`
+
+	logger   *zap.Logger
+	app      *App
+	reader   ory.Reader
+	policy   *mandrill.Policy
+	template *render.Template
+	client   *mandrill.Client
+	// keyNamed is done when the warning of a key in the template was given.
+	keyNamed sync.Once
+}
+
+// From is the sender of messages that name none.
+type From struct {
+	// The address. Its domain must be a sender domain.
+	Email string `json:"email,omitempty"`
+	// The name that stands before the address.
+	Name string `json:"name,omitempty"`
+}
+
+// Auth is one way for a call to prove itself.
+type Auth struct {
+	// "header", "cookie", "basic" or "off".
+	Type string `json:"type,omitempty"`
+	// The header's or the cookie's name, or the user of basic authentication.
+	Name string `json:"name,omitempty"`
+	// The header's or the cookie's value, or the password of basic authentication.
+	Value string `json:"value,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Hook) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.mailchimp_hook",
+		New: func() caddy.Module { return new(Hook) },
+	}
+}
+
+// Provision sets up the handler.
+func (h *Hook) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	app, err := ctx.App("mailchimp")
+	if err != nil {
+		return err
+	}
+	h.app = app.(*App)
+	if h.Timeout == 0 {
+		h.Timeout = caddy.Duration(defaultTimeout)
+	}
+	if h.RenderTimeout == 0 {
+		h.RenderTimeout = caddy.Duration(defaultRenderTimeout)
+	}
+	if h.MaxBody == 0 {
+		h.MaxBody = defaultMaxBody
+	}
+	if err := h.provisionReader(); err != nil {
+		return err
+	}
+	if err := h.provisionSender(); err != nil {
+		return err
+	}
+	if err := h.provisionTemplate(); err != nil {
+		return err
+	}
+	h.app.add(h)
+	return nil
+}
+
+func (h *Hook) provisionReader() error {
+	h.reader.MaxBody = h.MaxBody
+	for _, auth := range h.Auth {
+		if auth.Type == "off" {
+			h.reader.Auth.Off()
+			h.logger.Warn("auth is off: anybody who can reach this hook can send mail in your name")
+			continue
+		}
+		option := "auth " + auth.Type
+		name, err := expand(option, auth.Name)
+		if err != nil {
+			return err
+		}
+		value, err := expand(option, auth.Value)
+		if err != nil {
+			return err
+		}
+		switch auth.Type {
+		case "header":
+			err = h.reader.Auth.Header(name, value)
+		case "cookie":
+			err = h.reader.Auth.Cookie(name, value)
+		case "basic":
+			err = h.reader.Auth.Basic(name, value)
+		default:
+			err = errors.New("unknown type: it is one of header, cookie, basic, off")
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", option, err)
+		}
+	}
+	return nil
+}
+
+func (h *Hook) provisionSender() error {
+	domains, err := expandAll("sender_domain", h.SenderDomains)
+	if err != nil {
+		return err
+	}
+	if len(domains) == 0 {
+		domains = h.app.domains
+	}
+	if len(domains) == 0 {
+		return errors.New("sender_domain is missing: name it in the block of mailchimp_hook or in the global option mailchimp, for example sender_domain example.com")
+	}
+	var from From
+	if h.From != nil {
+		if from.Email, err = expand("from", h.From.Email); err != nil {
+			return err
+		}
+		if h.From.Name != "" {
+			if from.Name, err = expand("from", h.From.Name); err != nil {
+				return err
+			}
+		}
+	}
+	if h.policy, err = mandrill.NewPolicy(domains, from.Email, from.Name); err != nil {
+		return err
+	}
+	key := h.app.key
+	if h.APIKey != "" {
+		if key, err = expand("api_key", h.APIKey); err != nil {
+			return err
+		}
+	}
+	if key == "" {
+		return errNoKey
+	}
+	h.client, err = h.app.client(domains, key)
+	return err
+}
+
+func (h *Hook) provisionTemplate() error {
+	if h.Template == "" {
+		return errors.New("template is missing: name the Jsonnet file, for example mailchimp_hook welcome.jsonnet")
+	}
+	path, err := expand("template", h.Template)
+	if err != nil {
+		return err
+	}
+	imports, err := expandAll("imports", h.Imports)
+	if err != nil {
+		return err
+	}
+	h.template, err = render.Load(path, render.Options{
+		Imports:  imports,
+		LastGood: lastGood(),
+		Timeout:  time.Duration(h.RenderTimeout),
+	})
+	if err != nil {
+		return fmt.Errorf("loading template: %w", err)
+	}
+	if err := h.template.Status().Err; err != nil {
+		h.templateBroken(err)
+	}
+	return nil
+}
+
+// Validate checks what doesn't depend on the world outside.
+func (h *Hook) Validate() error {
+	if len(h.Auth) == 0 {
+		return errors.New("auth is missing: name what lets Ory in, for example auth header X-Hook-Key {env.HOOK_KEY}, or auth off")
+	}
+	if err := checkAuth(h.Auth); err != nil {
+		return fmt.Errorf("auth: %w", err)
+	}
+	if err := checkDelivery(h.Delivery); err != nil {
+		return fmt.Errorf("delivery: %w", err)
+	}
+	for option, negative := range map[string]bool{
+		"timeout": h.Timeout < 0, "render_timeout": h.RenderTimeout < 0, "max_body": h.MaxBody < 0,
+	} {
+		if negative {
+			return fmt.Errorf("%s must be more than 0", option)
+		}
+	}
+	return nil
+}
+
+func checkAuth(auths []Auth) error {
+	if len(auths) > 1 && slices.ContainsFunc(auths, func(a Auth) bool { return a.Type == "off" }) {
+		return errors.New("off contradicts the other auth lines: remove it or them")
+	}
+	return nil
+}
+
+func checkDelivery(delivery string) error {
+	switch delivery {
+	case "", "sync":
+		return nil
+	case "queued":
+		return errors.New("queued needs the outbox, which this version doesn't have: use sync")
+	default:
+		return fmt.Errorf("%q is neither queued nor sync", delivery)
+	}
+}
+
+// ServeHTTP answers a hook. It returns no error: Caddy would log the request with it, secrets included.
+func (h *Hook) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	call := &call{hook: h, request: r, reference: newReference(), started: time.Now()}
+	answer := call.serve()
+	err := answer.write(w, r, call.reference)
+	call.log(answer, err)
+	return nil
+}
+
+// watch keeps the template up to date until ctx is done.
+func (h *Hook) watch(ctx context.Context) {
+	h.template.Watch(ctx, func(err error) {
+		if err != nil {
+			h.app.metrics.templateFailures.Inc()
+			h.templateBroken(err)
+			return
+		}
+		h.logger.Info("template changed", zap.String("template", h.Template), zap.String("version", h.template.Status().Version))
+	})
+}
+
+func (h *Hook) templateBroken(err error) {
+	h.logger.Error("template is broken, the last good one stays in force", zap.String("template", h.Template), zap.Error(err))
+}
+
+// idempotencyKey returns the key under which a repeat of the call is recognised, and for how long.
+// It is scoped by handler, host and path, so that two hooks never share one.
+func idempotencyKey(r *http.Request, hook *ory.Hook, given string) (string, time.Duration) {
+	source, remember := "template", rememberKey
+	if given == "" {
+		source, given = "header", r.Header.Get("Idempotency-Key")
+	}
+	if given == "" {
+		source, given = "trigger", r.Header.Get("Ory-Webhook-Trigger-Id")
+	}
+	if given == "" {
+		source, given, remember = "body", string(hook.Body), rememberBody
+	}
+	digest := sha256.New()
+	for _, part := range []string{"mailchimp_hook", strings.ToLower(r.Host), r.URL.Path, source, given} {
+		fmt.Fprintf(digest, "%d:%s,", len(part), part)
+	}
+	return hex.EncodeToString(digest.Sum(nil)), remember
+}
+
+// newReference returns what ties an answer to its log line.
+func newReference() string {
+	var reference [6]byte
+	_, _ = rand.Read(reference[:]) // never fails
+	return hex.EncodeToString(reference[:])
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Hook)(nil)
+	_ caddy.Validator             = (*Hook)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Hook)(nil)
+)

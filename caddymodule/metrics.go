@@ -1,0 +1,79 @@
+package caddymodule
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+)
+
+// metrics are made once in a process and registered with each configuration's registry, so that
+// counters survive a reload.
+type metrics struct {
+	hooks            *prometheus.CounterVec
+	recipients       *prometheus.CounterVec
+	renderSeconds    prometheus.Histogram
+	sendSeconds      prometheus.Histogram
+	templateFailures prometheus.Counter
+}
+
+var newMetrics = sync.OnceValue(func() *metrics {
+	const namespace = "caddy_mailchimp"
+	return &metrics{
+		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "hooks_total",
+			Help: "Hooks answered, by HTTP status.",
+		}, []string{"status"}),
+		recipients: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "recipients_total",
+			Help: "Recipients that Mandrill answered for, by its status and its reason for rejecting.",
+		}, []string{"status", "reason"}),
+		renderSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "render_seconds",
+			Help:    "Time taken by the evaluation of a template.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
+		}),
+		sendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "mandrill_seconds",
+			Help:    "Time taken by one call of Mandrill.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 12),
+		}),
+		templateFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "template_reload_failures_total",
+			Help: "Changed templates that were broken, so that the last good one stayed in force.",
+		}),
+	}
+})
+
+// registerMetrics returns the process's metrics, registered with the configuration's registry.
+func registerMetrics(ctx caddy.Context) (*metrics, error) {
+	m := newMetrics()
+	for _, collector := range []prometheus.Collector{m.hooks, m.recipients, m.renderSeconds, m.sendSeconds, m.templateFailures} {
+		err := ctx.GetMetricsRegistry().Register(collector)
+		if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) countHook(status int) {
+	m.hooks.WithLabelValues(strconv.Itoa(status)).Inc()
+}
+
+// countRecipient counts under the words that are known, so that the labels stay few.
+func (m *metrics) countRecipient(r mandrill.Recipient) {
+	m.recipients.WithLabelValues(known(r.Status, mandrill.Statuses), known(r.RejectReason, mandrill.RejectReasons)).Inc()
+}
+
+func known(word string, words []string) string {
+	if word == "" || slices.Contains(words, word) {
+		return word
+	}
+	return "other"
+}

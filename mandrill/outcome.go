@@ -1,0 +1,107 @@
+package mandrill
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// Recipient is what Mandrill said of one recipient.
+type Recipient struct {
+	Email string `json:"email"`
+	// Status is one of Statuses; new ones may appear.
+	Status string `json:"status"`
+	// ID is Mandrill's id of the message to this recipient. It may be missing where it was refused.
+	ID string `json:"_id,omitempty"`
+	// RejectReason is one of RejectReasons where Status is "rejected"; new ones may appear.
+	RejectReason string `json:"reject_reason,omitempty"`
+	// QueuedReason says why Status is "queued", where Mandrill says so.
+	QueuedReason string `json:"queued_reason,omitempty"`
+}
+
+// Statuses are what Mandrill says of a recipient.
+var Statuses = []string{"sent", "queued", "scheduled", "rejected", "invalid"}
+
+// RejectReasons are why Mandrill rejects a recipient.
+var RejectReasons = []string{"hard-bounce", "soft-bounce", "spam", "unsub", "custom", "invalid-sender", "invalid", "test-mode-limit", "unsigned", "rule"}
+
+// accountReasons are the reasons for queueing that lie with the account: Mandrill keeps the mail for 48
+// hours, and sends it if the account is mended by then.
+var accountReasons = []string{
+	"free-trial-sends-exhausted", "hourly-quota-exhausted", "monthly-limit-reached", "sending-paused", "sending-suspended", "account-suspended",
+}
+
+// Taken tells whether Mandrill has the message for this recipient.
+func (r Recipient) Taken() bool {
+	return r.Status == "sent" || r.Status == "queued" || r.Status == "scheduled"
+}
+
+// Held tells whether Mandrill has the message and keeps it back for a reason that lies with the account.
+func (r Recipient) Held() bool {
+	return r.Status == "queued" && slices.Contains(accountReasons, r.QueuedReason)
+}
+
+// Remedy says what the operator can do for a recipient that was refused, or is empty.
+func (r Recipient) Remedy() string {
+	switch r.RejectReason {
+	case "unsigned":
+		return "Mandrill doesn't send for the domain of from_email: it must be verified and have valid SPF and DKIM records. Run: caddy mailchimp check-domain <domain>"
+	case "invalid-sender":
+		return "Mandrill doesn't take the address of from_email"
+	case "hard-bounce", "soft-bounce", "spam", "unsub", "custom":
+		return "the address is on the account's rejection denylist, for this reason: see Mandrill's page of it"
+	case "test-mode-limit":
+		return "the API key is a test key, and its limit is reached"
+	case "rule":
+		return "a rule of the account rejects it"
+	}
+	return ""
+}
+
+// Info is what became of a message for one recipient.
+type Info struct {
+	ID string `json:"_id"`
+	// State is sent, bounced, rejected, queued, scheduled, canceled or another.
+	State    string         `json:"state"`
+	Email    string         `json:"email"`
+	Metadata map[string]any `json:"metadata"`
+}
+
+// UnmarshalJSON tolerates what PHP makes of an empty object.
+func (i *Info) UnmarshalJSON(data []byte) error {
+	var raw struct {
+		ID       string          `json:"_id"`
+		State    string          `json:"state"`
+		Email    string          `json:"email"`
+		Metadata json.RawMessage `json:"metadata"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return err
+	}
+	*i = Info{ID: raw.ID, State: raw.State, Email: raw.Email}
+	if len(raw.Metadata) > 0 && raw.Metadata[0] == '{' {
+		return json.Unmarshal(raw.Metadata, &i.Metadata)
+	}
+	return nil
+}
+
+// Domain is the state of a sender domain.
+type Domain struct {
+	Domain string `json:"domain"`
+	SPF    Record `json:"spf"`
+	DKIM   Record `json:"dkim"`
+	// VerifiedAt is empty where the ownership of the domain isn't verified.
+	VerifiedAt string `json:"verified_at"`
+	// ValidSigning tells whether Mandrill signs for the domain.
+	ValidSigning bool `json:"valid_signing"`
+	// VerifyTXTKey is the value of a TXT record that verifies the ownership.
+	VerifyTXTKey string `json:"verify_txt_key"`
+}
+
+// Record is the state of a DNS record.
+type Record struct {
+	Valid bool `json:"valid"`
+	// ValidAfter is when a record that was just set will count, or empty.
+	ValidAfter string `json:"valid_after"`
+	// Error says what is wrong with the record, in Mandrill's words.
+	Error string `json:"error"`
+}

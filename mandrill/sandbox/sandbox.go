@@ -1,0 +1,204 @@
+// Package sandbox stands in for the API of Mailchimp Transactional (Mandrill), for development and
+// tests: it answers as Mandrill does, delivers nothing, and shows what it received.
+//
+// It takes messages/send, messages/send-template, messages/info, messages/content, messages/search,
+// users/ping2, senders/domains and senders/check-domain, below any path that ends in /api/1.0 or another
+// 1.x, with or without .json. Any key is valid that doesn't begin with "invalid".
+//
+// What it answers of a recipient depends on the address, as at Mandrill: reject@test.mandrillapp.com is
+// rejected, and hard_bounce@, soft_bounce@ and spam@ there are sent and then bounce or complain. A
+// sender domain below .invalid has no records, and its mail is rejected as unsigned. Fail makes the next
+// calls fail in other ways.
+//
+// Beside the API it has a page at /, and for programs:
+//
+//	GET    /sandbox/messages        all mails, the newest first
+//	GET    /sandbox/messages/{id}   one mail
+//	DELETE /sandbox/messages        forgets all mails
+//	POST   /sandbox/fail            a Failure as JSON, for the next calls
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+)
+
+const (
+	// maxMails is how many mails are kept; the oldest goes first.
+	maxMails = 1000
+	// maxBody is the size of a request, in bytes.
+	maxBody = 25 << 20
+)
+
+// A Sandbox is an http.Handler that keeps the mails that it receives in memory. It may be used by
+// several goroutines at once.
+type Sandbox struct {
+	mux http.Handler
+
+	mu sync.Mutex
+	// mails has the oldest one first.
+	mails    []*Mail
+	received int
+	arrival  chan struct{}
+	failures []Failure
+}
+
+// Mail is one call of messages/send or messages/send-template that was not refused as a whole.
+type Mail struct {
+	ID   string    `json:"id"`
+	Time time.Time `json:"time"`
+	// Endpoint is messages/send or messages/send-template.
+	Endpoint string `json:"endpoint"`
+	// Request is the body of the call without its key.
+	Request json.RawMessage `json:"request"`
+	// Message is the part of it that says what the mail is.
+	Message mandrill.Message `json:"-"`
+	// Recipients are what was answered.
+	Recipients []mandrill.Recipient `json:"recipients"`
+}
+
+// New returns a sandbox without mails.
+func New() *Sandbox {
+	s := &Sandbox{arrival: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /sandbox/messages", s.listMails)
+	mux.HandleFunc("GET /sandbox/messages/{id}", s.showMail)
+	mux.HandleFunc("DELETE /sandbox/messages", func(w http.ResponseWriter, _ *http.Request) {
+		s.Clear()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("POST /sandbox/fail", s.takeFailure)
+	mux.HandleFunc("GET /{$}", s.listPage)
+	mux.HandleFunc("GET /mail/{id}", s.mailPage)
+	mux.HandleFunc("GET /mail/{id}/html", s.mailHTML)
+	// A page of another site must not change anything here through somebody's browser.
+	s.mux = http.NewCrossOriginProtection().Handler(mux)
+	return s
+}
+
+var apiPath = regexp.MustCompile(`/api/1\.\d+/([a-z0-9-]+/[a-z0-9-]+)(?:\.json)?$`)
+
+// ServeHTTP answers a call of the API, or shows the page.
+func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if match := apiPath.FindStringSubmatch(r.URL.Path); match != nil {
+		s.serveAPI(w, r, match[1])
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// Mails returns what was received, the newest first.
+func (s *Sandbox) Mails() []*Mail {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mails := slices.Clone(s.mails)
+	slices.Reverse(mails)
+	return mails
+}
+
+// Wait returns the mails when n of them have been received since New, or the context's error.
+func (s *Sandbox) Wait(ctx context.Context, n int) ([]*Mail, error) {
+	for {
+		s.mu.Lock()
+		received, arrival := s.received, s.arrival
+		s.mu.Unlock()
+		if received >= n {
+			return s.Mails(), nil
+		}
+		select {
+		case <-arrival:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Clear forgets all mails.
+func (s *Sandbox) Clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mails = nil
+}
+
+func (s *Sandbox) add(mail *Mail) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mails = append(s.mails, mail)
+	if len(s.mails) > maxMails {
+		s.mails = slices.Delete(s.mails, 0, 1)
+	}
+	s.received++
+	close(s.arrival)
+	s.arrival = make(chan struct{})
+}
+
+func (s *Sandbox) mail(id string) *Mail {
+	for _, mail := range s.Mails() {
+		if mail.ID == id {
+			return mail
+		}
+	}
+	return nil
+}
+
+func (s *Sandbox) listMails(w http.ResponseWriter, _ *http.Request) {
+	respond(w, http.StatusOK, append([]*Mail{}, s.Mails()...))
+}
+
+func (s *Sandbox) showMail(w http.ResponseWriter, r *http.Request) {
+	mail := s.mail(r.PathValue("id"))
+	if mail == nil {
+		http.Error(w, "there is no such mail", http.StatusNotFound)
+		return
+	}
+	respond(w, http.StatusOK, mail)
+}
+
+func respond(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // the client is gone
+}
+
+// LocalOnly refuses clients beyond loopback, and Host headers that aren't this machine's: a page on
+// the Internet can make a browser call a name that leads to 127.0.0.1.
+func LocalOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLoopback(r.RemoteAddr) || !isLocalName(r.Host) {
+			http.Error(w, "The mail in this sandbox is shown on its own machine alone, by the name localhost.\nWrite allow_remote into the block of mandrill_sandbox to let others in.", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func isLocalName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
