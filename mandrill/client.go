@@ -29,15 +29,10 @@ const (
 // several goroutines at once.
 type Client struct {
 	base string
-	key  secret
+	// key is a function so that nothing that prints a Client prints it.
+	key  func() string
 	http *http.Client
 }
-
-// secret keeps the key out of what is printed of a Client.
-type secret string
-
-func (secret) String() string   { return "(secret)" }
-func (secret) GoString() string { return "(secret)" }
 
 // An Option changes a Client.
 type Option func(*Client)
@@ -56,7 +51,7 @@ func New(key string, options ...Option) (*Client, error) {
 	transport.MaxIdleConnsPerHost = 64
 	c := &Client{
 		base: DefaultBaseURL,
-		key:  secret(key),
+		key:  func() string { return key },
 		http: &http.Client{
 			Transport: transport,
 			Timeout:   safetyTimeout,
@@ -142,7 +137,7 @@ func (c *Client) call(ctx context.Context, endpoint string, arguments, answer an
 
 // post puts the key into the body, a JSON object, and posts it once.
 func (c *Client) post(ctx context.Context, endpoint string, body []byte, answer any) error {
-	key, err := encode(string(c.key))
+	key, err := encode(c.key())
 	if err != nil {
 		return &Error{Kind: Refused, Err: err}
 	}

@@ -97,6 +97,8 @@ func kindOfStatus(status int) Kind {
 		return Account
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return Refused
+	case http.StatusGatewayTimeout:
+		return Unknown
 	default:
 		// 404 and redirects are an api_base that leads elsewhere: mended by the operator, not by dropping mail.
 		return Retry

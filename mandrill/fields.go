@@ -160,6 +160,10 @@ func quoteKey(key string) string {
 func suggestion(name string, fields map[string]reflect.Type) string {
 	best, distance := "", 1+max(1, len(name)/3)
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		if len(name) >= 4 && strings.HasPrefix(field, name) {
+			best = field
+			break
+		}
 		if d := editDistance(strings.ToLower(name), field, distance); d < distance {
 			best, distance = field, d
 		}

@@ -301,20 +301,16 @@ func (s *Sandbox) domains() []map[string]any {
 }
 
 func domainState(domain string) map[string]any {
-	const verified = "2026-01-01 00:00:00"
+	const since = "2026-01-01 00:00:00"
+	state := map[string]any{"domain": domain, "created_at": since, "last_tested_at": since, "verify_txt_key": "sandbox-verification"}
 	if strings.HasSuffix(domain, ".invalid") {
-		return map[string]any{
-			"domain": domain, "created_at": verified, "last_tested_at": verified,
-			"spf":           map[string]any{"valid": false, "valid_after": nil, "error": "SPF record for " + domain + " is missing"},
-			"dkim":          map[string]any{"valid": false, "valid_after": nil, "error": "DKIM record for " + domain + " is missing"},
-			"verified_at":   nil,
-			"valid_signing": false, "verify_txt_key": "sandbox-verification",
-		}
+		state["spf"] = map[string]any{"valid": false, "error": "The SPF record is missing."}
+		state["dkim"] = map[string]any{"valid": false, "error": "The DKIM records are missing."}
+		state["valid_signing"] = false
+		return state
 	}
-	return map[string]any{
-		"domain": domain, "created_at": verified, "last_tested_at": verified, "verified_at": verified, "valid_signing": true,
-		"spf":            map[string]any{"valid": true, "valid_after": verified, "error": nil},
-		"dkim":           map[string]any{"valid": true, "valid_after": verified, "error": nil},
-		"verify_txt_key": "sandbox-verification",
-	}
+	state["spf"] = map[string]any{"valid": true, "valid_after": since}
+	state["dkim"] = map[string]any{"valid": true, "valid_after": since}
+	state["verified_at"], state["valid_signing"] = since, true
+	return state
 }

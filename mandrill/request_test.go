@@ -1,0 +1,284 @@
+package mandrill_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func policy(t testing.TB, from ...string) *mandrill.Policy {
+	t.Helper()
+	from = append(from, "", "")
+	p, err := mandrill.NewPolicy([]string{"example.com", "Bücher.example"}, from[0], from[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// message is a body of messages/send whose message has the fields beside a sender and a recipient.
+func message(fields string) string {
+	return `{"message":{"from_email":"hello@example.com","to":[{"email":"ada@example.net"}]` + fields + `}}`
+}
+
+func TestParseRequestRefuses(t *testing.T) {
+	for _, test := range []struct{ name, body, path, problem string }{
+		{"not JSON", `{`, "", "not valid JSON"},
+		{"more than one value", `{} {}`, "", "something after"},
+		{"array", `[]`, "the message", "must be an object, is an array"},
+		{"null", `null`, "the message", "must be an object, is null"},
+		{"empty", `{}`, "message", "is missing"},
+		{"message is null", `{"message":null}`, "message", "is missing"},
+		{"message is a string", `{"message":"x"}`, "message", "must be an object, is a string"},
+		{"unknown top-level field", `{"mesage":{}}`, "mesage", `did you mean "message"?`},
+		{"unknown field", message(`,"sujbect":"x"`), "message.sujbect", `did you mean "subject"?`},
+		{"other case", message(`,"Subject":"x"`), "message.Subject", `did you mean "subject"?`},
+		{"nothing near", message(`,"colour":"x"`), "message.colour", "unknown field"},
+		{"unknown field of a recipient", `{"message":{"from_email":"a@example.com","to":[{"emial":"a@b.c"}]}}`, "message.to[0].emial", `did you mean "email"?`},
+		{"unknown field with a strange name", message(`,"a b\n":"x"`), `message."a b\n"`, "unknown field"},
+		{"unknown field with a long name", message(`,"` + strings.Repeat("x", 100) + `":1`), `message."` + strings.Repeat("x", 64) + `…"`, "unknown field"},
+		{"field of send-template", `{"template_content":[],"message":{}}`, "template_content", "needs a template_name"},
+		{"wrong type", message(`,"subject":5`), "message.subject", "must be a string, is a number"},
+		{"wrong type of a boolean", message(`,"important":"yes"`), "message.important", "must be a boolean, is a string"},
+		{"wrong type of an array", message(`,"tags":"x"`), "message.tags", "must be an array, is a string"},
+		{"wrong type in an array", message(`,"tags":["x",null]`), "message.tags[1]", "must be a string, is null"},
+		{"wrong type of an object", message(`,"headers":[]`), "message.headers", "must be an object, is an array"},
+		{"null recipient", `{"message":{"from_email":"a@example.com","to":[null]}}`, "message.to[0]", "must be an object, is null"},
+
+		{"no recipient", `{"message":{"from_email":"a@example.com"}}`, "message.to", "has no recipient"},
+		{"empty recipients", `{"message":{"from_email":"a@example.com","to":[]}}`, "message.to", "has no recipient"},
+		{"recipient without an address", `{"message":{"from_email":"a@example.com","to":[{}]}}`, "message.to[0].email", "is missing"},
+		{"address without @", `{"message":{"from_email":"a@example.com","to":[{"email":"s3cret"}]}}`, "message.to[0].email", "must be an e-mail address"},
+		{"address with a name", `{"message":{"from_email":"a@example.com","to":[{"email":"Ada <s3cret@b.c>"}]}}`, "message.to[0].email", "must be an e-mail address"},
+		{"address with a line break", `{"message":{"from_email":"a@example.com","to":[{"email":"s3cret@b.c\r\nBcc: d@e.f"}]}}`, "message.to[0].email", "must be an e-mail address"},
+		{"two addresses", `{"message":{"from_email":"a@example.com","to":[{"email":"s3cret@b.c, d@e.f"}]}}`, "message.to[0].email", "must be an e-mail address"},
+		{"recipient type", `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","type":"reply"}]}}`, "message.to[0].type", "must be to, cc or bcc"},
+		{"bcc_address", message(`,"bcc_address":"s3cret"`), "message.bcc_address", "must be an e-mail address"},
+
+		{"no sender", `{"message":{"to":[{"email":"a@b.c"}]}}`, "message.from_email", "is missing"},
+		{"other domain", `{"message":{"from_email":"a@example.net","to":[{"email":"a@b.c"}]}}`, "message.from_email", "its domain example.net is not one of sender_domain"},
+		{"subdomain", `{"message":{"from_email":"a@mail.example.com","to":[{"email":"a@b.c"}]}}`, "message.from_email", "its domain mail.example.com"},
+		{"domain as a suffix", `{"message":{"from_email":"a@notexample.com","to":[{"email":"a@b.c"}]}}`, "message.from_email", "its domain notexample.com"},
+		{"sender with a name", `{"message":{"from_email":"A <a@example.com>","to":[{"email":"a@b.c"}]}}`, "message.from_email", "must be an e-mail address"},
+		{"two @", `{"message":{"from_email":"\"a@example.net\"@evil.example","to":[{"email":"a@b.c"}]}}`, "message.from_email", ""},
+		{"header From", message(`,"headers":{"from":"x"}`), "message.headers.from", "is not allowed"},
+		{"header Sender", message(`,"headers":{"SENDER":"x"}`), "message.headers.SENDER", "is not allowed"},
+		{"header Return-Path", message(`,"headers":{"Return-Path":"x"}`), `message.headers."Return-Path"`, "is not allowed"},
+		{"header with a line break", message(`,"headers":{"X\r\nFrom":"x"}`), `message.headers."X\r\nFrom"`, "is not a header's name"},
+		{"header with an array", message(`,"headers":{"X":["x"]}`), "message.headers.X", "must be a string, is an array"},
+		{"return_path_domain", message(`,"return_path_domain":"evil.example"`), "message.return_path_domain", "is not one of sender_domain"},
+		{"signing_domain", message(`,"signing_domain":"evil.example"`), "message.signing_domain", "is not one of sender_domain"},
+
+		{"long subject", message(`,"subject":"` + strings.Repeat("ü", 999) + `"`), "message.subject", "more than 998 characters"},
+		{"long tag", message(`,"tags":["ok","` + strings.Repeat("ü", 51) + `"]`), "message.tags[1]", "more than 50 characters"},
+		{"reserved tag", message(`,"tags":["_x"]`), "message.tags[0]", "begins with an underscore"},
+		{"nested metadata", message(`,"metadata":{"a":{}}`), "message.metadata.a", "is an object"},
+		{"large metadata", message(`,"metadata":{"a":"` + strings.Repeat("x", 243) + `"}`), "message.metadata", "has 251 bytes as JSON, Mandrill takes 250"},
+		{"large metadata of a recipient", message(`,"recipient_metadata":[{"rcpt":"a@b.c","values":{"a":"` + strings.Repeat("x", 243) + `"}}]`), "message.recipient_metadata[0].values", "has 251 bytes"},
+		{"reserved merge variable", message(`,"global_merge_vars":[{"name":"_x","content":1}]`), "message.global_merge_vars[0].name", "begins with an underscore"},
+		{"unnamed merge variable", message(`,"merge_vars":[{"rcpt":"a@b.c","vars":[{"content":1}]}]`), "message.merge_vars[0].vars[0].name", "is missing"},
+		{"merge language", message(`,"merge_language":"jinja"`), "message.merge_language", "must be mailchimp or handlebars"},
+		{"campaign", message(`,"google_analytics_campaign":5`), "message.google_analytics_campaign", "is a number"},
+		{"attachment that is not base64", message(`,"attachments":[{"content":"%%"}]`), "message.attachments[0].content", "must be base64"},
+		{"send_at", `{"send_at":"tomorrow",` + message("")[1:], "send_at", "YYYY-MM-DD HH:MM:SS"},
+		{"empty template_name", `{"template_name":"",` + message("")[1:], "template_name", "is empty"},
+		{"null template_name", `{"template_name":null,` + message("")[1:], "template_name", "is empty"},
+		{"unknown field of delivery", `{"delivery":{"expires":"1m"},` + message("")[1:], "delivery.expires", `did you mean "expires_in"?`},
+		{"expires_in without a unit", `{"delivery":{"expires_in":"15"},` + message("")[1:], "delivery.expires_in", "must be a duration"},
+		{"negative expires_in", `{"delivery":{"expires_in":"-1m"},` + message("")[1:], "delivery.expires_in", "must be a duration"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := mandrill.ParseRequest([]byte(test.body), policy(t))
+			var got *mandrill.InvalidError
+			if !errors.As(err, &got) {
+				t.Fatalf("got %v", err)
+			}
+			if got.Path != test.path || !strings.Contains(got.Problem, test.problem) {
+				t.Errorf("got %q: %s", got.Path, got.Problem)
+			}
+			if strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("the error repeats what a person may have typed: %v", err)
+			}
+		})
+	}
+}
+
+func TestParseRequestSendsWhatCame(t *testing.T) {
+	for _, test := range []struct{ name, body, want string }{
+		{"minimal", message(""), message("")},
+		{"nulls, empty strings and numbers stay", message(`,"subject":null,"text":"","important":false,"tags":[],"metadata":{"n":9007199254740993,"f":19.989999999999998},"global_merge_vars":[{"name":"a","content":{"b":[1,null]}}]`), ""},
+		{"HTML is not escaped", message(`,"html":"<b>&\u2028"`), ""},
+		{"case and Unicode of addresses stay", `{"message":{"from_email":"Hello@EXAMPLE.com","to":[{"email":"Zoë.Ünal+Tag@bücher.Example","name":"Zoë","type":"cc"}]}}`, ""},
+		{"domain in Unicode", `{"message":{"from_email":"a@BÜCHER.example","to":[{"email":"a@b.c"}]}}`, ""},
+		{"domain in ASCII", `{"message":{"from_email":"a@xn--bcher-kva.example","to":[{"email":"a@b.c"}],"return_path_domain":"bücher.example","signing_domain":"EXAMPLE.com"}}`, ""},
+		{"the other top-level fields", `{"async":false,"ip_pool":"Main","send_at":"2030-01-02 03:04:05",` + message("")[1:], ""},
+		{"key and delivery are taken off", `{"key":"k","delivery":{"expires_in":"15m","idempotency_key":"x"},` + message("")[1:], message("")},
+		{"headers are cleaned", message(`,"subject":"a\r\nBcc: b\u0000","from_name":"a\nb","headers":{"X-A":"a\r\nb","X-N":1},"attachments":[{"name":"a\nb","type":"text/plain\r","content":"aGk="}]`),
+			message(`,"subject":"a  Bcc: b ","from_name":"a b","headers":{"X-A":"a  b","X-N":1},"attachments":[{"name":"a b","type":"text/plain ","content":"aGk="}]`)},
+		{"names are cleaned", `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","name":"a\r\nb"}]}}`, `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","name":"a  b"}]}}`},
+		{"line breaks elsewhere stay", message(`,"text":"a\r\nb","html":"a\nb","metadata":{"a":"b\nc"}`), ""},
+		{"send-template gets its content", `{"template_name":"welcome",` + message("")[1:], `{"template_name":"welcome","template_content":[],` + message("")[1:]},
+		{"send-template with content", `{"template_name":"welcome","template_content":[{"name":"a","content":"b"}],` + message("")[1:], ""},
+		{"largest metadata", message(`,"metadata":{"a":"` + strings.Repeat("x", 242) + `"}`), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r, err := mandrill.ParseRequest([]byte(test.body), policy(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.want == "" {
+				test.want = test.body
+			}
+			got, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(tree(t, got), tree(t, []byte(test.want))) {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+// tree decodes without a loss of digits.
+func tree(t testing.TB, data []byte) any {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func TestParseRequestTakesTheSenderOfThePolicy(t *testing.T) {
+	const bare = `{"message":{"to":[{"email":"a@b.c"}]}}`
+	for _, test := range []struct{ name, body, want string }{
+		{"none named", bare, `{"message":{"from_email":"hi@example.com","from_name":"Club","to":[{"email":"a@b.c"}]}}`},
+		{"a name of its own", `{"message":{"from_name":"Own","to":[{"email":"a@b.c"}]}}`, `{"message":{"from_email":"hi@example.com","from_name":"Own","to":[{"email":"a@b.c"}]}}`},
+		{"an address of its own", message(""), message("")},
+		{"send-template", `{"template_name":"w",` + bare[1:], `{"template_name":"w","template_content":[],"message":{"from_email":"hi@example.com","from_name":"Club","to":[{"email":"a@b.c"}]}}`},
+	} {
+		r, err := mandrill.ParseRequest([]byte(test.body), policy(t, "hi@example.com", "Club"))
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		got, err := json.Marshal(r)
+		if err != nil || !reflect.DeepEqual(tree(t, got), tree(t, []byte(test.want))) {
+			t.Errorf("%s: got %s, %v", test.name, got, err)
+		}
+	}
+}
+
+func TestNewPolicyRefuses(t *testing.T) {
+	for name, arguments := range map[string][2]string{
+		"empty domain":        {"", ""},
+		"domain with a space": {"exam ple.com", ""},
+		"URL":                 {"https://example.com", ""},
+		"wildcard":            {"*.example.com", ""},
+		"address":             {"a@example.com", ""},
+		"from elsewhere":      {"example.com", "a@example.net"},
+		"from without @":      {"example.com", "example.com"},
+		"from with a name":    {"example.com", "A <a@example.com>"},
+	} {
+		if _, err := mandrill.NewPolicy([]string{arguments[0]}, arguments[1], ""); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestRequestProperties(t *testing.T) {
+	r, err := mandrill.ParseRequest([]byte(`{"key":"k","delivery":{"idempotency_key":"once","expires_in":"15m"},"message":{`+
+		`"from_email":"a@Bücher.example","view_content_link":false,"to":[{"email":"A@b.c"},{"email":"d@e.f","type":"bcc"}],"metadata":{"a":1}}}`), policy(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.HadKey() || r.IdempotencyKey() != "once" || r.ExpiresIn() != 15*time.Minute || !r.Private() || r.SenderDomain() != "xn--bcher-kva.example" ||
+		!reflect.DeepEqual(r.Recipients(), []string{"A@b.c", "d@e.f"}) {
+		t.Errorf("got %v %q %v %v %q %v", r.HadKey(), r.IdempotencyKey(), r.ExpiresIn(), r.Private(), r.SenderDomain(), r.Recipients())
+	}
+	if r.SetMetadata("a", "x") || !r.SetMetadata("entry", "e1") || r.SetMetadata("long", strings.Repeat("x", 250)) {
+		t.Error("SetMetadata added what it must not, or not what it must")
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var restored mandrill.Request
+	if err := json.Unmarshal(data, &restored); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(&restored)
+	if err != nil || !bytes.Equal(again, data) || restored.SenderDomain() != r.SenderDomain() || !restored.Private() || !strings.Contains(string(data), `"entry":"e1"`) {
+		t.Errorf("restored %s, %v", again, err)
+	}
+}
+
+func FuzzParseRequest(f *testing.F) {
+	for _, seed := range []string{
+		message(`,"subject":"a\r\nb","headers":{"X":"\n"},"metadata":{"a":1}`), `{"template_name":"w",` + message("")[1:],
+		`{"delivery":{"expires_in":"1m"},"key":1,` + message("")[1:], `{"message":{"to":[{"email":"a@b.c","name":"\u0000"}]}}`, `[`, `{"message":[]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	p := policy(f, "hi@example.com", "Club")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := mandrill.ParseRequest(data, p)
+		if err != nil {
+			var invalid *mandrill.InvalidError
+			if !errors.As(err, &invalid) {
+				t.Fatalf("got a %T: %v", err, err)
+			}
+			return
+		}
+		first, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := mandrill.ParseRequest(first, p)
+		if err != nil {
+			t.Fatalf("what it sends doesn't pass again: %v\n%s", err, first)
+		}
+		second, err := json.Marshal(again)
+		if err != nil || !bytes.Equal(first, second) {
+			t.Fatalf("parsing again changes\n%s\nto\n%s, %v", first, second, err)
+		}
+		var sent struct {
+			Message struct {
+				Subject  string         `json:"subject"`
+				FromName string         `json:"from_name"`
+				Headers  map[string]any `json:"headers"`
+				To       []struct{ Email, Name string }
+			}
+		}
+		if err := json.Unmarshal(first, &sent); err != nil {
+			t.Fatal(err)
+		}
+		bound := []string{sent.Message.Subject, sent.Message.FromName}
+		for _, to := range sent.Message.To {
+			bound = append(bound, to.Email, to.Name)
+		}
+		for name, value := range sent.Message.Headers {
+			if text, ok := value.(string); ok {
+				bound = append(bound, name, text)
+			}
+		}
+		for _, text := range bound {
+			if strings.ContainsAny(text, "\r\n\x00") {
+				t.Errorf("%q is bound for a header", text)
+			}
+		}
+	})
+}
