@@ -212,8 +212,13 @@ func TestNewRefuses(t *testing.T) {
 		{"", mandrill.DefaultBaseURL},
 		{"s3cret\n", mandrill.DefaultBaseURL},
 		{"s3cret key", mandrill.DefaultBaseURL},
-		{key, ""}, {key, "mandrillapp.com/api/1.0"}, {key, "ftp://mandrillapp.com"}, {key, "https://"},
-		{key, "https://user:s3cret@mandrillapp.com"}, {key, "https://mandrillapp.com?a=b"}, {key, "https://mandrillapp.com/ /\x00"},
+		{key, ""},
+		{key, "mandrillapp.com/api/1.0"},
+		{key, "ftp://mandrillapp.com"},
+		{key, "https://"},
+		{key, "https://user:s3cret@mandrillapp.com"},
+		{key, "https://mandrillapp.com?a=b"},
+		{key, "https://mandrillapp.com/ /\x00"},
 	} {
 		_, err := mandrill.New(test.key, mandrill.WithBaseURL(test.base))
 		if err == nil {

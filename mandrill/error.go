@@ -108,10 +108,12 @@ func kindOfStatus(status int) Kind {
 // namedError reads Mandrill's error body, and returns nil where it is none.
 func namedError(data []byte) *Error {
 	var body struct {
-		Status, Name, Message string
-		Code                  json.Number
+		Name    string      `json:"name"`
+		Message string      `json:"message"`
+		Code    json.Number `json:"code"`
 	}
-	if json.Unmarshal(data, &body) != nil || body.Name == "" {
+	_ = json.Unmarshal(data, &body) // what is no JSON has no name
+	if body.Name == "" {
 		return nil
 	}
 	code, _ := strconv.Atoi(body.Code.String())

@@ -123,8 +123,10 @@ func TestParseRequestSendsWhatCame(t *testing.T) {
 		{"domain in ASCII", `{"message":{"from_email":"a@xn--bcher-kva.example","to":[{"email":"a@b.c"}],"return_path_domain":"bücher.example","signing_domain":"EXAMPLE.com"}}`, ""},
 		{"the other top-level fields", `{"async":false,"ip_pool":"Main","send_at":"2030-01-02 03:04:05",` + message("")[1:], ""},
 		{"key and delivery are taken off", `{"key":"k","delivery":{"expires_in":"15m","idempotency_key":"x"},` + message("")[1:], message("")},
-		{"headers are cleaned", message(`,"subject":"a\r\nBcc: b\u0000","from_name":"a\nb","headers":{"X-A":"a\r\nb","X-N":1},"attachments":[{"name":"a\nb","type":"text/plain\r","content":"aGk="}]`),
-			message(`,"subject":"a  Bcc: b ","from_name":"a b","headers":{"X-A":"a  b","X-N":1},"attachments":[{"name":"a b","type":"text/plain ","content":"aGk="}]`)},
+		{
+			"headers are cleaned", message(`,"subject":"a\r\nBcc: b\u0000","from_name":"a\nb","headers":{"X-A":"a\r\nb","X-N":1},"attachments":[{"name":"a\nb","type":"text/plain\r","content":"aGk="}]`),
+			message(`,"subject":"a  Bcc: b ","from_name":"a b","headers":{"X-A":"a  b","X-N":1},"attachments":[{"name":"a b","type":"text/plain ","content":"aGk="}]`),
+		},
 		{"names are cleaned", `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","name":"a\r\nb"}]}}`, `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","name":"a  b"}]}}`},
 		{"line breaks elsewhere stay", message(`,"text":"a\r\nb","html":"a\nb","metadata":{"a":"b\nc"}`), ""},
 		{"send-template gets its content", `{"template_name":"welcome",` + message("")[1:], `{"template_name":"welcome","template_content":[],` + message("")[1:]},

@@ -2,6 +2,7 @@ package ory_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
@@ -40,7 +41,7 @@ func TestErrorHeaders(t *testing.T) {
 	if err := rd.Auth.Basic("ory", "secret"); err != nil {
 		t.Fatal(err)
 	}
-	_, refusal := rd.Read(httptest.NewRequest("POST", "/", nil))
+	_, refusal := rd.Read(httptest.NewRequest(http.MethodPost, "/", nil))
 	w = httptest.NewRecorder()
 	if err := refusal.Respond(w, ""); err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ func TestRenderCancels(t *testing.T) {
 		`function(ctx) { a: if ctx.name == 'Ada' then error 'cancel' else 1 }`,
 		`function(ctx) null`,
 	} {
-		if _, err := load(t, source).Render(t.Context(), map[string]any{"name": "Ada"}); err != render.ErrCancelled {
+		if _, err := load(t, source).Render(t.Context(), map[string]any{"name": "Ada"}); !errors.Is(err, render.ErrCancelled) {
 			t.Errorf("%s: got %v", source, err)
 		}
 	}

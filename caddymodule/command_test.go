@@ -1,0 +1,127 @@
+package caddymodule
+
+import (
+	"bytes"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
+)
+
+func execute(t *testing.T, cmd *cobra.Command, args ...string) (output, errors string, err error) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.SetOut(&stdout)
+	cmd.SetErr(&stderr)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(t.Context())
+	return stdout.String(), stderr.String(), err
+}
+
+func writeFiles(t *testing.T, files map[string]string) string {
+	t.Helper()
+	folder := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+func TestRenderCommand(t *testing.T) {
+	folder := writeFiles(t, map[string]string{
+		"t.jsonnet":       "function(ctx) {\n message: { from_email: 'a@example.com', to: [{ email: ctx.email }], html: '<b>', text: 'plain' } }",
+		"html.jsonnet":    `function(ctx) { message: { from_email: 'a@example.com', to: [{ email: ctx.email }], html: '<b>' } }`,
+		"bare.jsonnet":    `function(ctx) { message: { to: [{ email: ctx.email }] } }`,
+		"key.jsonnet":     `function(ctx) { key: 'k', message: { from_email: 'a@example.com', to: [{ email: ctx.email }] } }`,
+		"broken.jsonnet":  "function(ctx) {\n  a: ctx.\n}",
+		"runtime.jsonnet": "function(ctx) {\n  a: error 'bad ' + ctx.email }",
+		"unknown.jsonnet": `function(ctx) { message: { from_email: 'a@example.com', to: [{ emial: ctx.email }] } }`,
+		"cancel.jsonnet":  `function(ctx) error 'cancel'`,
+		"shared.jsonnet":  `function(ctx) import 'shared.libsonnet'`,
+		"ctx.json":        `{"email":"ada@example.net"}`,
+		"array.json":      `[]`,
+		"broken.json":     "{\n\"email\":\n}",
+	})
+	shared := writeFiles(t, map[string]string{"shared.libsonnet": `{ message: { from_email: 'a@example.com', to: [{ email: 'shared@example.net' }] } }`})
+	t.Chdir(folder)
+	for _, test := range []struct {
+		name   string
+		args   []string
+		output string
+		errors string
+		fails  bool
+	}{
+		{"JSON", []string{"-t", "t.jsonnet", "-c", "ctx.json"}, "{\n  \"message\": {\n    \"from_email\": \"a@example.com\",", "", false},
+		{"HTML", []string{"--template", "t.jsonnet", "--ctx", "ctx.json", "--html"}, "<b>", "", false},
+		{"text", []string{"--template", "t.jsonnet", "--ctx", "ctx.json", "--text"}, "plain", "", false},
+		{"imports", []string{"-t", "shared.jsonnet", "-c", "ctx.json", "--imports", shared}, "shared@example.net", "", false},
+		{"from", []string{"-t", "bare.jsonnet", "-c", "ctx.json", "--from", "hi@example.com"}, `"from_email": "hi@example.com"`, "", false},
+		{"key", []string{"-t", "key.jsonnet", "-c", "ctx.json"}, "ada@example.net", "names a key, which is ignored", false},
+		{"no text", []string{"-t", "html.jsonnet", "-c", "ctx.json", "--text"}, "", "html.jsonnet: the message has no text part", true},
+		{"no sender", []string{"-t", "bare.jsonnet", "-c", "ctx.json"}, "", "bare.jsonnet: message.from_email: is missing", true},
+		{"other domain", []string{"-t", "t.jsonnet", "-c", "ctx.json", "--sender-domain", "example.org"}, "", "its domain example.com is not one of sender_domain", true},
+		{"syntax", []string{"-t", "broken.jsonnet", "-c", "ctx.json"}, "", "broken.jsonnet:3:1: ", true},
+		{"runtime", []string{"-t", "runtime.jsonnet", "-c", "ctx.json"}, "", "runtime.jsonnet:2:6: bad ada@example.net", true},
+		{"misspelt", []string{"-t", "unknown.jsonnet", "-c", "ctx.json"}, "", `unknown.jsonnet: message.to[0].emial: unknown field, did you mean "email"?`, true},
+		{"cancelled", []string{"-t", "cancel.jsonnet", "-c", "ctx.json"}, "", "cancel.jsonnet cancelled", true},
+		{"ctx is an array", []string{"-t", "t.jsonnet", "-c", "array.json"}, "", "array.json: ", true},
+		{"ctx is broken", []string{"-t", "t.jsonnet", "-c", "broken.json"}, "", "broken.json: line 3: ", true},
+		{"no ctx", []string{"-t", "t.jsonnet"}, "", `required flag(s) "ctx" not set`, true},
+		{"no such template", []string{"-t", "x.jsonnet", "-c", "ctx.json"}, "", "x.jsonnet: no such file", true},
+		{"HTML and text", []string{"-t", "t.jsonnet", "-c", "ctx.json", "--html", "--text"}, "", "html", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			output, errors, err := execute(t, renderCommand(), test.args...)
+			if (err != nil) != test.fails || !strings.Contains(output, test.output) || !strings.Contains(errors, test.errors) {
+				t.Errorf("output %q, errors %q, %v", output, errors, err)
+			}
+		})
+	}
+}
+
+func TestCheckDomainCommand(t *testing.T) {
+	server := httptest.NewServer(sandbox.New())
+	defer server.Close()
+	base := server.URL + "/api/1.0"
+	folder := writeFiles(t, map[string]string{
+		"key": "valid\n", "invalid": "invalid-key",
+		"Caddyfile": "{\nmailchimp {\napi_key {env.APP_KEY}\napi_base " + base + "\n}\n}\n:80 {\nmailchimp_hook x {\napi_key invalid-key\nsender_domain other.example\n}\n}\n",
+	})
+	t.Chdir(folder)
+	t.Setenv("APP_KEY", "valid")
+	for _, test := range []struct {
+		name   string
+		args   []string
+		env    string
+		output string
+		errors string
+		fails  bool
+	}{
+		{"not there", []string{"Example.com", "--key-file", "key", "--api-base", base}, "", "", "run the command again with --add", true},
+		{"added", []string{"example.com", "--key-file", "key", "--api-base", base, "--add"}, "", "Mandrill sends for example.com.", "", false},
+		{"unverified", []string{"new.invalid", "--key-file", "key", "--api-base", base, "--add"}, "", "include:spf.mandrillapp.com", "unsigned", true},
+		{"environment", []string{"example.com", "--api-base", base, "--add"}, "valid", "verification  ok", "", false},
+		{"configuration", []string{"example.com", "--config", "Caddyfile", "--add"}, "", "SPF           ok", "", false},
+		{"key of a hook", []string{"other.example", "--config", "Caddyfile", "--add"}, "", "", "Invalid_Key: check api_key", true},
+		{"invalid key", []string{"example.com", "--key-file", "invalid", "--api-base", base}, "", "", "It is a key of Mandrill", true},
+		{"no key", []string{"example.com"}, "", "", "set MANDRILL_API_KEY", true},
+		{"no domain", nil, "valid", "", "accepts 1 arg", true},
+		{"not a domain", []string{"https://example.com"}, "valid", "", "is not a domain", true},
+		{"not an API", []string{"example.com", "--api-base", server.URL + "/nowhere"}, "valid", "", "check api_base", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv("MANDRILL_API_KEY", test.env)
+			output, errors, err := execute(t, checkDomainCommand(), test.args...)
+			if (err != nil) != test.fails || !strings.Contains(output, test.output) || !strings.Contains(errors, test.errors) {
+				t.Errorf("output %q, errors %q, %v", output, errors, err)
+			}
+		})
+	}
+}

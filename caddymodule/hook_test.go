@@ -1,0 +1,461 @@
+package caddymodule_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
+)
+
+func TestHookSends(t *testing.T) {
+	e := newEdge(t, minimal, "")
+	got := e.post(ada)
+	if got.status != http.StatusNoContent || got.body != "" {
+		t.Errorf("Ory is answered %+v", got)
+	}
+	got = e.post(ada, header("Accept", "*/*"), header("Idempotency-Key", "two"))
+	var body struct {
+		Status     string
+		Recipients []map[string]string
+	}
+	if err := json.Unmarshal([]byte(got.body), &body); err != nil || got.status != http.StatusOK || body.Status != "sent" ||
+		len(body.Recipients) != 1 || body.Recipients[0]["email"] != "ada@example.net" || body.Recipients[0]["status"] != "sent" || body.Recipients[0]["_id"] == "" {
+		t.Errorf("a person is answered %+v, %v", got, err)
+	}
+	mails := e.sandbox.Mails()
+	if len(mails) != 2 || mails[0].Message.FromEmail != "hello@example.com" || mails[0].Message.To[0].Email != "ada@example.net" {
+		t.Errorf("sent %+v", mails)
+	}
+}
+
+func TestHookAnswers(t *testing.T) {
+	const broken = `function(ctx) if std.objectHas(ctx, 'cancel') then error 'cancel' else if std.objectHas(ctx, 'nothing') then null else ctx.message`
+	message := func(fields string) string { return `{"message":{"message":{` + fields + `}}}` }
+	const to = `"to":[{"email":"ada@example.net"}]`
+	e := newEdge(t, broken, "max_body 1100kB")
+	for _, test := range []struct {
+		name   string
+		body   string
+		change []func(*http.Request)
+		status int
+		want   *ory.Error
+	}{
+		{"cancelled", `{"cancel":1}`, nil, 204, nil},
+		{"null", `{"nothing":1}`, nil, 204, nil},
+		{"GET", ada, []func(*http.Request){func(r *http.Request) { r.Method = http.MethodGet }}, 405, ory.ErrMethod},
+		{"PUT", ada, []func(*http.Request){func(r *http.Request) { r.Method = http.MethodPut }}, 405, ory.ErrMethod},
+		{"no credentials", ada, []func(*http.Request){header("X-Hook-Key", "")}, 401, ory.ErrCredentials},
+		{"wrong credentials", ada, []func(*http.Request){header("X-Hook-Key", "wrong")}, 401, ory.ErrCredentials},
+		{"no content type", ada, []func(*http.Request){header("Content-Type", "")}, 415, ory.ErrContentType},
+		{"form", "a=b", []func(*http.Request){header("Content-Type", "application/x-www-form-urlencoded")}, 415, ory.ErrContentType},
+		{"too large", `{"a":"` + strings.Repeat("x", 1_100_000) + `"}`, nil, 413, ory.ErrTooLarge},
+		{"no body", "", nil, 400, ory.ErrNotJSON},
+		{"array", "[]", nil, 400, ory.ErrNotObject},
+		{"null body", "null", nil, 400, ory.ErrNotObject},
+		{"deep", strings.Repeat("[", 20_000), nil, 400, ory.ErrTooDeep},
+		{"template fails", `{}`, nil, 422, ory.ErrTemplate},
+		{"template returns a string", `{"message":"s3cret"}`, nil, 422, ory.ErrTemplate},
+		{"no message", `{"message":{}}`, nil, 422, ory.ErrMessage},
+		{"other domain", message(`"from_email":"a@example.net",` + to), nil, 422, ory.ErrMessage},
+		{"misspelt field", message(`"from_email":"a@example.com","sujbect":"s3cret",` + to), nil, 422, ory.ErrMessage},
+		{"no recipient", message(`"from_email":"a@example.com"`), nil, 422, ory.ErrMessage},
+		{"address without @", message(`"from_email":"a@example.com","to":[{"email":"s3cret"}]`), nil, 422, ory.ErrMessage},
+		{"rejected recipient", message(`"from_email":"a@example.com","to":[{"email":"reject@test.mandrillapp.com"}]`), nil, 422, ory.ErrRecipient},
+		{"one of two rejected", message(`"from_email":"a@example.com","to":[{"email":"reject@test.mandrillapp.com"},{"email":"ada@example.net"}]`), nil, 422, ory.ErrRecipient},
+		{"invalid UTF-8", "{\"message\":{\"message\":{\"from_email\":\"a@example.com\",\"subject\":\"\xff\\ud800\"," + to + "}}}", nil, 204, nil},
+		{"hostile subject", message(`"from_email":"a@example.com","subject":"<b>\r\nBcc: x@y",` + to), nil, 204, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e.t = t
+			got := e.post(test.body, test.change...)
+			if got.status != test.status {
+				t.Fatalf("got %+v", got)
+			}
+			switch {
+			case test.want == nil && got.body != "":
+				t.Errorf("body %q", got.body)
+			case test.want != nil && got.id() != test.want.ID:
+				t.Errorf("error form %s", got.body)
+			case test.status == 405 && got.header.Get("Allow") != "POST":
+				t.Errorf("Allow: %q", got.header.Get("Allow"))
+			}
+			if got.header.Get("Retry-After") != "" {
+				t.Error("Ory would make its user wait")
+			}
+			if test.want != nil && !strings.Contains(e.logs(), got.reference()) {
+				t.Error("the reference is not in the log")
+			}
+		})
+	}
+	e.t = t
+	for _, mail := range e.sandbox.Mails() {
+		if strings.ContainsAny(mail.Message.Subject, "\r\n") {
+			t.Errorf("subject %q", mail.Message.Subject)
+		}
+	}
+}
+
+func (a answered) reference() string {
+	_, reference, _ := strings.Cut(a.body, `"reference":"`)
+	reference, _, _ = strings.Cut(reference, `"`)
+	return reference
+}
+
+func TestHookWhenMandrillFails(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		failure sandbox.Failure
+		status  int
+		want    *ory.Error
+	}{
+		{"all rejected", sandbox.Failure{RejectReason: "unsigned"}, 422, ory.ErrRecipient},
+		{"invalid key", sandbox.Failure{Status: 401, Name: "Invalid_Key"}, 503, ory.ErrUnavailable},
+		{"payment", sandbox.Failure{Status: 402, Name: "PaymentRequired"}, 503, ory.ErrUnavailable},
+		{"rate limit", sandbox.Failure{Status: 429, Name: "RequestLimitExceeded", RetryAfter: 60}, 503, ory.ErrUnavailable},
+		{"validation", sandbox.Failure{Status: 422, Name: "ValidationError"}, 422, ory.ErrRefused},
+		{"validation as 500", sandbox.Failure{Status: 500, Name: "ValidationError"}, 422, ory.ErrRefused},
+		{"HTML", sandbox.Failure{Status: 500, Body: "<html>"}, 503, ory.ErrUnavailable},
+		{"garbage", sandbox.Failure{Body: "<html>"}, 503, ory.ErrUnavailable},
+		{"closed connection", sandbox.Failure{Reset: "before"}, 503, ory.ErrUnavailable},
+		{"too slow", sandbox.Failure{Delay: "1m"}, 503, ory.ErrUnavailable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e := newEdge(t, minimal, "timeout 200ms")
+			if err := e.sandbox.Fail(test.failure); err != nil {
+				t.Fatal(err)
+			}
+			started := time.Now()
+			got := e.post(ada)
+			if got.status != test.status || got.id() != test.want.ID || got.header.Get("Retry-After") != "" {
+				t.Errorf("got %+v", got)
+			}
+			if waited := time.Since(started); waited > 30*time.Second {
+				t.Errorf("waited %v", waited)
+			}
+		})
+	}
+}
+
+func TestHookExplainsUnsigned(t *testing.T) {
+	e := newEdge(t, minimal, "")
+	if err := e.sandbox.Fail(sandbox.Failure{RejectReason: "unsigned"}); err != nil {
+		t.Fatal(err)
+	}
+	e.post(ada)
+	for _, text := range []string{`"reason":"unsigned"`, "caddy mailchimp check-domain", `"outcome":"rejected"`} {
+		if !strings.Contains(e.logs(), text) {
+			t.Errorf("the log has no %s", text)
+		}
+	}
+}
+
+// TestHookRepeats calls again as Ory does where it heard nothing, or something that it didn't like.
+func TestHookRepeats(t *testing.T) {
+	const keyed = `function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: 'ada@example.net' }] }, delivery: { idempotency_key: std.get(ctx, 'key', '') } }`
+	e := newEdge(t, keyed, "")
+	for _, step := range []struct {
+		name      string
+		body      string
+		change    func(*http.Request)
+		fail      *sandbox.Failure
+		status    int
+		duplicate string
+		mails     int
+	}{
+		{"first", `{"a":1}`, header("X", "1"), nil, 204, "", 1},
+		{"same body", `{"a":1}`, header("X", "1"), nil, 204, "true", 1},
+		{"other body", `{"a":2}`, header("X", "1"), nil, 204, "", 2},
+		{"same body at another path", `{"a":1}`, func(r *http.Request) { r.URL.Path = "/hooks/other" }, nil, 204, "", 3},
+		{"same body at another host", `{"a":1}`, func(r *http.Request) { r.Host = strings.Replace(r.Host, "127.0.0.1", "localhost", 1) }, nil, 404, "", 3},
+		{"trigger", `{"a":3}`, header("Ory-Webhook-Trigger-ID", "t1"), nil, 204, "", 4},
+		{"same trigger", `{"a":4}`, header("Ory-Webhook-Trigger-ID", "t1"), nil, 204, "true", 4},
+		{"header", `{"a":5}`, header("Idempotency-Key", "t1"), nil, 204, "", 5},
+		{"same header", `{"a":6}`, header("Idempotency-Key", "t1"), nil, 204, "true", 5},
+		{"template", `{"a":7,"key":"t1"}`, header("X", "1"), nil, 204, "", 6},
+		{"same by the template", `{"a":8,"key":"t1"}`, header("Idempotency-Key", "new"), nil, 204, "true", 6},
+		{"rejected", `{"a":9}`, header("X", "1"), &sandbox.Failure{RejectReason: "spam"}, 422, "", 7},
+		{"rejected, then taken", `{"a":9}`, header("X", "1"), nil, 204, "", 8},
+		{"refused", `{"a":10}`, header("X", "1"), &sandbox.Failure{Status: 500}, 503, "", 8},
+		{"refused, then taken", `{"a":10}`, header("X", "1"), nil, 204, "", 9},
+		{"unknown", `{"a":11}`, header("X", "1"), &sandbox.Failure{Reset: "after"}, 503, "", 10},
+		{"unknown, not sent again", `{"a":11}`, header("X", "1"), nil, 503, "true", 10},
+	} {
+		if step.fail != nil {
+			if err := e.sandbox.Fail(*step.fail); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := e.post(step.body, step.change)
+		if step.status == 404 {
+			// The site has another name: Caddy answers with an empty 200 that is not ours.
+			continue
+		}
+		if got.status != step.status || got.header.Get("Outbox-Duplicate") != step.duplicate || len(e.sandbox.Mails()) != step.mails {
+			t.Fatalf("%s: got %+v, %d mails", step.name, got, len(e.sandbox.Mails()))
+		}
+	}
+}
+
+// TestHookOutlivesItsCaller lets Ory go away while Mandrill is slow, and call again.
+func TestHookOutlivesItsCaller(t *testing.T) {
+	e := newEdge(t, minimal, "")
+	arrived, release := make(chan struct{}), make(chan struct{})
+	e.mandrill = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-release
+		e.sandbox.ServeHTTP(w, r)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, strings.NewReader(ada))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r.Header.Set("Content-Type", jsonType)
+		r.Header.Set("X-Hook-Key", hookKey)
+		if answer, err := http.DefaultClient.Do(r); err == nil {
+			answer.Body.Close()
+			t.Error("the first caller was answered")
+		}
+	}()
+	<-arrived
+	cancel()
+	<-gone
+	close(release)
+	got := e.post(ada)
+	if got.status != 204 || got.header.Get("Outbox-Duplicate") != "true" || len(e.sandbox.Mails()) != 1 {
+		t.Errorf("the repeat is answered %+v, %d mails", got, len(e.sandbox.Mails()))
+	}
+}
+
+func TestHookAuthentication(t *testing.T) {
+	t.Setenv("COOKIE", "s3cret-cookie")
+	t.Setenv("PASSWORD", "s3cret:password")
+	e := newEdge(t, `function(ctx) null`, "auth cookie hook {env.COOKIE}\nauth basic ory {env.PASSWORD}")
+	without := header("X-Hook-Key", "")
+	for _, test := range []struct {
+		name   string
+		change func(*http.Request)
+		status int
+	}{
+		{"cookie", func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "hook", Value: "s3cret-cookie"}) }, 204},
+		{"wrong cookie", func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "hook", Value: "s3cret-cooki"}) }, 401},
+		{"basic", func(r *http.Request) { r.SetBasicAuth("ory", "s3cret:password") }, 204},
+		{"wrong basic", func(r *http.Request) { r.SetBasicAuth("ory", "s3cret") }, 401},
+	} {
+		got := e.post("{}", without, test.change)
+		if got.status != test.status {
+			t.Errorf("%s: got %+v", test.name, got)
+		}
+		if got.status == 401 && !strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Basic ") {
+			t.Errorf("%s: WWW-Authenticate: %q", test.name, got.header.Get("WWW-Authenticate"))
+		}
+	}
+}
+
+func TestHookWarnsOfAKeyOnce(t *testing.T) {
+	e := newEdge(t, `function(ctx) { key: 'template-key', message: { from_email: 'hello@example.com', to: [{ email: 'ada@example.net' }] } }`, "")
+	for i := range 3 {
+		e.post(fmt.Sprintf(`{"a":%d}`, i))
+	}
+	if n := strings.Count(e.logs(), "the template names a key"); n != 1 {
+		t.Errorf("warned %d times", n)
+	}
+	if mails := e.sandbox.Mails(); len(mails) != 3 {
+		t.Errorf("%d mails", len(mails))
+	}
+	if strings.Contains(e.logs(), "template-key") {
+		t.Error("the key is in the log")
+	}
+}
+
+func TestHookRecursionAndLoops(t *testing.T) {
+	for name, template := range map[string]string{
+		"recursion": `local f(x) = f(x) + 1; function(ctx) { a: f(1) }`,
+		"loop":      `function(ctx) { a: std.foldl(function(a, b) a + b, std.range(1, 300000), 0) }`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEdge(t, template, "render_timeout 20ms")
+			if got := e.post("{}"); got.status != 422 || got.id() != ory.ErrTemplate.ID {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+func TestHookTakesUpAChangedTemplate(t *testing.T) {
+	e := newEdge(t, minimal, "")
+	e.write("t.jsonnet", strings.Replace(minimal, "'Hi'", "'Changed'", 1))
+	e.waitForLog(`"msg":"template changed"`)
+	e.post(ada)
+	e.write("t.jsonnet", `function(ctx) {`)
+	e.waitForLog("template is broken")
+	e.post(strings.Replace(ada, "f1", "f2", 1))
+	mails := e.sandbox.Mails()
+	if len(mails) != 2 || mails[0].Message.Subject != "Changed" || mails[1].Message.Subject != "Changed" {
+		t.Errorf("sent %+v", mails)
+	}
+	if got := e.metric("caddy_mailchimp_template_reload_failures_total"); got == "" || got == "0" {
+		t.Errorf("reload failures: %q", got)
+	}
+	// A reload with the broken template keeps the last good one in force.
+	if err := e.load(e.caddyfile("timeout 9s")); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.post(strings.Replace(ada, "f1", "f3", 1)); got.status != 204 {
+		t.Errorf("after a reload: %+v", got)
+	}
+}
+
+func (e *edge) metric(name string) string {
+	e.t.Helper()
+	r, err := http.NewRequestWithContext(e.t.Context(), http.MethodGet, "http://"+e.address+"/metrics", nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	got, err := e.do(r)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for line := range strings.Lines(got.body) {
+		if value, ok := strings.CutPrefix(line, name); ok && !strings.HasPrefix(line, "#") {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// TestHookUnderReloads posts while the configuration is replaced again and again.
+func TestHookUnderReloads(t *testing.T) {
+	e := newEdge(t, minimal, "")
+	const callers, hooks, hooksPerReload = 4, 50, 10
+	var posting sync.WaitGroup
+	answered := make(chan struct{})
+	for caller := range callers {
+		posting.Go(func() {
+			for n := range hooks {
+				body := strings.Replace(ada, "f1", fmt.Sprintf("f%d-%d", caller, n), 1)
+				if got := e.post(body); got.status != 204 {
+					t.Errorf("got %+v", got)
+				}
+				answered <- struct{}{}
+			}
+		})
+	}
+	go func() { posting.Wait(); close(answered) }()
+	n := 0
+	for range answered {
+		if n++; n%hooksPerReload == 0 {
+			if err := e.load(e.caddyfile(fmt.Sprintf("timeout %ds", n))); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if got := len(e.sandbox.Mails()); got != callers*hooks {
+		t.Errorf("%d mails for %d hooks", got, callers*hooks)
+	}
+}
+
+// TestCaptures posts what a real Kratos sent.
+func TestCaptures(t *testing.T) {
+	files, err := filepath.Glob("../../shared/ory/captures/*.json")
+	if err != nil || len(files) == 0 {
+		t.Skip("the captured requests are not here")
+	}
+	// Who gets the mail: the courier's recipient, the identity's address, or nobody.
+	const template = `
+		function(ctx)
+			local addresses(identity) = [a.value for a in std.get(identity, 'verifiable_addresses', []) if a.via == 'email'];
+			local identity = if 'identity' in ctx then ctx.identity else {};
+			local to =
+				if 'recipient' in ctx then (if std.get(ctx, 'message_type', 'email') == 'email' then [ctx.recipient] else [])
+				else addresses(identity);
+			if to == [] then error 'cancel' else {
+				message: {
+					from_email: 'hello@example.com', subject: std.get(ctx, 'subject', 'Hello'), text: std.get(ctx, 'body', 'Hello'),
+					to: [{ email: to[0], name: std.get(std.get(std.get(identity, 'traits', {}), 'name', {}), 'last', '') }],
+				},
+			}`
+	e := newEdge(t, template, "")
+	posted, mails := 0, 0
+	for _, file := range files {
+		if filepath.Base(file) == "INDEX.json" {
+			continue
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
+			e.t = t
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var capture struct {
+				Request struct {
+					Method, Path string
+					Headers      map[string]string
+				} `json:"request"`
+				Body    map[string]any `json:"body"`
+				RawBody string         `json:"raw_body"`
+			}
+			if err := json.Unmarshal(data, &capture); err != nil {
+				t.Fatal(err)
+			}
+			want, sends := http.StatusNoContent, hasAddress(capture.Body)
+			switch {
+			case capture.Request.Method != http.MethodPost:
+				want, sends = http.StatusMethodNotAllowed, false
+			case capture.Request.Headers["Content-Type"] != jsonType:
+				want, sends = http.StatusUnsupportedMediaType, false
+			}
+			got := e.post(capture.RawBody, func(r *http.Request) {
+				r.Method = capture.Request.Method
+				r.URL.Path = "/hooks" + capture.Request.Path
+				for _, name := range []string{"Content-Type", "User-Agent", "Ory-Webhook-Request-Id"} {
+					if value := capture.Request.Headers[name]; value != "" {
+						r.Header.Set(name, value)
+					}
+				}
+			})
+			posted++
+			if sends && got.header.Get("Outbox-Duplicate") == "" {
+				mails++
+			}
+			if got.status != want {
+				t.Errorf("got %+v, want %d", got, want)
+			}
+			if len(e.sandbox.Mails()) != mails {
+				t.Errorf("%d mails, want %d", len(e.sandbox.Mails()), mails)
+			}
+		})
+	}
+	e.t = t
+	if posted == 0 || mails == 0 {
+		t.Errorf("posted %d, %d mails", posted, mails)
+	}
+	t.Logf("posted %d, %d mails", posted, mails)
+}
+
+func hasAddress(body map[string]any) bool {
+	if _, courier := body["recipient"]; courier {
+		return body["message_type"] != "sms"
+	}
+	identity, _ := body["identity"].(map[string]any)
+	addresses, _ := identity["verifiable_addresses"].([]any)
+	for _, address := range addresses {
+		if address.(map[string]any)["via"] == "email" {
+			return true
+		}
+	}
+	return false
+}
