@@ -120,7 +120,7 @@ func (o *renderOptions) policy(message []byte) (*mandrill.Policy, error) {
 }
 
 func (o *renderOptions) print(request *mandrill.Request) ([]byte, error) {
-	data, err := json.Marshal(request)
+	data, err := request.MarshalJSON() // json.Marshal would escape the HTML
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,190 @@
+package examples_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-jsonnet"
+	"go.uber.org/goleak"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func message(t *testing.T, template string, ctx any) *mandrill.Request {
+	t.Helper()
+	loaded, err := render.Load(template, render.Options{Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered, err := loaded.Render(t.Context(), ctx)
+	if errors.Is(err, render.ErrCancelled) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := mandrill.NewPolicy([]string{"example.com"}, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := mandrill.ParseRequest(rendered, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return request
+}
+
+func read(t *testing.T, file string) (value any) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &value); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return value
+}
+
+// TestGolden renders each <template>.ctx.json and <template>.<variant>.ctx.json. A mail that is
+// cancelled is null.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("*.ctx.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found %d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(file, ".ctx.json")
+		t.Run(name, func(t *testing.T) {
+			template, _, _ := strings.Cut(name, ".")
+			var output bytes.Buffer
+			encoder := json.NewEncoder(&output)
+			encoder.SetEscapeHTML(false)
+			encoder.SetIndent("", "  ")
+			if err := encoder.Encode(message(t, template+".jsonnet", read(t, file))); err != nil {
+				t.Fatal(err)
+			}
+			got := output.Bytes()
+			golden := filepath.Join("testdata", name+".json")
+			if *update {
+				if err := os.WriteFile(golden, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("got\n%s\nwant\n%s%v", got, want, err)
+			}
+		})
+	}
+}
+
+// TestEachTemplateHasACtx holds for all that a reader may try.
+func TestEachTemplateHasACtx(t *testing.T) {
+	templates, err := filepath.Glob("*.jsonnet")
+	if err != nil || len(templates) == 0 {
+		t.Fatalf("found %d templates, %v", len(templates), err)
+	}
+	for _, template := range templates {
+		if _, err := os.Stat(strings.TrimSuffix(template, ".jsonnet") + ".ctx.json"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestForward evaluates what stands on Ory's side as Ory does.
+func TestForward(t *testing.T) {
+	forward, err := os.ReadFile("ory/forward.jsonnet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snippets := []string{string(forward)}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, encoded := range regexp.MustCompile(`base64://([A-Za-z0-9+/=]+)`).FindAllSubmatch(readme, -1) {
+		decoded, err := base64.StdEncoding.DecodeString(string(encoded[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		snippets = append(snippets, string(decoded))
+	}
+	if len(snippets) != 3 {
+		t.Errorf("the README has %d snippets in base64", len(snippets)-1)
+	}
+	for _, snippet := range snippets {
+		vm := jsonnet.MakeVM()
+		vm.TLACode("ctx", `{"identity":{"id":1},"flow":{"id":"f","ui":{"nodes":[]}},"request_cookies":{"session":"s3cret"},"request_method":"POST"}`)
+		got, err := vm.EvaluateAnonymousSnippet("forward", snippet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var value any
+		if err := json.Unmarshal([]byte(got), &value); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]any{"identity": map[string]any{"id": 1.0}, "flow": map[string]any{"id": "f"}, "request_method": "POST"}
+		if !reflect.DeepEqual(value, any(want)) {
+			t.Errorf("%s gives %s", snippet, got)
+		}
+	}
+}
+
+// TestWelcomeOverCaptures welcomes everybody who registered with a real Kratos.
+func TestWelcomeOverCaptures(t *testing.T) {
+	files, err := filepath.Glob("../../shared/ory/captures/registration-after-[pi]*.json")
+	if err != nil || len(files) == 0 {
+		t.Skip("the captured requests are not here")
+	}
+	welcomed := 0
+	for _, file := range files {
+		capture := read(t, file).(map[string]any)
+		ctx, ok := capture["body"].(map[string]any)
+		if identity, has := ctx["identity"].(map[string]any); !ok || !has || identity["traits"] == nil {
+			continue
+		}
+		request := message(t, "welcome.jsonnet", ctx)
+		if request == nil {
+			if !strings.Contains(file, "phoneonly") {
+				t.Errorf("%s: nobody is welcomed", file)
+			}
+			continue
+		}
+		welcomed++
+		data, err := json.Marshal(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body struct {
+			Message struct{ HTML string }
+		}
+		if err := json.Unmarshal(data, &body); err != nil {
+			t.Fatal(err)
+		}
+		if body.Message.HTML == "" || strings.Contains(body.Message.HTML, "<b>") {
+			t.Errorf("%s: %s", file, body.Message.HTML)
+		}
+		if !strings.Contains(request.Recipients()[0], "@") {
+			t.Errorf("%s: sent to %v", file, request.Recipients())
+		}
+	}
+	if welcomed == 0 {
+		t.Error("nobody was welcomed")
+	}
+}
