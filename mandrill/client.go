@@ -5,11 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,12 +21,13 @@ const (
 
 	// maxAnswer is how much of an answer is read. A send to 1,000 recipients has some 200 KB.
 	maxAnswer = 4 << 20
-	// safetyTimeout ends a call whose context has no deadline.
-	safetyTimeout = time.Minute
+	// defaultTimeout ends a call whose context has no deadline.
+	defaultTimeout = time.Minute
 )
 
-// A Client calls the API. It calls once: to try again is the caller's affair. It may be used by
-// several goroutines at once.
+// A Client calls the API. It calls once: to try again is the caller's affair. The context's deadline
+// bounds a call, answer included, and a minute where it has none. A Client may be used by several
+// goroutines at once.
 type Client struct {
 	base string
 	// key is a function so that nothing that prints a Client prints it.
@@ -47,14 +48,17 @@ func New(key string, options ...Option) (*Client, error) {
 	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, errors.New("api_key: it is empty, or has a space, a line break or another character that no key has")
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 64
 	c := &Client{
 		base: DefaultBaseURL,
 		key:  func() string { return key },
 		http: &http.Client{
-			Transport: transport,
-			Timeout:   safetyTimeout,
+			Transport: &http.Transport{
+				Proxy:               http.ProxyFromEnvironment,
+				ForceAttemptHTTP2:   true,
+				MaxIdleConnsPerHost: 64,
+				IdleConnTimeout:     90 * time.Second,
+				TLSHandshakeTimeout: 10 * time.Second,
+			},
 			// A redirected POST loses its body, or takes the key elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -82,15 +86,15 @@ func (c *Client) Send(ctx context.Context, r *Request) ([]Recipient, error) {
 	}
 	var recipients []Recipient
 	if err := c.post(ctx, r.endpoint(), body, &recipients); err != nil {
+		var failure *Error
+		if sendAt, _ := r.body["send_at"].(string); sendAt != "" && errors.As(err, &failure) && failure.Name == "PaymentRequired" {
+			// Scheduling is what isn't paid for: other messages can be sent.
+			failure.Kind = Refused
+		}
 		return nil, err
 	}
-	if len(recipients) == 0 {
+	if len(recipients) == 0 || slices.ContainsFunc(recipients, func(r Recipient) bool { return r.Status == "" }) {
 		return nil, &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
-	}
-	for _, recipient := range recipients {
-		if recipient.Status == "" {
-			return nil, &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
-		}
 	}
 	return recipients, nil
 }
@@ -98,7 +102,13 @@ func (c *Client) Send(ctx context.Context, r *Request) ([]Recipient, error) {
 // Ping tells whether the key is valid, by the lack of an error.
 func (c *Client) Ping(ctx context.Context) error {
 	var pong struct{ PING string }
-	return c.call(ctx, "users/ping2", struct{}{}, &pong)
+	if err := c.call(ctx, "users/ping2", struct{}{}, &pong); err != nil {
+		return err
+	}
+	if pong.PING != "PONG!" {
+		return &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
+	}
+	return nil
 }
 
 // Domains returns the sender domains of the account.
@@ -147,9 +157,18 @@ func (c *Client) post(ctx context.Context, endpoint string, body []byte, answer 
 	}
 	keyed = append(keyed, body[1:]...)
 
-	// Once its headers are on the way, Mandrill may have taken a message whatever is heard of it.
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)
+		defer cancel()
+	}
+	// Once its headers are on the way, Mandrill may have taken a message whatever is heard of it. The
+	// transport asks for another connection only where nothing of the request went over the first one.
 	var written atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { written.Store(false) },
+		WroteHeaders: func() { written.Store(true) },
+	})
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+endpoint, bytes.NewReader(keyed))
 	if err != nil {
 		return &Error{Kind: Refused, Err: err}
@@ -163,41 +182,22 @@ func (c *Client) post(ctx context.Context, endpoint string, body []byte, answer 
 	defer response.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if response.StatusCode != http.StatusOK {
-		return answerError(response, data)
+		// The status says enough where the body broke off.
+		return answerError(response.StatusCode, response.Header, data)
 	}
 	if err != nil {
 		return connectionError(err, true)
 	}
-	if err := json.Unmarshal(data, answer); err != nil {
-		if failure := namedError(data); failure != nil {
-			failure.Status = response.StatusCode
-			return failure
-		}
-		return &Error{Kind: Unknown, Status: response.StatusCode, Err: errNonsense}
+	return decodeAnswer(data, answer)
+}
+
+// decodeAnswer reads the body of a 200, which may be an error all the same.
+func decodeAnswer(data []byte, answer any) error {
+	if body := readErrorBody(data); body.Status == "error" {
+		return body.sort(http.StatusOK)
+	}
+	if json.Unmarshal(data, answer) != nil {
+		return &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
 	}
 	return nil
-}
-
-var errNonsense = errors.New("the answer makes no sense")
-
-// connectionError sorts a call that got no answer.
-func connectionError(err error, written bool) *Error {
-	kind := Retry
-	if written {
-		kind = Unknown
-	}
-	// The URL says nothing that the configuration doesn't.
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
-	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
-		err = fmt.Errorf("no answer in time: %w", err)
-	}
-	return &Error{Kind: kind, Err: err}
-}
-
-func isTimeout(err error) bool {
-	var timeout interface{ Timeout() bool }
-	return errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -1,12 +1,9 @@
 package mandrill_test
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -98,7 +95,18 @@ func TestAnswers(t *testing.T) {
 		{"gateway timeout", 504, "", mandrill.Unknown, ""},
 		{"wrong base", 404, "<html>", mandrill.Retry, ""},
 		{"redirect", 302, "", mandrill.Retry, ""},
+		{"redirect without a place", 304, "", mandrill.Retry, ""},
 		{"too large", 413, "", mandrill.Refused, ""},
+		{"plain HTTP where HTTPS is spoken", 400, "<html>", mandrill.Retry, ""},
+		{"request timeout", 408, "", mandrill.Retry, ""},
+		{"another success", 202, "", mandrill.Unknown, ""},
+		{"success without a body", 204, "", mandrill.Unknown, ""},
+		{"name that is new, with status 200", 200, named("Something_New"), mandrill.Unknown, "Something_New"},
+		{"name that is new, 404", 404, named("Something_New"), mandrill.Retry, "Something_New"},
+		{"name that is no name", 500, named("ada@example.net"), mandrill.Retry, ""},
+		{"long name", 500, named(strings.Repeat("x", 65)), mandrill.Retry, ""},
+		{"error of wrong types", 500, `{"status":1,"code":"x","name":"Invalid_Key","message":[]}`, mandrill.Account, "Invalid_Key"},
+		{"huge", 200, strings.Repeat("[", 5<<20), mandrill.Unknown, ""},
 		{"garbage", 200, "<html>", mandrill.Unknown, ""},
 		{"nothing", 200, "", mandrill.Unknown, ""},
 		{"object", 200, "{}", mandrill.Unknown, ""},
@@ -112,7 +120,7 @@ func TestAnswers(t *testing.T) {
 				w.Header().Set("Location", "/elsewhere")
 				w.Header().Set("Retry-After", "7")
 				w.WriteHeader(test.status)
-				fmt.Fprint(w, test.body)
+				_, _ = io.WriteString(w, test.body) // some have no body, and the client reads no further than it must
 			}))
 			defer server.Close()
 			_, err := client(t, server.URL).Send(t.Context(), request(t, message("")))
@@ -129,81 +137,68 @@ func TestAnswers(t *testing.T) {
 			if strings.Contains(err.Error(), "ada@") || strings.Contains(err.Error(), key) {
 				t.Errorf("the error says too much: %v", err)
 			}
+			if !strings.Contains(err.Error(), string(test.kind)) || !strings.Contains(err.Error(), fmt.Sprint(test.status)) {
+				t.Errorf("the error says too little: %v", err)
+			}
+			if got.RateLimited() != strings.HasPrefix(test.name, "rate limit") {
+				t.Errorf("rate limited: %v", got.RateLimited())
+			}
 		})
 	}
 }
 
-// TestBrokenConnections tells a message that was never written from one that may have been.
-func TestBrokenConnections(t *testing.T) {
-	listen := func(serve func(net.Conn)) string {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for {
-				connection, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				serve(connection)
-				connection.Close()
-			}
-		}()
-		t.Cleanup(func() { listener.Close(); <-done })
-		return "http://" + listener.Addr().String()
-	}
-	readRequest := func(c net.Conn) {
-		r, err := http.ReadRequest(bufio.NewReader(c))
-		if err == nil {
-			_, _ = io.Copy(io.Discard, r.Body)
-		}
-	}
+// TestErrorsOfOtherCalls: an answer that is an object may be an error whatever its status.
+func TestErrorsOfOtherCalls(t *testing.T) {
 	for _, test := range []struct {
-		name string
-		base string
-		kind mandrill.Kind
+		name, body string
+		kind       mandrill.Kind
 	}{
-		{"nobody listens", "http://127.0.0.1:1", mandrill.Retry},
-		{"no such host", "http://mandrill.invalid", mandrill.Retry},
-		{"no TLS there", strings.Replace(listen(func(c net.Conn) { readRequest(c) }), "http:", "https:", 1), mandrill.Retry},
-		{"closed after the request", listen(readRequest), mandrill.Unknown},
-		{"closed within the headers", listen(func(c net.Conn) { readRequest(c); fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-") }), mandrill.Unknown},
-		{"closed within the body", listen(func(c net.Conn) { readRequest(c); fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[{") }), mandrill.Unknown},
-		{"not HTTP", listen(func(c net.Conn) { readRequest(c); fmt.Fprint(c, "220 smtp.example.com ESMTP\r\n") }), mandrill.Unknown},
+		{"error with status 200", `{"status":"error","code":-1,"name":"Invalid_Key","message":"x"}`, mandrill.Account},
+		{"garbage", "<html>", mandrill.Unknown},
+		{"string", `"PONG!"`, mandrill.Unknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := client(t, test.base).Send(t.Context(), request(t, message("")))
-			var got *mandrill.Error
-			if !errors.As(err, &got) || got.Kind != test.kind {
-				t.Errorf("got %v", err)
-			}
-			if err != nil && strings.Contains(err.Error(), key) {
-				t.Errorf("the error has the key: %v", err)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, test.body) }))
+			defer server.Close()
+			c := client(t, server.URL)
+			for call, do := range map[string]func() error{
+				"Ping":        func() error { return c.Ping(t.Context()) },
+				"Domains":     func() error { _, err := c.Domains(t.Context()); return err },
+				"CheckDomain": func() error { _, err := c.CheckDomain(t.Context(), "example.com"); return err },
+				"Info":        func() error { _, err := c.Info(t.Context(), "1"); return err },
+				"Search":      func() error { _, err := c.Search(t.Context(), "*", 1); return err },
+			} {
+				var got *mandrill.Error
+				if err := do(); !errors.As(err, &got) || got.Kind != test.kind {
+					t.Errorf("%s: %v", call, err)
+				}
 			}
 		})
 	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
+	defer server.Close()
+	if err := client(t, server.URL).Ping(t.Context()); err == nil {
+		t.Error("an object without a pong is taken for one")
+	}
 }
 
-func TestTimeouts(t *testing.T) {
-	release := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		<-release
+// TestScheduling: an account that may not schedule may send other messages.
+func TestScheduling(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusPaymentRequired)
+		fmt.Fprint(w, `{"status":"error","code":10,"name":"PaymentRequired","message":"x"}`)
 	}))
 	defer server.Close()
-	defer close(release)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	_, err := client(t, server.URL).Send(ctx, request(t, message("")))
-	var got *mandrill.Error
-	if !errors.As(err, &got) || got.Kind != mandrill.Unknown || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("no answer in time: %v", err)
-	}
-	if _, err = client(t, server.URL).Send(ctx, request(t, message(""))); !errors.As(err, &got) || got.Kind != mandrill.Retry {
-		t.Errorf("no time to begin with: %v", err)
+	for body, want := range map[string]mandrill.Kind{
+		message(""):                        mandrill.Account,
+		`{"send_at":"",` + message("")[1:]: mandrill.Account,
+		`{"send_at":"2030-01-02 03:04:05",` + message("")[1:]: mandrill.Refused,
+	} {
+		_, err := client(t, server.URL).Send(t.Context(), request(t, body))
+		var got *mandrill.Error
+		if !errors.As(err, &got) || got.Kind != want || got.Remedy() == "" {
+			t.Errorf("%s: %v", body, err)
+		}
 	}
 }
 

@@ -1,9 +1,14 @@
 package mandrill
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +32,7 @@ const (
 // Error says that a call failed.
 type Error struct {
 	Kind Kind
-	// Name is Mandrill's name for it, such as Invalid_Key, or empty.
+	// Name is Mandrill's name for it, such as Invalid_Key, or empty. New ones may appear.
 	Name string
 	// Code is Mandrill's number for it. It differs between versions of the API.
 	Code int
@@ -42,7 +47,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	var parts []string
+	parts := []string{"calling Mandrill", string(e.Kind)}
 	if e.Status != 0 {
 		parts = append(parts, fmt.Sprintf("status %d", e.Status))
 	}
@@ -52,92 +57,134 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		parts = append(parts, e.Err.Error())
 	}
-	return "calling Mandrill: " + strings.Join(parts, ": ")
+	return strings.Join(parts, ": ")
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// RateLimited tells whether the account is asked to slow down, which mends itself, from other trouble.
+func (e *Error) RateLimited() bool {
+	return e.Name == "RequestLimitExceeded" || e.Status == http.StatusTooManyRequests
+}
 
 // Remedy says what the operator can do about it, or is empty.
 func (e *Error) Remedy() string {
 	switch {
 	case e.Name == "Invalid_Key":
 		return "check api_key: Mandrill doesn't know it. It is a key of Mandrill (Mailchimp Transactional), not of Mailchimp"
+	case e.Name == "PaymentRequired" && e.Kind == Refused:
+		return "remove send_at: scheduling is only for accounts with a positive balance"
 	case e.Name == "PaymentRequired":
-		return "check the account's payment at Mailchimp"
+		return "check the account's plan and payment at Mailchimp"
 	case e.Name == "Unknown_Template":
 		return "check template_name: it is the template's slug, not its name"
 	case e.Name == "Unknown_Subaccount":
 		return "check subaccount: it must be made at Mandrill first"
-	case e.Status == http.StatusNotFound && e.Name == "":
+	case e.Status == http.StatusNotFound && e.Kind == Retry:
 		return "check api_base: there is no Mandrill API"
 	}
 	return ""
 }
 
 // kinds sorts Mandrill's errors by name, which comes before the HTTP status: old servers answer
-// 500 to all of them.
+// 500 to all of them. Those that no call of this package gets are here too: the description says of
+// few calls all that they may answer.
 var kinds = map[string]Kind{
 	"Invalid_Key":          Account,
 	"PaymentRequired":      Account,
+	"PoorReputation":       Account,
 	"RequestLimitExceeded": Account,
-	"ValidationError":      Refused,
-	"Unknown_Template":     Refused,
-	"Unknown_Subaccount":   Refused,
-	"Unknown_Message":      Refused,
-	"Unknown_Sender":       Refused,
-	"Invalid_Template":     Refused,
-	"GeneralError":         Retry,
-	"ServiceUnavailable":   Retry,
+
+	"GeneralError":       Retry,
+	"ServiceUnavailable": Retry,
+
+	"ValidationError":                    Refused,
+	"Unknown_Template":                   Refused,
+	"Unknown_Subaccount":                 Refused,
+	"Unknown_Message":                    Refused,
+	"Unknown_Sender":                     Refused,
+	"Unknown_Domain":                     Refused,
+	"Unknown_Pool":                       Refused,
+	"Unknown_IP":                         Refused,
+	"Unknown_TrackingDomain":             Refused,
+	"Unknown_MetadataField":              Refused,
+	"Unknown_Webhook":                    Refused,
+	"Unknown_Export":                     Refused,
+	"Unknown_InboundDomain":              Refused,
+	"Unknown_InboundRoute":               Refused,
+	"Invalid_Template":                   Refused,
+	"Invalid_Tag_Name":                   Refused,
+	"Invalid_Reject":                     Refused,
+	"Invalid_Version":                    Refused,
+	"Invalid_CustomDNS":                  Refused,
+	"Invalid_DeleteDefaultPool":          Refused,
+	"Invalid_EmptyDefaultPool":           Refused,
+	"Invalid_Verified_Domain":            Refused,
+	"Invalid_Verified_TrackingDomain":    Refused,
+	"MC_Exception_InvalidTrackingDomain": Refused,
 }
 
-// kindOfStatus sorts answers that have no name that is known.
-func kindOfStatus(status int) Kind {
+// kindOf sorts an answer by the name of its error, which may be empty or new, and by its status.
+func kindOf(name string, status int) Kind {
+	if kind, known := kinds[name]; known {
+		return kind
+	}
 	switch status {
 	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusTooManyRequests:
 		return Account
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+	case http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return Refused
+	case http.StatusNotFound, http.StatusRequestTimeout:
+		// An api_base that leads elsewhere is mended by the operator, not by dropping mail.
+		return Retry
 	case http.StatusGatewayTimeout:
 		return Unknown
-	default:
-		// 404 and redirects are an api_base that leads elsewhere: mended by the operator, not by dropping mail.
-		return Retry
 	}
+	switch {
+	case status < http.StatusMultipleChoices:
+		return Unknown
+	case name != "" && status >= http.StatusBadRequest && status < http.StatusInternalServerError:
+		return Refused
+	}
+	return Retry
 }
 
-// namedError reads Mandrill's error body, and returns nil where it is none.
-func namedError(data []byte) *Error {
-	var body struct {
-		Name    string      `json:"name"`
-		Message string      `json:"message"`
-		Code    json.Number `json:"code"`
-	}
-	_ = json.Unmarshal(data, &body) // what is no JSON has no name
-	if body.Name == "" {
-		return nil
-	}
-	code, _ := strconv.Atoi(body.Code.String())
-	return &Error{Kind: kinds[body.Name], Name: shortName(body.Name), Code: code, Detail: body.Message}
+// errorBody is what Mandrill answers instead of a result.
+type errorBody struct {
+	// Status is "error".
+	Status  string          `json:"status"`
+	Name    string          `json:"name"`
+	Message string          `json:"message"`
+	Code    json.RawMessage `json:"code"`
 }
 
-// answerError sorts an answer other than 200.
-func answerError(response *http.Response, data []byte) *Error {
-	e := namedError(data)
-	if e == nil {
-		e = &Error{}
+// readErrorBody reads as much of an error as there is: other bodies have no name.
+func readErrorBody(data []byte) errorBody {
+	var body errorBody
+	_ = json.Unmarshal(data, &body) // what is no JSON, or has another type, has no name
+	if !errorName.MatchString(body.Name) {
+		body.Name = ""
 	}
-	e.Status = response.StatusCode
-	if e.Kind == "" {
-		e.Kind = kindOfStatus(e.Status)
+	return body
+}
+
+// errorName bounds what of a server's answer gets into an error's text.
+var errorName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
+
+func (b errorBody) sort(status int) *Error {
+	code, _ := strconv.Atoi(string(b.Code))
+	e := &Error{Kind: kindOf(b.Name, status), Name: b.Name, Code: code, Status: status, Detail: b.Message}
+	if e.Kind == Unknown && e.Name == "" {
+		e.Err = errNonsense
 	}
-	e.RetryAfter = retryAfter(response.Header.Get("Retry-After"), time.Now())
 	return e
 }
 
-// shortName bounds a name that comes from outside.
-func shortName(name string) string {
-	const longest = 64
-	return strings.ToValidUTF8(name[:min(len(name), longest)], "")
+// answerError sorts an answer other than 200.
+func answerError(status int, header http.Header, data []byte) *Error {
+	e := readErrorBody(data).sort(status)
+	e.RetryAfter = retryAfter(header.Get("Retry-After"), time.Now())
+	return e
 }
 
 // retryAfter reads a header's seconds or date.
@@ -150,3 +197,42 @@ func retryAfter(header string, now time.Time) time.Duration {
 	}
 	return 0
 }
+
+var errNonsense = errors.New("the answer makes no sense")
+
+// connectionError sorts a call that got no answer, or a part of one.
+func connectionError(err error, written bool) *Error {
+	kind, text := Retry, "the connection could not be made"
+	if written {
+		kind, text = Unknown, "the connection broke"
+	}
+	var (
+		network     *net.OpError
+		certificate *tls.CertificateVerificationError
+		timeout     interface{ Timeout() bool }
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		text = "the call was cancelled"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		text = "no answer in time"
+	case errors.As(err, &network):
+		text = network.Error()
+	case errors.As(err, &certificate):
+		text = certificate.Error()
+	case errors.Is(err, http.ErrSchemeMismatch):
+		text = http.ErrSchemeMismatch.Error()
+	}
+	return &Error{Kind: kind, Err: &connectionCause{text: text, cause: err}}
+}
+
+// connectionCause is why there was no answer. Its text is not that of its cause, which may quote
+// what the other side wrote, and so what it was sent.
+type connectionCause struct {
+	text  string
+	cause error
+}
+
+func (c *connectionCause) Error() string { return c.text }
+
+func (c *connectionCause) Unwrap() error { return c.cause }

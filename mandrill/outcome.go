@@ -1,6 +1,7 @@
 package mandrill
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 )
@@ -44,7 +45,8 @@ func (r Recipient) Held() bool {
 func (r Recipient) Remedy() string {
 	switch r.RejectReason {
 	case "unsigned":
-		return "Mandrill doesn't send for the domain of from_email: it must be verified and have valid SPF and DKIM records. Run: caddy mailchimp check-domain <domain>"
+		return "Mandrill doesn't send for the domain of from_email: verify it at Mandrill, add include:spf.mandrillapp.com to its SPF record, and set its two DKIM CNAME records. " +
+			"What is missing says: caddy mailchimp check-domain <domain>"
 	case "invalid-sender":
 		return "Mandrill doesn't take the address of from_email"
 	case "hard-bounce", "soft-bounce", "spam", "unsub", "custom":
@@ -59,29 +61,44 @@ func (r Recipient) Remedy() string {
 
 // Info is what became of a message for one recipient.
 type Info struct {
-	ID string `json:"_id"`
+	ID string
 	// State is sent, bounced, rejected, queued, scheduled, canceled or another.
-	State    string         `json:"state"`
-	Email    string         `json:"email"`
-	Metadata map[string]any `json:"metadata"`
+	State string
+	Email string
+	// RejectReason is one of RejectReasons where State is "rejected"; new ones may appear.
+	RejectReason string
+	Metadata     map[string]any
 }
 
-// UnmarshalJSON tolerates what PHP makes of an empty object.
+// UnmarshalJSON tolerates what PHP makes of an empty object: an empty array.
 func (i *Info) UnmarshalJSON(data []byte) error {
 	var raw struct {
 		ID       string          `json:"_id"`
 		State    string          `json:"state"`
 		Email    string          `json:"email"`
 		Metadata json.RawMessage `json:"metadata"`
+		Reject   json.RawMessage `json:"reject"`
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return err
 	}
-	*i = Info{ID: raw.ID, State: raw.State, Email: raw.Email}
-	if len(raw.Metadata) > 0 && raw.Metadata[0] == '{' {
-		return json.Unmarshal(raw.Metadata, &i.Metadata)
+	var reject struct {
+		Reason string `json:"reason"`
 	}
-	return nil
+	*i = Info{ID: raw.ID, State: raw.State, Email: raw.Email}
+	if err := unmarshalObject(raw.Metadata, &i.Metadata); err != nil {
+		return err
+	}
+	err := unmarshalObject(raw.Reject, &reject)
+	i.RejectReason = reject.Reason
+	return err
+}
+
+func unmarshalObject(data json.RawMessage, object any) error {
+	if !bytes.HasPrefix(data, []byte("{")) {
+		return nil
+	}
+	return json.Unmarshal(data, object)
 }
 
 // Domain is the state of a sender domain.

@@ -2,29 +2,16 @@ package mandrill
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"reflect"
-	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
-
-	"golang.org/x/net/http/httpguts"
-)
-
-const (
-	// maxMetadata is the size of metadata as JSON, in bytes.
-	maxMetadata = 250
-	maxTag      = 50
-	maxSubject  = 998
 )
 
 // A Request is the body of messages/send or messages/send-template, checked and ready to be sent.
-// It is made by ParseRequest, and restored from its JSON by json.Unmarshal, which checks nothing.
+// It is made by ParseRequest, and restored from its JSON by json.Unmarshal: without what the template
+// said of the delivery, and without a second look at its policy and limits.
 type Request struct {
 	// body is what is sent, but for the key.
 	body map[string]any
@@ -68,256 +55,18 @@ func ParseRequest(data []byte, p *Policy) (*Request, error) {
 	if r.message, ok = body["message"].(map[string]any); !ok {
 		return nil, invalid("message", "is missing")
 	}
-	for _, check := range []func(*Policy) error{
-		r.takeDelivery, r.checkTemplate, r.checkSendAt, r.checkSender, r.checkRecipients, r.checkHeaders,
+	if err := r.checkSender(p); err != nil {
+		return nil, err
+	}
+	for _, check := range []func() error{
+		r.takeDelivery, r.checkTemplate, r.checkSendAt, r.checkRecipients, r.checkContent, r.checkHeaders,
 		r.checkTags, r.checkMetadata, r.checkMergeVars, r.checkFiles,
 	} {
-		if err := check(p); err != nil {
+		if err := check(); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
-}
-
-// takeDelivery takes off what is not for Mandrill.
-func (r *Request) takeDelivery(*Policy) error {
-	_, r.hadKey = r.body["key"]
-	delete(r.body, "key")
-	delivery, _ := r.body["delivery"].(map[string]any)
-	delete(r.body, "delivery")
-	r.key, _ = delivery["idempotency_key"].(string)
-	if expiresIn, given := delivery["expires_in"].(string); given {
-		var err error
-		if r.expiresIn, err = time.ParseDuration(expiresIn); err != nil || r.expiresIn <= 0 {
-			return invalid("delivery.expires_in", "must be a duration of more than 0, such as \"15m\"")
-		}
-	}
-	return nil
-}
-
-func (r *Request) checkTemplate(*Policy) error {
-	name, isTemplate := r.body["template_name"]
-	if !isTemplate {
-		return nil
-	}
-	if name == nil || name == "" {
-		return invalid("template_name", "is empty")
-	}
-	if r.body["template_content"] == nil {
-		r.body["template_content"] = []any{}
-	}
-	return nil
-}
-
-func (r *Request) checkSendAt(*Policy) error {
-	sendAt, given := r.body["send_at"].(string)
-	if !given {
-		return nil
-	}
-	if _, err := time.Parse(time.DateTime, sendAt); err != nil {
-		return invalid("send_at", "must be UTC as YYYY-MM-DD HH:MM:SS")
-	}
-	return nil
-}
-
-func (r *Request) checkSender(p *Policy) error {
-	m := r.message
-	from, _ := m["from_email"].(string)
-	if from == "" {
-		if p.fromEmail == "" {
-			return invalid("message.from_email", "is missing, and the configuration has no from")
-		}
-		from = p.fromEmail
-		m["from_email"] = from
-		if name, _ := m["from_name"].(string); name == "" && p.fromName != "" {
-			m["from_name"] = p.fromName
-		}
-	}
-	domain, err := domainOf(from)
-	if err != nil {
-		return invalid("message.from_email", "%v", err)
-	}
-	if !p.allows(domain) {
-		return invalid("message.from_email", "its domain %s is not one of sender_domain", domain)
-	}
-	r.senderDomain = domain
-	for _, field := range []string{"return_path_domain", "signing_domain"} {
-		named, _ := m[field].(string)
-		if named == "" {
-			continue
-		}
-		if domain, err := NormalizeDomain(named); err != nil || !p.allows(domain) {
-			return invalid("message."+field, "is not one of sender_domain")
-		}
-	}
-	cleanField(m, "from_name")
-	cleanField(m, "subject")
-	if subject, _ := m["subject"].(string); utf8.RuneCountInString(subject) > maxSubject {
-		return invalid("message.subject", "has more than %d characters", maxSubject)
-	}
-	return nil
-}
-
-func (r *Request) checkRecipients(*Policy) error {
-	recipients := objects(r.message, "to")
-	if len(recipients) == 0 {
-		return invalid("message.to", "has no recipient")
-	}
-	for i, to := range recipients {
-		path := fmt.Sprintf("message.to[%d]", i)
-		address, _ := to["email"].(string)
-		if address == "" {
-			return invalid(path+".email", "is missing")
-		}
-		if _, err := domainOf(address); err != nil {
-			return invalid(path+".email", "%v", err)
-		}
-		if kind, given := to["type"].(string); given && !slices.Contains([]string{"to", "cc", "bcc"}, kind) {
-			return invalid(path+".type", "must be to, cc or bcc")
-		}
-		cleanField(to, "name")
-	}
-	if address, _ := r.message["bcc_address"].(string); address != "" {
-		if _, err := domainOf(address); err != nil {
-			return invalid("message.bcc_address", "%v", err)
-		}
-	}
-	return nil
-}
-
-func (r *Request) checkHeaders(*Policy) error {
-	headers, _ := r.message["headers"].(map[string]any)
-	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		path := "message.headers." + quoteKey(name)
-		if !httpguts.ValidHeaderFieldName(name) {
-			return invalid(path, "is not a header's name")
-		}
-		switch strings.ToLower(name) {
-		case "from", "sender", "return-path":
-			return invalid(path, "is not allowed: the sender is from_email")
-		}
-		switch headers[name].(type) {
-		case []any, map[string]any:
-			return wrongType(path, "a string", headers[name])
-		}
-		cleanField(headers, name)
-	}
-	return nil
-}
-
-func (r *Request) checkTags(*Policy) error {
-	tags, _ := r.message["tags"].([]any)
-	for i, tag := range tags {
-		path := fmt.Sprintf("message.tags[%d]", i)
-		tag := tag.(string)
-		if strings.HasPrefix(tag, "_") {
-			return invalid(path, "begins with an underscore, which Mandrill keeps for itself")
-		}
-		if utf8.RuneCountInString(tag) > maxTag {
-			return invalid(path, "has more than %d characters", maxTag)
-		}
-	}
-	switch campaign := r.message["google_analytics_campaign"].(type) {
-	case nil, string, []any:
-	default:
-		return wrongType("message.google_analytics_campaign", "a string", campaign)
-	}
-	return nil
-}
-
-func (r *Request) checkMetadata(*Policy) error {
-	metadata, _ := r.message["metadata"].(map[string]any)
-	if err := checkMetadata("message.metadata", metadata); err != nil {
-		return err
-	}
-	for i, recipient := range objects(r.message, "recipient_metadata") {
-		values, _ := recipient["values"].(map[string]any)
-		if err := checkMetadata(fmt.Sprintf("message.recipient_metadata[%d].values", i), values); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func checkMetadata(path string, metadata map[string]any) error {
-	for _, name := range slices.Sorted(maps.Keys(metadata)) {
-		switch metadata[name].(type) {
-		case []any, map[string]any:
-			return wrongType(path+"."+quoteKey(name), "a string, a number, a boolean or null", metadata[name])
-		}
-	}
-	if size := metadataSize(metadata); size > maxMetadata {
-		return invalid(path, "has %d bytes as JSON, Mandrill takes %d", size, maxMetadata)
-	}
-	return nil
-}
-
-func metadataSize(metadata map[string]any) int {
-	encoded, err := encode(metadata)
-	if err != nil {
-		return maxMetadata + 1
-	}
-	return len(encoded)
-}
-
-func (r *Request) checkMergeVars(*Policy) error {
-	language, given := r.message["merge_language"].(string)
-	if given && language != "mailchimp" && language != "handlebars" {
-		return invalid("message.merge_language", "must be mailchimp or handlebars")
-	}
-	if err := checkNames("message.global_merge_vars", objects(r.message, "global_merge_vars")); err != nil {
-		return err
-	}
-	for i, recipient := range objects(r.message, "merge_vars") {
-		if err := checkNames(fmt.Sprintf("message.merge_vars[%d].vars", i), objects(recipient, "vars")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func checkNames(path string, vars []map[string]any) error {
-	for i, variable := range vars {
-		name, _ := variable["name"].(string)
-		if name == "" {
-			return invalid(fmt.Sprintf("%s[%d].name", path, i), "is missing")
-		}
-		if strings.HasPrefix(name, "_") {
-			return invalid(fmt.Sprintf("%s[%d].name", path, i), "begins with an underscore, which Mandrill keeps for itself")
-		}
-	}
-	return nil
-}
-
-func (r *Request) checkFiles(*Policy) error {
-	for _, field := range []string{"attachments", "images"} {
-		for i, file := range objects(r.message, field) {
-			content, _ := file["content"].(string)
-			if _, err := base64.StdEncoding.DecodeString(content); err != nil {
-				return invalid(fmt.Sprintf("message.%s[%d].content", field, i), "must be base64")
-			}
-			cleanField(file, "name")
-			cleanField(file, "type")
-		}
-	}
-	return nil
-}
-
-// objects returns a field's elements, of which checkFields made sure that they are objects.
-func objects(parent map[string]any, field string) []map[string]any {
-	array, _ := parent[field].([]any)
-	elements := make([]map[string]any, len(array))
-	for i, element := range array {
-		elements[i] = element.(map[string]any)
-	}
-	return elements
-}
-
-// cleanField cleans a string that is bound for a header.
-func cleanField(object map[string]any, field string) {
-	if s, ok := object[field].(string); ok && strings.ContainsAny(s, "\r\n\x00") {
-		object[field] = cleanHeader(s)
-	}
 }
 
 // HadKey tells whether the template named a key, which is ignored.
@@ -375,7 +124,8 @@ func (r *Request) endpoint() string {
 // MarshalJSON returns the body as it is sent, but for the key.
 func (r *Request) MarshalJSON() ([]byte, error) { return encode(r.body) }
 
-// UnmarshalJSON restores a request from what MarshalJSON returned. It doesn't check it again.
+// UnmarshalJSON restores a request from what MarshalJSON returned. It knows neither HadKey, nor
+// IdempotencyKey, nor ExpiresIn. Errors are those of the JSON, or *InvalidError.
 func (r *Request) UnmarshalJSON(data []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
@@ -383,11 +133,14 @@ func (r *Request) UnmarshalJSON(data []byte) error {
 	if err := decoder.Decode(&body); err != nil {
 		return err
 	}
-	// The types of what is read from a restored request.
+	// The accessors count on the types.
 	if err := checkFields("", body, reflect.TypeFor[templateBody]()); err != nil {
 		return err
 	}
-	message, _ := body["message"].(map[string]any)
+	message, ok := body["message"].(map[string]any)
+	if !ok {
+		return invalid("message", "is missing")
+	}
 	*r = Request{body: body, message: message}
 	if from, _ := message["from_email"].(string); from != "" {
 		r.senderDomain, _ = domainOf(from)

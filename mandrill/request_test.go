@@ -89,8 +89,12 @@ func TestParseRequestRefuses(t *testing.T) {
 		{"unnamed merge variable", message(`,"merge_vars":[{"rcpt":"a@b.c","vars":[{"content":1}]}]`), "message.merge_vars[0].vars[0].name", "is missing"},
 		{"merge language", message(`,"merge_language":"jinja"`), "message.merge_language", "must be mailchimp or handlebars"},
 		{"campaign", message(`,"google_analytics_campaign":5`), "message.google_analytics_campaign", "is a number"},
+		{"campaigns", message(`,"google_analytics_campaign":["a",5]`), "message.google_analytics_campaign[1]", "is a number"},
+		{"image that is none", message(`,"images":[{"type":"text/html","name":"i","content":"aGk="}]`), "message.images[0].type", "must begin with image/"},
 		{"attachment that is not base64", message(`,"attachments":[{"content":"%%"}]`), "message.attachments[0].content", "must be base64"},
 		{"send_at", `{"send_at":"tomorrow",` + message("")[1:], "send_at", "YYYY-MM-DD HH:MM:SS"},
+		{"send_at with a fraction", `{"send_at":"2030-01-02 03:04:05.678",` + message("")[1:], "send_at", "YYYY-MM-DD HH:MM:SS"},
+		{"send_at with a zone", `{"send_at":"2030-01-02T03:04:05Z",` + message("")[1:], "send_at", "YYYY-MM-DD HH:MM:SS"},
 		{"empty template_name", `{"template_name":"",` + message("")[1:], "template_name", "is empty"},
 		{"null template_name", `{"template_name":null,` + message("")[1:], "template_name", "is empty"},
 		{"unknown field of delivery", `{"delivery":{"expires":"1m"},` + message("")[1:], "delivery.expires", `did you mean "expires_in"?`},
@@ -131,6 +135,11 @@ func TestParseRequestSendsWhatCame(t *testing.T) {
 		{"line breaks elsewhere stay", message(`,"text":"a\r\nb","html":"a\nb","metadata":{"a":"b\nc"}`), ""},
 		{"send-template gets its content", `{"template_name":"welcome",` + message("")[1:], `{"template_name":"welcome","template_content":[],` + message("")[1:]},
 		{"send-template with content", `{"template_name":"welcome","template_content":[{"name":"a","content":"b"}],` + message("")[1:], ""},
+		{
+			"empty strings as in Mailchimp's samples",
+			`{"ip_pool":"","send_at":"",` + message(`,"from_name":"","bcc_address":"","tracking_domain":"","signing_domain":"","return_path_domain":"","merge_language":"","subaccount":"","google_analytics_campaign":""`)[1:], "",
+		},
+		{"campaigns", message(`,"google_analytics_campaign":["a","b"]`), ""},
 		{"largest metadata", message(`,"metadata":{"a":"` + strings.Repeat("x", 242) + `"}`), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -228,10 +237,38 @@ func TestRequestProperties(t *testing.T) {
 	}
 }
 
+func TestUnmarshalRefuses(t *testing.T) {
+	for _, body := range []string{`null`, `[]`, `{}`, `{"message":null}`, `{"message":[]}`, `{"message":{"to":{}}}`, `{"message":{"to":[null]}}`, `{"message":{"metadata":1}}`} {
+		var r mandrill.Request
+		if err := json.Unmarshal([]byte(body), &r); err == nil {
+			t.Errorf("%s is restored", body)
+		}
+	}
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	f.Add([]byte(message(`,"metadata":{"a":1},"view_content_link":false`)))
+	f.Add([]byte(`{"message":{"to":[{}],"from_email":"x"}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r mandrill.Request
+		if json.Unmarshal(data, &r) != nil {
+			return
+		}
+		r.SenderDomain()
+		r.Recipients()
+		r.Private()
+		r.SetMetadata("entry", "e1")
+		if _, err := json.Marshal(&r); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func FuzzParseRequest(f *testing.F) {
 	for _, seed := range []string{
 		message(`,"subject":"a\r\nb","headers":{"X":"\n"},"metadata":{"a":1}`), `{"template_name":"w",` + message("")[1:],
-		`{"delivery":{"expires_in":"1m"},"key":1,` + message("")[1:], `{"message":{"to":[{"email":"a@b.c","name":"\u0000"}]}}`, `[`, `{"message":[]}`,
+		`{"delivery":{"expires_in":"1m"},"key":1,` + message("")[1:],
+		message(`,"attachments":[{"name":"a\r\nb","type":"t\n","content":""}],"images":[{"type":"image/png\u0000"}]`), `{"message":{"to":[{"email":"a@b.c","name":"\u0000"}]}}`, `[`, `{"message":[]}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -259,10 +296,11 @@ func FuzzParseRequest(f *testing.F) {
 		}
 		var sent struct {
 			Message struct {
-				Subject  string         `json:"subject"`
-				FromName string         `json:"from_name"`
-				Headers  map[string]any `json:"headers"`
-				To       []struct{ Email, Name string }
+				Subject             string         `json:"subject"`
+				FromName            string         `json:"from_name"`
+				Headers             map[string]any `json:"headers"`
+				To                  []struct{ Email, Name string }
+				Attachments, Images []struct{ Type, Name string }
 			}
 		}
 		if err := json.Unmarshal(first, &sent); err != nil {
@@ -271,6 +309,9 @@ func FuzzParseRequest(f *testing.F) {
 		bound := []string{sent.Message.Subject, sent.Message.FromName}
 		for _, to := range sent.Message.To {
 			bound = append(bound, to.Email, to.Name)
+		}
+		for _, file := range append(sent.Message.Attachments, sent.Message.Images...) {
+			bound = append(bound, file.Type, file.Name)
 		}
 		for name, value := range sent.Message.Headers {
 			if text, ok := value.(string); ok {

@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -15,15 +17,18 @@ type Failure struct {
 	Delay string `json:"delay,omitempty"`
 	// Reset closes the connection instead of an answer: "before" the message is recorded, or "after".
 	Reset string `json:"reset,omitempty"`
-	// Status is the HTTP status of the answer. 0 leaves the answer as it would have been, after Delay.
+	// Status is the HTTP status of the answer, from 200 to 599. Default: that of Name; without a Name,
+	// the answer is as it would have been, after Delay.
 	Status int `json:"status,omitempty"`
-	// Name is that of Mandrill's error, such as GeneralError.
+	// Name is that of Mandrill's error, such as Invalid_Key. Default: that of Status, else GeneralError.
 	Name string `json:"name,omitempty"`
-	// Body is sent as it is, in place of an error or, where Status is 0 or 200, of a success.
+	// Body is sent as it is, in place of an error or, where Status is 0 or 200, of a success. The
+	// message isn't recorded.
 	Body string `json:"body,omitempty"`
 	// RetryAfter is the header's number of seconds.
 	RetryAfter int `json:"retry_after,omitempty"`
-	// RejectReason rejects each recipient, with a status of 200.
+	// RejectReason rejects each recipient, with a status of 200. With "invalid", what is answered of
+	// the recipients is "invalid" instead of "rejected".
 	RejectReason string `json:"reject_reason,omitempty"`
 	// QueuedReason queues each recipient, with a status of 200.
 	QueuedReason string `json:"queued_reason,omitempty"`
@@ -31,19 +36,29 @@ type Failure struct {
 	delay time.Duration
 }
 
-// Fail makes the next calls fail, after those that were asked for before.
+// Fail makes the next calls fail, after those that were asked for before. An error names the field
+// that is wrong.
 func (s *Sandbox) Fail(f Failure) error {
 	if f.Delay != "" {
 		var err error
-		if f.delay, err = time.ParseDuration(f.Delay); err != nil {
-			return err
+		if f.delay, err = time.ParseDuration(f.Delay); err != nil || f.delay < 0 {
+			return fmt.Errorf("delay: %q is not a duration such as 2s", f.Delay)
 		}
 	}
+	switch {
+	case f.Calls < 0:
+		return errors.New("calls: must not be negative")
+	case f.RetryAfter < 0:
+		return errors.New("retry_after: must not be negative")
+	case f.Reset != "" && f.Reset != "before" && f.Reset != "after":
+		return fmt.Errorf("reset: %q is neither before nor after", f.Reset)
+	case f.Status != 0 && (f.Status < http.StatusOK || f.Status > 599):
+		return fmt.Errorf("status: %d is not from 200 to 599", f.Status)
+	}
+	f.Calls = max(f.Calls, 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for range max(1, min(f.Calls, 1_000_000)) {
-		s.failures = append(s.failures, f)
-	}
+	s.failures = append(s.failures, f)
 	return nil
 }
 
@@ -54,7 +69,9 @@ func (s *Sandbox) nextFailure() Failure {
 		return Failure{}
 	}
 	next := s.failures[0]
-	s.failures = s.failures[1:]
+	if s.failures[0].Calls--; s.failures[0].Calls == 0 {
+		s.failures = s.failures[1:]
+	}
 	return next
 }
 
@@ -83,7 +100,7 @@ func (f Failure) answer(w http.ResponseWriter) bool {
 		w.WriteHeader(max(f.Status, http.StatusOK))
 		_, _ = w.Write([]byte(f.Body)) // the client is gone
 	case f.Name != "" || f.Status > http.StatusOK:
-		respondError(w, max(f.Status, http.StatusInternalServerError), f.Name, "The sandbox was told to fail.")
+		respondError(w, f.Status, f.Name, "The sandbox was told to fail.")
 	default:
 		return false
 	}
@@ -92,3 +109,42 @@ func (f Failure) answer(w http.ResponseWriter) bool {
 
 // reset closes the connection without an answer.
 func reset() { panic(http.ErrAbortHandler) }
+
+// documentedErrors are Mandrill's errors with the statuses and the codes of Mailchimp's description.
+// The first one of a status is what the status alone stands for.
+var documentedErrors = []struct {
+	name         string
+	status, code int
+}{
+	{"Invalid_Key", http.StatusUnauthorized, 401},
+	{"PaymentRequired", http.StatusPaymentRequired, 10},
+	{"Unknown_Template", http.StatusNotFound, 5},
+	{"Unknown_Subaccount", http.StatusNotFound, 12},
+	{"Unknown_Message", http.StatusNotFound, 11},
+	{"ValidationError", http.StatusUnprocessableEntity, -2},
+	{"RequestLimitExceeded", http.StatusTooManyRequests, 429},
+	{"GeneralError", http.StatusInternalServerError, -1},
+	{"ServiceUnavailable", http.StatusServiceUnavailable, -2},
+}
+
+// respondError answers with Mandrill's error body. A status of 0 and an empty name stand for what
+// goes with the other.
+func respondError(w http.ResponseWriter, status int, name, message string) {
+	code := -1
+	for _, documented := range documentedErrors {
+		if documented.name == name || name == "" && documented.status == status {
+			name, code = documented.name, documented.code
+			if status == 0 {
+				status = documented.status
+			}
+			break
+		}
+	}
+	if name == "" {
+		name = "GeneralError"
+	}
+	if status == 0 {
+		status = http.StatusInternalServerError
+	}
+	respond(w, status, map[string]any{"status": "error", "code": code, "name": name, "message": message})
+}

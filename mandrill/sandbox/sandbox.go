@@ -6,9 +6,13 @@
 // 1.x, with or without .json. Any key is valid that doesn't begin with "invalid".
 //
 // What it answers of a recipient depends on the address, as at Mandrill: reject@test.mandrillapp.com is
-// rejected, and hard_bounce@, soft_bounce@ and spam@ there are sent and then bounce or complain. A
-// sender domain below .invalid has no records, and its mail is rejected as unsigned. Fail makes the next
-// calls fail in other ways.
+// rejected; hard_bounce@ and soft_bounce@ there are sent, and messages/info then says that they bounced;
+// spam@ is sent, its complaint comes later. A sender domain below .invalid has no records, and its mail is
+// rejected as unsigned. With async, or for more than 10 recipients, all are queued, and only
+// messages/info tells of rejections. Fail makes the next calls fail in other ways.
+//
+// It keeps the last 1,000 mails, and fewer where their requests have more than 256 MiB together. A
+// request may have 25 MiB.
 //
 // Beside the API it has a page at /, and for programs:
 //
@@ -21,11 +25,9 @@ package sandbox
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,8 +37,9 @@ import (
 const (
 	// maxMails is how many mails are kept; the oldest goes first.
 	maxMails = 1000
-	// maxBody is the size of a request, in bytes.
-	maxBody = 25 << 20
+	// maxBody is the size of a request, maxBytes that of all that are kept, in bytes.
+	maxBody  = 25 << 20
+	maxBytes = 256 << 20
 )
 
 // A Sandbox is an http.Handler that keeps the mails that it receives in memory. It may be used by
@@ -47,9 +50,12 @@ type Sandbox struct {
 	mu sync.Mutex
 	// mails has the oldest one first.
 	mails    []*Mail
+	bytes    int
 	received int
 	arrival  chan struct{}
 	failures []Failure
+	// domains are the account's, the oldest one first.
+	domains []string
 }
 
 // Mail is one call of messages/send or messages/send-template that was not refused as a whole.
@@ -122,18 +128,20 @@ func (s *Sandbox) Wait(ctx context.Context, n int) ([]*Mail, error) {
 	}
 }
 
-// Clear forgets all mails.
+// Clear forgets all mails. The account keeps its domains.
 func (s *Sandbox) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mails = nil
+	s.mails, s.bytes = nil, 0
 }
 
 func (s *Sandbox) add(mail *Mail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mails = append(s.mails, mail)
-	if len(s.mails) > maxMails {
+	s.bytes += len(mail.Request)
+	for len(s.mails) > maxMails || s.bytes > maxBytes {
+		s.bytes -= len(s.mails[0].Request)
 		s.mails = slices.Delete(s.mails, 0, 1)
 	}
 	s.received++
@@ -168,37 +176,4 @@ func respond(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(value) // the client is gone
-}
-
-// LocalOnly refuses clients beyond loopback, and Host headers that aren't this machine's: a page on
-// the Internet can make a browser call a name that leads to 127.0.0.1.
-func LocalOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLoopback(r.RemoteAddr) || !isLocalName(r.Host) {
-			http.Error(w, "The mail in this sandbox is shown on its own machine alone, by the name localhost.\nWrite allow_remote into the block of mandrill_sandbox to let others in.", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
-func isLocalName(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }

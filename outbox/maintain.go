@@ -1,0 +1,192 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/riverqueue/river/rivertype"
+)
+
+const (
+	maintainInterval = 10 * time.Second
+	reachInterval    = time.Second
+)
+
+// maintain reaches a database that was away at the start, renews leases, and forgets and expires entries.
+func (o *Outbox) maintain(ctx context.Context) {
+	lease := time.NewTicker(leaseInterval)
+	defer lease.Stop()
+	clean := time.NewTicker(maintainInterval)
+	defer clean.Stop()
+	for !o.ready.Load() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(reachInterval):
+		}
+		if err := o.reach(ctx); err != nil {
+			o.logger.Error("reaching the outbox's database", "error", err)
+		}
+	}
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-lease.C:
+			err = o.renew(ctx)
+		case <-clean.C:
+			err = o.clean(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			o.logger.Error("looking after the outbox", "error", err)
+		}
+	}
+}
+
+// reach prepares the database, and starts what Start could not.
+func (o *Outbox) reach(ctx context.Context) error {
+	if err := o.prepare(ctx); err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stop == nil || o.started {
+		return nil
+	}
+	return o.start(ctx)
+}
+
+// renew says that the entries in this process's hands are not stuck.
+func (o *Outbox) renew(ctx context.Context) error {
+	o.mu.Lock()
+	ids := slices.Collect(maps.Keys(o.working))
+	o.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := o.store.exec(ctx, "UPDATE river_job SET attempted_at = $1 WHERE state = 'running' AND id IN ("+list(ids)+")", o.store.time(time.Now()))
+	return err
+}
+
+func list(ids []int64) string {
+	words := make([]string, len(ids))
+	for i, id := range ids {
+		words[i] = strconv.FormatInt(id, 10)
+	}
+	return strings.Join(words, ", ")
+}
+
+// count counts the undelivered entries.
+func (o *Outbox) count(ctx context.Context) error {
+	var n int64
+	err := o.store.db.QueryRowContext(ctx, "SELECT count(*) FROM river_job WHERE state IN ('available', 'scheduled', 'retryable', 'running')").Scan(&n)
+	if err == nil {
+		o.pending.Store(n)
+	}
+	return err
+}
+
+func (o *Outbox) clean(ctx context.Context) error {
+	s := o.settings.Load()
+	if err := o.count(ctx); err != nil {
+		return err
+	}
+	if err := o.expire(ctx); err != nil {
+		return err
+	}
+	forgotten, err := o.store.exec(ctx, "DELETE FROM river_job WHERE state IN ('completed', 'cancelled') AND finalized_at < $1", o.store.time(time.Now().Add(-s.Keep)))
+	if err != nil {
+		return err
+	}
+	for _, state := range []rivertype.JobState{rivertype.JobStateDiscarded, rivertype.JobStatePending} {
+		surplus, err := o.store.exec(ctx, "DELETE FROM river_job WHERE id IN (SELECT id FROM river_job WHERE state = state($1) ORDER BY id DESC LIMIT 1000000 OFFSET $2)", string(state), s.MaxDead)
+		if err != nil {
+			return err
+		}
+		if surplus > 0 {
+			m := meta{State: Dead}
+			o.notify("lost", Entry{State: m.state(state)}, fmt.Sprintf("%d of the oldest %s entries were forgotten: there were more than %d", surplus, m.state(state), s.MaxDead), 0)
+		}
+		forgotten += surplus
+	}
+	if forgotten > 0 && !o.store.postgres {
+		// What was deleted is to leave the disk too.
+		_, err = o.store.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	}
+	return err
+}
+
+// expire ends entries that nobody is at.
+func (o *Outbox) expire(ctx context.Context) error {
+	rows, err := o.store.rows(ctx, "state IN ('available', 'scheduled', 'retryable', 'pending') AND CAST(metadata->>'expires' AS bigint) <= $1 ORDER BY id LIMIT 1000", time.Now().UnixMilli())
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := o.end(ctx, row, Expired, "it expired before it could be sent"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var waitingStates = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStateScheduled, rivertype.JobStateRetryable, rivertype.JobStatePending,
+}
+
+// end ends an entry that no worker has.
+func (o *Outbox) end(ctx context.Context, row *row, state State, reason string) error {
+	counted := row.State != rivertype.JobStatePending && !isFinal[row.State]
+	m := row.meta
+	m.State, m.Uncertain, m.Waiting = state, false, false
+	m.note(time.Now(), reason)
+	changed, err := o.store.apply(ctx, row.ID, row.args.Key, change{state: final[state], meta: &m, wipe: true}, append(waitingStates, rivertype.JobStateDiscarded)...)
+	if err != nil || !changed {
+		return err
+	}
+	if counted {
+		o.pending.Add(-1)
+	}
+	row.State = final[state]
+	o.notify(string(state), o.entry(&row.JobRow, &m), reason, 0)
+	return nil
+}
+
+// row is a row of river_job with what this package keeps in it.
+type row struct {
+	rivertype.JobRow
+	meta meta
+	args args
+}
+
+// rows reads the rows that a condition with an order picks.
+func (s *store) rows(ctx context.Context, condition string, arguments ...any) ([]*row, error) {
+	result, err := s.db.QueryContext(ctx, s.query("SELECT id, state, text(args), text(metadata), created_at, scheduled_at, finalized_at FROM river_job WHERE "+condition), arguments...)
+	if err != nil {
+		return nil, err
+	}
+	defer result.Close()
+	var found []*row
+	for result.Next() {
+		r := new(row)
+		var arguments, metadata string
+		if err := result.Scan(&r.ID, &r.State, &arguments, &metadata, &r.CreatedAt, &r.ScheduledAt, &r.FinalizedAt); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(metadata), &r.meta); err != nil {
+			return nil, fmt.Errorf("reading the entry %d: %w", r.ID, err)
+		}
+		if err := json.Unmarshal([]byte(arguments), &r.args); err != nil {
+			return nil, fmt.Errorf("reading the entry %d: %w", r.ID, err)
+		}
+		found = append(found, r)
+	}
+	return found, result.Err()
+}

@@ -1,0 +1,316 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+)
+
+const (
+	// leaseInterval is how often a worker says that it is still at an entry, and leaseEnd how long another
+	// process believes it.
+	leaseInterval = 5 * time.Second
+	leaseEnd      = 20 * time.Second
+
+	// attempts don't run out: an entry ends by time.
+	riverAttempts = 32_000
+)
+
+// Config says where the entries are.
+type Config struct {
+	// SQLite is a file of this process's own, Postgres the DSN of a database that several processes may
+	// share. One of them is given.
+	SQLite, Postgres string
+	// Keys seal the content at rest: the first one writes, all of them read. Without any, it is not sealed.
+	Keys []string
+	// Logger takes River's own messages. Default: none are logged.
+	Logger *slog.Logger
+}
+
+// Settings may change while the outbox is open.
+type Settings struct {
+	// Senders are the accounts that this process can deliver for.
+	Senders []string
+	// Deliverer delivers entries.
+	Deliverer Deliverer
+	// Workers is how many entries of one sender are delivered at once. Default: 16.
+	Workers int
+	// RetryFor is how long an entry is retried, holds not counted. Default: 48 h.
+	RetryFor time.Duration
+	// Keep is how long sent, rejected, expired and discarded entries stay listed. Default: 24 h.
+	Keep time.Duration
+	// MaxPending is how many undelivered entries there may be. Default: 100,000.
+	MaxPending int
+	// MaxDead is how many dead ones, and how many unrendered ones, there may be. Default: 100,000.
+	MaxDead int
+	// KeepContent keeps the content of finished entries that aren't private.
+	KeepContent bool
+	// Notify hears what happens. It must not block.
+	Notify func(Event)
+}
+
+// Event is something that happened to an entry or to a sender.
+type Event struct {
+	// Name is the state that an entry got into, or "retry", "hold", "release", "interrupted" or "lost".
+	Name string
+	// Entry is the entry, without its content. Its ID is empty where the event is a sender's.
+	Entry Entry
+	// Reason says why.
+	Reason string
+	// Delay is the time until the next attempt of a retry.
+	Delay time.Duration
+}
+
+func (s Settings) withDefaults() *Settings {
+	if s.Workers == 0 {
+		s.Workers = 16
+	}
+	if s.RetryFor == 0 {
+		s.RetryFor = 48 * time.Hour
+	}
+	if s.Keep == 0 {
+		s.Keep = 24 * time.Hour
+	}
+	if s.MaxPending == 0 {
+		s.MaxPending = 100_000
+	}
+	if s.MaxDead == 0 {
+		s.MaxDead = 100_000
+	}
+	if s.Notify == nil {
+		s.Notify = func(Event) {}
+	}
+	return &s
+}
+
+// ErrFull says that there are too many undelivered entries.
+var ErrFull = errors.New("the outbox has too many undelivered entries")
+
+// ErrUnavailable says that the database can't take an entry now. It comes back by itself.
+var ErrUnavailable = errors.New("the outbox can't store")
+
+// ErrNotFound says that there is no such entry, or that it isn't in a state for what is asked.
+var ErrNotFound = errors.New("there is no such entry in a state for this")
+
+// An Outbox is the queue. It may be used by several goroutines at once.
+type Outbox struct {
+	store    *store
+	vault    *vault
+	settings atomic.Pointer[Settings]
+	logger   *slog.Logger
+
+	// ready is set when the database was reached.
+	ready   atomic.Bool
+	client  *river.Client[*sql.Tx]
+	pending atomic.Int64
+	puts    chan *put
+
+	mu      sync.Mutex
+	gates   map[string]*gate
+	queues  map[string]bool
+	working map[int64]bool
+	// running lasts from Start to Stop, which calls stop. stop is nil at other times.
+	running context.Context
+	stop    context.CancelFunc
+	// started tells that River runs.
+	started bool
+
+	// close ends the goroutines that live as long as the Outbox.
+	close context.CancelFunc
+	done  sync.WaitGroup
+}
+
+// Open opens the outbox. A SQLite file that can't be used is an error; a PostgreSQL database that can't be
+// reached is not: Put fails until it is there.
+func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
+	o := &Outbox{
+		logger: c.Logger, puts: make(chan *put), gates: make(map[string]*gate), queues: make(map[string]bool), working: make(map[int64]bool),
+	}
+	if o.logger == nil {
+		o.logger = slog.New(slog.DiscardHandler)
+	}
+	o.settings.Store(s.withDefaults())
+	var err error
+	if o.vault, err = newVault(c.Keys); err != nil {
+		return nil, err
+	}
+	if c.Postgres != "" {
+		o.store, err = openPostgres(c.Postgres)
+	} else {
+		o.store, err = openSQLite(c.SQLite)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the outbox: %w", err)
+	}
+	if err := o.newClient(); err != nil {
+		o.store.db.Close()
+		return nil, err
+	}
+	err = o.prepare(ctx)
+	if err != nil && !o.store.postgres {
+		o.store.db.Close()
+		return nil, fmt.Errorf("opening the outbox %s: %w", c.SQLite, err)
+	}
+	background, cancel := context.WithCancel(context.Background())
+	o.close = cancel
+	o.done.Go(func() { o.flush(background) })
+	o.done.Go(func() { o.maintain(background) })
+	return o, nil
+}
+
+func (o *Outbox) newClient() error {
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &worker{o: o})
+	var err error
+	o.client, err = o.store.client(&river.Config{
+		Workers: workers,
+		Logger:  o.logger,
+		// Queues are added when senders are known; River wants one to begin with.
+		Queues:            map[string]river.QueueConfig{"none": {MaxWorkers: 1, FetchPollInterval: time.Minute}},
+		FetchCooldown:     10 * time.Millisecond,
+		FetchPollInterval: 250 * time.Millisecond,
+		JobTimeout:        -1,
+		MaxAttempts:       riverAttempts,
+		// Leases keep the entries of living processes from being rescued.
+		RescueStuckJobsAfter: leaseEnd,
+		RetryPolicy:          atOnce{},
+		// Entries are forgotten by maintain.
+		CancelledJobRetentionPeriod: -1,
+		CompletedJobRetentionPeriod: -1,
+		DiscardedJobRetentionPeriod: -1,
+	})
+	return err
+}
+
+// atOnce has rescued entries looked at without delay: the worker decides about them.
+type atOnce struct{}
+
+func (atOnce) NextRetry(*rivertype.JobRow) time.Time { return time.Now() }
+
+// prepare reaches the database for the first time.
+func (o *Outbox) prepare(ctx context.Context) error {
+	if err := o.store.prepare(ctx); err != nil {
+		return err
+	}
+	if err := o.store.takeUp(ctx); err != nil {
+		return err
+	}
+	if err := o.count(ctx); err != nil {
+		return err
+	}
+	o.ready.Store(true)
+	return nil
+}
+
+// Configure changes the settings, at work or not.
+func (o *Outbox) Configure(ctx context.Context, s Settings) error {
+	o.settings.Store(s.withDefaults())
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.started {
+		return nil
+	}
+	return o.setQueues(ctx)
+}
+
+// Start begins to deliver. It may be called again after Stop.
+func (o *Outbox) Start(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stop != nil {
+		return nil
+	}
+	o.running, o.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if !o.ready.Load() {
+		return nil // maintain starts it when the database is there
+	}
+	return o.start(ctx)
+}
+
+// start runs River. o.mu is held.
+func (o *Outbox) start(ctx context.Context) error {
+	if err := o.client.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("starting the outbox: %w", err)
+	}
+	o.started = true
+	return o.setQueues(ctx)
+}
+
+// setQueues works the queues of the senders that are known. o.mu is held.
+func (o *Outbox) setQueues(ctx context.Context) error {
+	s := o.settings.Load()
+	wanted := make(map[string]bool)
+	for _, sender := range s.Senders {
+		queue := queueOf(sender)
+		wanted[queue] = true
+		if o.queues[queue] {
+			continue
+		}
+		if err := o.client.Queues().Add(queue, river.QueueConfig{MaxWorkers: s.Workers}); err != nil {
+			return fmt.Errorf("adding the sender %s to the outbox: %w", sender, err)
+		}
+		o.queues[queue] = true
+	}
+	for queue := range o.queues {
+		if wanted[queue] {
+			continue
+		}
+		if err := o.client.Queues().Remove(ctx, queue); err != nil {
+			return fmt.Errorf("removing a sender from the outbox: %w", err)
+		}
+		delete(o.queues, queue)
+	}
+	return nil
+}
+
+// Stop ends the delivering: what is being sent may end until the context does. Put goes on to store. It may
+// be called twice, or before Start.
+func (o *Outbox) Stop(ctx context.Context) error {
+	o.mu.Lock()
+	stop, started := o.stop, o.started
+	o.stop, o.started = nil, false
+	o.mu.Unlock()
+	if stop == nil {
+		return nil
+	}
+	stop()
+	if !started {
+		return nil
+	}
+	if err := o.client.Stop(ctx); err == nil {
+		return nil
+	}
+	// Out of patience: calls are cut off, and their entries are uncertain.
+	cut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return o.client.StopAndCancel(cut)
+}
+
+// Close stops and gives up the database.
+func (o *Outbox) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := o.Stop(ctx)
+	o.close()
+	o.done.Wait()
+	return errors.Join(err, o.store.db.Close())
+}
+
+func (o *Outbox) gate(sender string) *gate {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	g, ok := o.gates[sender]
+	if !ok {
+		g = newGate()
+		o.gates[sender] = g
+	}
+	return g
+}

@@ -1,0 +1,205 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// maxBatch is how many entries one commit takes.
+const maxBatch = 128
+
+// Receipt says what became of an entry that was put.
+type Receipt struct {
+	ID string
+	// Duplicate tells that the key was known: ID is that of the first entry with it.
+	Duplicate bool
+	// State is that of the first entry.
+	State State
+}
+
+type put struct {
+	entry New
+	reply chan putReply
+}
+
+type putReply struct {
+	receipt Receipt
+	err     error
+}
+
+// Put stores an entry. When it returns without an error, the entry is durable. Errors are ErrFull and
+// ErrUnavailable, wrapped.
+func (o *Outbox) Put(ctx context.Context, entry New) (Receipt, error) {
+	if !o.ready.Load() {
+		return Receipt{}, fmt.Errorf("%w: the database has not been reached yet", ErrUnavailable)
+	}
+	if o.pending.Load() >= int64(o.settings.Load().MaxPending) {
+		return Receipt{}, ErrFull
+	}
+	p := &put{entry: entry, reply: make(chan putReply, 1)}
+	select {
+	case o.puts <- p:
+	case <-ctx.Done():
+		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+	// What was taken is being committed: its end is worth waiting for, or nobody knew of it.
+	reply := <-p.reply
+	return reply.receipt, reply.err
+}
+
+// flush commits what waits, all that came during one commit with the next.
+func (o *Outbox) flush(ctx context.Context) {
+	for {
+		var batch []*put
+		select {
+		case p := <-o.puts:
+			batch = append(batch, p)
+		case <-ctx.Done():
+			return
+		}
+	collecting:
+		for len(batch) < maxBatch {
+			select {
+			case p := <-o.puts:
+				batch = append(batch, p)
+			default:
+				break collecting
+			}
+		}
+		o.commit(ctx, batch)
+	}
+}
+
+// commit stores a batch, and those of it that can be stored where the batch can't.
+func (o *Outbox) commit(ctx context.Context, batch []*put) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	// River refuses a batch that has a key twice.
+	var firsts []*put
+	repeats := make(map[string][]*put)
+	for _, p := range batch {
+		if same, known := repeats[p.entry.Key]; known {
+			repeats[p.entry.Key] = append(same, p)
+			continue
+		}
+		repeats[p.entry.Key] = nil
+		firsts = append(firsts, p)
+	}
+	replies := make([]putReply, len(firsts))
+	receipts, err := o.insert(ctx, firsts)
+	for i, first := range firsts {
+		switch {
+		case err == nil:
+			replies[i].receipt = receipts[i]
+		case len(firsts) > 1:
+			var single []Receipt
+			if single, replies[i].err = o.insert(ctx, []*put{first}); replies[i].err == nil {
+				replies[i].receipt = single[0]
+			}
+		default:
+			replies[i].err = err
+		}
+		first.reply <- replies[i]
+		for _, repeat := range repeats[first.entry.Key] {
+			same := replies[i]
+			same.receipt.Duplicate = same.err == nil
+			repeat.reply <- same
+		}
+	}
+}
+
+// insert stores entries with keys that differ.
+func (o *Outbox) insert(ctx context.Context, puts []*put) ([]Receipt, error) {
+	params := make([]river.InsertManyParams, len(puts))
+	for i, p := range puts {
+		var err error
+		if params[i], err = o.params(p.entry); err != nil {
+			return nil, err
+		}
+	}
+	results, err := o.client.InsertMany(ctx, params)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	receipts := make([]Receipt, len(puts))
+	for i, result := range results {
+		var m meta
+		if err := json.Unmarshal(result.Job.Metadata, &m); err != nil {
+			return nil, fmt.Errorf("reading the entry %d: %w", result.Job.ID, err)
+		}
+		if result.UniqueSkippedAsDuplicate && m.KeyUntil != 0 && m.KeyUntil <= time.Now().UnixMilli() {
+			if _, err := o.store.exec(ctx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", result.Job.ID); err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+			}
+			again, err := o.insert(ctx, puts[i:i+1])
+			if err != nil {
+				return nil, err
+			}
+			receipts[i] = again[0]
+			continue
+		}
+		receipts[i] = Receipt{ID: strconv.FormatInt(result.Job.ID, 10), Duplicate: result.UniqueSkippedAsDuplicate, State: m.state(result.Job.State)}
+		if !result.UniqueSkippedAsDuplicate && puts[i].entry.Unrendered == "" {
+			o.pending.Add(1)
+		}
+		if !result.UniqueSkippedAsDuplicate && puts[i].entry.Unrendered != "" {
+			o.notify(string(Unrendered), o.entry(result.Job, &m), puts[i].entry.Unrendered, 0)
+		}
+	}
+	return receipts, nil
+}
+
+func (o *Outbox) params(entry New) (river.InsertManyParams, error) {
+	// PostgreSQL takes no NUL in JSON.
+	clean := func(s string) string { return strings.ReplaceAll(s, "\x00", "") }
+	m := meta{
+		Sender: entry.Sender, Hook: clean(entry.Hook), Template: clean(entry.Template), Trace: clean(entry.Trace),
+		Private: entry.Private, Expires: milliseconds(entry.Expires),
+		Unrendered: entry.Unrendered != "", Reason: clean(entry.Unrendered),
+	}
+	if entry.Remember > 0 {
+		m.KeyUntil = time.Now().Add(entry.Remember).UnixMilli()
+	}
+	encoded, err := json.Marshal(m)
+	if err != nil {
+		return river.InsertManyParams{}, err
+	}
+	var tags []string
+	for _, recipient := range entry.Recipients {
+		tags = append(tags, o.store.hash(recipient))
+	}
+	return river.InsertManyParams{
+		Args: args{Key: entry.Key, Content: o.vault.seal(entry.Content)},
+		InsertOpts: &river.InsertOpts{
+			Queue: queueOf(entry.Sender), MaxAttempts: riverAttempts, Metadata: encoded, Tags: tags, Pending: m.Unrendered,
+			// By default, the states that are unique leave out the cancelled and the discarded.
+			UniqueOpts: river.UniqueOpts{ByArgs: true},
+		},
+	}, nil
+}
+
+func (o *Outbox) notify(name string, entry Entry, reason string, delay time.Duration) {
+	o.settings.Load().Notify(Event{Name: name, Entry: entry, Reason: reason, Delay: delay})
+}
+
+// entry makes an Entry of a row, without its content.
+func (o *Outbox) entry(row *rivertype.JobRow, m *meta) Entry {
+	e := Entry{
+		ID: strconv.FormatInt(row.ID, 10), State: m.state(row.State), Sender: m.Sender, Hook: m.Hook, Template: m.Template,
+		Accepted: row.CreatedAt, Expires: fromMilliseconds(m.Expires), Attempts: m.Attempts, Reason: m.Reason,
+		Outcome: m.Outcome, Trace: m.Trace, Private: m.Private, Uncertain: m.Uncertain,
+	}
+	if row.FinalizedAt != nil {
+		e.Ended = *row.FinalizedAt
+	} else if e.State == Pending || e.State == Retrying {
+		e.Due = row.ScheduledAt
+	}
+	return e
+}

@@ -1,0 +1,226 @@
+package outbox
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// store is the database, with what differs between the two kinds of it.
+type store struct {
+	db       *sql.DB
+	postgres bool
+	driver   riverdriver.Driver[*sql.Tx]
+	// hashKey keys the hashes of recipients. It is made once, and kept in the database.
+	hashKey []byte
+}
+
+// wakingDriver has River wake its workers within the process after an insert: its listening on SQLite is
+// a table that is polled.
+type wakingDriver struct{ *riversqlite.Driver }
+
+func (wakingDriver) SupportsListener() bool     { return false }
+func (wakingDriver) SupportsListenNotify() bool { return false }
+
+func openSQLite(file string) (*store, error) {
+	created, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := created.Close(); err != nil {
+		return nil, err
+	}
+	settings := url.Values{"_txlock": {"immediate"}, "_pragma": {
+		"busy_timeout(1000)",
+		// Another process that opens the file is refused, for as long as this one lives.
+		"locking_mode(EXCLUSIVE)",
+		"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)",
+	}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: file, RawQuery: settings.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	// The first write takes the lock.
+	if _, err := db.Exec("CREATE TABLE IF NOT EXISTS outbox_setting (name text PRIMARY KEY, value text NOT NULL)"); err != nil {
+		db.Close()
+		if strings.Contains(err.Error(), "locked") || strings.Contains(err.Error(), "SQLITE_BUSY") {
+			return nil, errors.New("another process has it open: one outbox file belongs to one Caddy. Several share an outbox postgres")
+		}
+		return nil, err
+	}
+	return &store{db: db, driver: wakingDriver{riversqlite.New(db)}}, nil
+}
+
+func openPostgres(dsn string) (*store, error) {
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		// The error may repeat the DSN, which has a password.
+		return nil, errors.New("the DSN can't be parsed: it is a URL such as postgres://user:password@host/database")
+	}
+	db.SetMaxOpenConns(16)
+	db.SetMaxIdleConns(16)
+	return &store{db: db, postgres: true, driver: riverdatabasesql.New(db)}, nil
+}
+
+// prepare makes the tables and reads what is kept in them.
+func (s *store) prepare(ctx context.Context) error {
+	if _, err := s.db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS outbox_setting (name text PRIMARY KEY, value text NOT NULL)"); err != nil {
+		return err
+	}
+	migrator, err := rivermigrate.New(s.driver, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return err
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	if _, err := s.exec(ctx, "INSERT INTO outbox_setting (name, value) VALUES ('hash_key', $1) ON CONFLICT (name) DO NOTHING", hex.EncodeToString(key)); err != nil {
+		return err
+	}
+	var value string
+	if err := s.db.QueryRowContext(ctx, "SELECT value FROM outbox_setting WHERE name = 'hash_key'").Scan(&value); err != nil {
+		return err
+	}
+	s.hashKey, err = hex.DecodeString(value)
+	return err
+}
+
+// takeUp gives back what a killed process left behind. It is for SQLite alone, whose file belongs to
+// this process: there is no other that could be at work.
+func (s *store) takeUp(ctx context.Context) error {
+	if s.postgres {
+		return nil
+	}
+	if _, err := s.exec(ctx, "DELETE FROM river_leader"); err != nil {
+		return err
+	}
+	_, err := s.exec(ctx, "UPDATE river_job SET state = 'available' WHERE state = 'running'")
+	return err
+}
+
+var placeholder = regexp.MustCompile(`\$(\d+)`)
+
+// query is SQL for this database: $1 is ?1 on SQLite, json($1) makes a value of a JSON column, and
+// text(column) reads one.
+func (s *store) query(query string) string {
+	if s.postgres {
+		query = regexp.MustCompile(`json\((\$\d+)\)`).ReplaceAllString(query, "$1::jsonb")
+		query = regexp.MustCompile(`state\((\$\d+)\)`).ReplaceAllString(query, "$1::river_job_state")
+		query = regexp.MustCompile(`text\((\w+)\)`).ReplaceAllString(query, "$1::text")
+		return regexp.MustCompile(`tagged\((\$\d+)\)`).ReplaceAllString(query, "$1 = ANY(tags)")
+	}
+	query = regexp.MustCompile(`json\((\$\d+)\)`).ReplaceAllString(query, "jsonb($1)")
+	query = regexp.MustCompile(`state\((\$\d+)\)`).ReplaceAllString(query, "$1")
+	query = regexp.MustCompile(`text\((\w+)\)`).ReplaceAllString(query, "json($1)")
+	query = regexp.MustCompile(`tagged\((\$\d+)\)`).ReplaceAllString(query, "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = $1)")
+	return placeholder.ReplaceAllString(query, "?$1")
+}
+
+// time is a time as the database compares it.
+func (s *store) time(t time.Time) any {
+	if s.postgres {
+		return t.UTC()
+	}
+	// River's format: others are stored well and compared wrongly.
+	return t.UTC().Round(time.Millisecond).Format("2006-01-02 15:04:05.000")
+}
+
+func (s *store) exec(ctx context.Context, query string, arguments ...any) (int64, error) {
+	result, err := s.db.ExecContext(ctx, s.query(query), arguments...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// change is what becomes of a row.
+type change struct {
+	state rivertype.JobState
+	meta  *meta
+	// due is when an entry that isn't final is tried next.
+	due time.Time
+	// wipe takes the content away.
+	wipe bool
+	// content, where it isn't nil, replaces the content.
+	content []byte
+}
+
+var isFinal = map[rivertype.JobState]bool{
+	rivertype.JobStateCompleted: true, rivertype.JobStateCancelled: true, rivertype.JobStateDiscarded: true,
+}
+
+// apply changes a row in one statement, if it is in one of the states. It tells whether it was.
+func (s *store) apply(ctx context.Context, id int64, key string, c change, from ...rivertype.JobState) (bool, error) {
+	encoded, err := json.Marshal(c.meta)
+	if err != nil {
+		return false, err
+	}
+	sets := []string{"state = state($2)", "metadata = json($3)"}
+	arguments := []any{id, string(c.state), string(encoded)}
+	set := func(column, form string, value any) {
+		arguments = append(arguments, value)
+		sets = append(sets, column+" = "+fmt.Sprintf(form, fmt.Sprintf("$%d", len(arguments))))
+	}
+	if isFinal[c.state] {
+		set("finalized_at", "%s", s.time(time.Now()))
+	} else {
+		sets = append(sets, "finalized_at = NULL")
+	}
+	if !c.due.IsZero() {
+		set("scheduled_at", "%s", s.time(c.due))
+	}
+	if c.wipe || c.content != nil {
+		stored, err := json.Marshal(args{Key: key, Content: c.content})
+		if err != nil {
+			return false, err
+		}
+		set("args", "json(%s)", string(stored))
+	}
+	var states []string
+	for _, state := range from {
+		states = append(states, "'"+string(state)+"'")
+	}
+	n, err := s.exec(ctx, "UPDATE river_job SET "+strings.Join(sets, ", ")+" WHERE id = $1 AND state IN ("+strings.Join(states, ", ")+")", arguments...)
+	return n > 0, err
+}
+
+// hash is a recipient as it is stored: the same address has the same hash in this database alone.
+func (s *store) hash(address string) string {
+	mac := hmac.New(sha256.New, s.hashKey)
+	mac.Write([]byte(strings.ToLower(address)))
+	return "r-" + hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// queueOf is the queue of a sender. River's names allow no dots.
+func queueOf(sender string) string {
+	digest := sha256.Sum256([]byte(sender))
+	return "s-" + hex.EncodeToString(digest[:12])
+}
+
+// clientOf makes a River client on the store.
+func (s *store) client(c *river.Config) (*river.Client[*sql.Tx], error) {
+	return river.NewClient(s.driver, c)
+}
