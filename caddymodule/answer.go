@@ -14,9 +14,24 @@ type answer struct {
 	problem *ory.Error
 	// recipients is what Mandrill said of each, where the mail was sent before the answer.
 	recipients []mandrill.Recipient
+	// entry is the id in the outbox, where the mail is sent after the answer.
+	entry string
 	// duplicate tells that the answer is that of an earlier call.
 	duplicate bool
 }
+
+// The bodies of successes, for those who read them.
+type (
+	sentBody struct {
+		Status     string               `json:"status"`
+		Recipients []mandrill.Recipient `json:"recipients"`
+	}
+	queuedBody struct {
+		Status    string `json:"status"`
+		ID        string `json:"id"`
+		Duplicate bool   `json:"duplicate"`
+	}
+)
 
 // status returns the HTTP status for a request.
 func (a answer) status(r *http.Request) int {
@@ -25,6 +40,8 @@ func (a answer) status(r *http.Request) int {
 		return a.problem.Status
 	case a.recipients != nil && wantsBody(r):
 		return http.StatusOK
+	case a.entry != "" && wantsBody(r):
+		return http.StatusAccepted
 	default:
 		return http.StatusNoContent
 	}
@@ -32,6 +49,9 @@ func (a answer) status(r *http.Request) int {
 
 // write answers the request.
 func (a answer) write(w http.ResponseWriter, r *http.Request, reference string) error {
+	if a.entry != "" {
+		w.Header().Set("Outbox-Entry", a.entry)
+	}
 	if a.duplicate {
 		w.Header().Set("Outbox-Duplicate", "true")
 	}
@@ -43,10 +63,11 @@ func (a answer) write(w http.ResponseWriter, r *http.Request, reference string) 
 		w.WriteHeader(status)
 		return nil
 	}
-	body, err := json.Marshal(struct {
-		Status     string               `json:"status"`
-		Recipients []mandrill.Recipient `json:"recipients"`
-	}{"sent", a.recipients})
+	var value any = sentBody{"sent", a.recipients}
+	if a.entry != "" {
+		value = queuedBody{"queued", a.entry, a.duplicate}
+	}
+	body, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}

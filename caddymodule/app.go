@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -11,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
 func init() {
@@ -32,10 +35,33 @@ type App struct {
 	// Where the Mandrill API is. Default: https://mandrillapp.com/api/1.0
 	APIBase string `json:"api_base,omitempty"`
 
+	// Where mails are kept between the answer to Ory and their delivery. Default: SQLite, in Caddy's data directory.
+	Outbox *Outbox `json:"outbox,omitempty"`
+
+	// How many mails of one sender are sent at once. Default: 16.
+	Workers int `json:"workers,omitempty"`
+
+	// How long a mail is retried before it is dead, holds not counted. Default: 48h.
+	RetryFor caddy.Duration `json:"retry_for,omitempty"`
+
+	// How long sent, rejected, expired and discarded mails stay listed. Default: 24h.
+	Keep caddy.Duration `json:"keep,omitempty"`
+
+	// How many undelivered mails there may be; past it, hooks get 503. Default: 100000.
+	MaxPending int `json:"max_pending,omitempty"`
+
+	// Keys that encrypt the content of mails at rest: the first one writes, all of them read.
+	OutboxKeys []string `json:"outbox_keys,omitempty"`
+
+	// Whether the content of finished mails is kept, but for those with view_content_link false.
+	KeepContent bool `json:"keep_content,omitempty"`
+
 	// Whether addresses of recipients, and errors that may hold what a person typed, appear in logs.
 	LogRecipients bool `json:"log_recipients,omitempty"`
 
+	ctx     caddy.Context
 	logger  *zap.Logger
+	slogger *slog.Logger
 	metrics *metrics
 	records *records
 
@@ -48,6 +74,11 @@ type App struct {
 	keyOf   map[string]string
 	clients map[string]*mandrill.Client
 	hooks   []*Hook
+
+	outboxConfig outbox.Config
+	outboxKey    string
+	// outbox is nil before Start, and where it is off.
+	outbox *outbox.Outbox
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -63,7 +94,9 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the app.
 func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
 	a.logger = ctx.Logger()
+	a.slogger = ctx.Slogger()
 	a.records = takeRecords()
 	a.keyOf = make(map[string]string)
 	a.clients = make(map[string]*mandrill.Client)
@@ -87,9 +120,23 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if a.key != "" && len(a.domains) > 0 {
-		_, err = a.client(a.domains, a.key)
+		if _, err = a.client(a.domains, a.key); err != nil {
+			return err
+		}
 	}
-	return err
+	return a.provisionOutbox()
+}
+
+// Validate checks what doesn't depend on the world outside.
+func (a *App) Validate() error {
+	for option, negative := range map[string]bool{
+		"workers": a.Workers < 0, "retry_for": a.RetryFor < 0, "keep": a.Keep < 0, "max_pending": a.MaxPending < 0,
+	} {
+		if negative {
+			return fmt.Errorf("%s must be more than 0", option)
+		}
+	}
+	return nil
 }
 
 // client returns the client that sends for the domains, and holds them to one key.
@@ -124,8 +171,18 @@ func (a *App) add(h *Hook) {
 	a.hooks = append(a.hooks, h)
 }
 
-// Start watches the hooks' templates.
+// clientOf returns the client that sends for a domain, or nil.
+func (a *App) clientOf(domain string) *mandrill.Client {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.clients[a.keyOf[domain]]
+}
+
+// Start opens the outbox and watches the hooks' templates.
 func (a *App) Start() error {
+	if err := a.startOutbox(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
 	a.mu.Lock()
@@ -136,22 +193,23 @@ func (a *App) Start() error {
 	return nil
 }
 
-// Stop ends the watching.
+// Stop ends the watching. The outbox goes on to store: servers may stop after this.
 func (a *App) Stop() error {
 	a.stop()
 	a.done.Wait()
-	return nil
+	return a.stopOutbox()
 }
 
 // Cleanup gives up what Provision took.
 func (a *App) Cleanup() error {
+	err := a.releaseOutbox()
 	for _, client := range a.clients {
 		client.CloseIdleConnections()
 	}
 	if a.records != nil {
-		return releaseRecords()
+		err = errors.Join(err, releaseRecords())
 	}
-	return nil
+	return err
 }
 
 // lastGood is the folder where the last good sources of templates are kept.
@@ -159,11 +217,14 @@ func lastGood() string {
 	return filepath.Join(caddy.AppDataDir(), "mailchimp", "templates")
 }
 
+func makeFolder(folder string) error { return os.MkdirAll(folder, 0o700) }
+
 var errNoKey = errors.New("api_key is missing: name it in the block of mailchimp_hook or in the global option mailchimp, for example api_key {env.MANDRILL_API_KEY}")
 
 // Interface guards
 var (
 	_ caddy.App          = (*App)(nil)
 	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.Validator    = (*App)(nil)
 	_ caddy.CleanerUpper = (*App)(nil)
 )

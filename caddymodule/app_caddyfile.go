@@ -30,7 +30,15 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    api_key        <key>
 //	    sender_domain  <domain>...
 //	    api_base       <url>
+//	    outbox         sqlite [<file>]
+//	    outbox         postgres <dsn>
 //	    outbox         off
+//	    workers        <n>
+//	    retry_for      <duration>
+//	    keep           <duration>
+//	    max_pending    <n>
+//	    outbox_key     <key>...
+//	    keep_content
 //	    log_recipients
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -38,25 +46,36 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("mailchimp takes no argument: its options stand in a block")
 	}
-	block := options{
+	return options{
 		"api_key":        text("api_key <key>", &a.APIKey),
 		"sender_domain":  texts("sender_domain <domain>...", &a.SenderDomains),
 		"api_base":       text("api_base <url>", &a.APIBase),
+		"outbox":         {usage: outboxUsage, min: 1, max: 2, set: a.setOutbox},
+		"workers":        number("workers <n>", &a.Workers),
+		"retry_for":      duration("retry_for <duration>", &a.RetryFor),
+		"keep":           duration("keep <duration>", &a.Keep),
+		"max_pending":    number("max_pending <n>", &a.MaxPending),
+		"outbox_key":     texts("outbox_key <key>...", &a.OutboxKeys),
+		"keep_content":   flag("keep_content", &a.KeepContent),
 		"log_recipients": flag("log_recipients", &a.LogRecipients),
-		"outbox": {usage: "outbox off", min: 1, max: -1, set: func(args []string) error {
-			if len(args) == 1 && args[0] == "off" {
-				return nil
-			}
-			return errNoOutbox
-		}},
-	}
-	for _, name := range []string{"workers", "retry_for", "keep", "max_pending", "outbox_key", "keep_content"} {
-		block[name] = option{usage: name, max: -1, set: func([]string) error { return errNoOutbox }}
-	}
-	return block.unmarshal(d)
+	}.unmarshal(d)
 }
 
-var errNoOutbox = errors.New("this version has no outbox, it sends before Ory is answered (delivery sync): remove the line")
+const outboxUsage = "outbox sqlite [<file>], outbox postgres <dsn>, or outbox off"
+
+func (a *App) setOutbox(args []string) error {
+	a.Outbox = &Outbox{Kind: args[0]}
+	switch {
+	case args[0] == "sqlite" && len(args) == 1, args[0] == "off" && len(args) == 1:
+	case args[0] == "sqlite":
+		a.Outbox.File = args[1]
+	case args[0] == "postgres" && len(args) == 2:
+		a.Outbox.DSN = args[1]
+	default:
+		return errors.New("expected: " + outboxUsage)
+	}
+	return nonEmpty(args)
+}
 
 // Interface guards
 var _ caddyfile.Unmarshaler = (*App)(nil)

@@ -29,6 +29,7 @@ type edge struct {
 	base     string
 	folder   string
 	logFile  string
+	appLines string
 }
 
 const (
@@ -39,8 +40,15 @@ const (
 	jsonType = "application/json"
 )
 
-// newEdge runs a Caddy. The hook's block has the lines beside those that every hook needs.
+// newEdge runs a Caddy whose hooks have delivery sync. The hook's block has the lines beside those that
+// every hook needs.
 func newEdge(t *testing.T, template, lines string) *edge {
+	t.Helper()
+	return newEdgeWith(t, template, "delivery sync\n"+lines, "")
+}
+
+// newEdgeWith runs a Caddy with the lines in the hook's and in the app's block.
+func newEdgeWith(t *testing.T, template, lines, appLines string) *edge {
 	t.Helper()
 	e := &edge{t: t, sandbox: sandbox.New(), folder: t.TempDir()}
 	e.mandrill = e.sandbox
@@ -58,6 +66,7 @@ func newEdge(t *testing.T, template, lines string) *edge {
 	listener.Close()
 	t.Setenv("MANDRILL_API_KEY", apiKey)
 	t.Setenv("HOOK_KEY", hookKey)
+	e.appLines = appLines
 	if err := e.load(e.caddyfile(lines)); err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +97,8 @@ func (e *edge) caddyfile(lines string) string {
 		api_key {env.MANDRILL_API_KEY}
 		sender_domain example.com
 		api_base %s
+		outbox sqlite %s
+		%s
 	}
 }
 http://%s {
@@ -98,7 +109,7 @@ http://%s {
 		%s
 	}
 }
-`, e.logFile, e.base, e.address, e.path("t.jsonnet"), lines)
+`, e.logFile, e.base, e.path("outbox.db"), e.appLines, e.address, e.path("t.jsonnet"), lines)
 }
 
 // load makes a Caddyfile the running configuration.

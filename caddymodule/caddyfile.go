@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,6 +91,18 @@ func duration(usage string, to *caddy.Duration) option {
 			return fmt.Errorf("%q must be more than 0", args[0])
 		}
 		*to = caddy.Duration(value)
+		return nil
+	}}
+}
+
+// number is an option with a number, which must be more than 0.
+func number(usage string, to *int) option {
+	return option{usage: usage, min: 1, max: 1, set: func(args []string) error {
+		value, err := strconv.Atoi(args[0])
+		if err != nil || value <= 0 {
+			return fmt.Errorf("%q is no number of 1 or more", args[0])
+		}
+		*to = value
 		return nil
 	}}
 }

@@ -37,6 +37,8 @@ const (
 	outcomeUnavailable = "unavailable"
 	outcomeUnknown     = "unknown"
 	outcomeRepeated    = "repeated"
+	outcomeQueued      = "queued"
+	outcomeUnrendered  = "unrendered"
 )
 
 func (c *call) serve() answer {
@@ -44,23 +46,19 @@ func (c *call) serve() answer {
 	if problem != nil {
 		return c.end(outcomeRefused, problem, problem)
 	}
-	renderStarted := time.Now()
-	message, err := c.hook.template.Render(c.request.Context(), hook.Ctx)
-	c.hook.app.metrics.renderSeconds.Observe(time.Since(renderStarted).Seconds())
-	if errors.Is(err, render.ErrCancelled) {
+	if c.hook.Delivery == "queued" {
+		return c.queue(hook)
+	}
+	request, err := c.render(hook)
+	var invalid *mandrill.InvalidError
+	switch {
+	case err == nil:
+	case errors.Is(err, render.ErrCancelled):
 		return c.end(outcomeCancelled, nil, nil)
-	}
-	if err != nil {
-		return c.end(outcomeTemplate, ory.ErrTemplate, err)
-	}
-	request, err := mandrill.ParseRequest(message, c.hook.policy)
-	if err != nil {
+	case errors.As(err, &invalid):
 		return c.end(outcomeMessage, ory.ErrMessage, err)
-	}
-	if request.HadKey() {
-		c.hook.keyNamed.Do(func() {
-			c.hook.logger.Warn("the template names a key, which is ignored: remove it, api_key of the configuration counts", zap.String("template", c.hook.Template))
-		})
+	default:
+		return c.end(outcomeTemplate, ory.ErrTemplate, err)
 	}
 	key, remember := idempotencyKey(c.request, hook, request.IdempotencyKey())
 	answer, err := c.hook.app.records.once(c.request.Context(), key, func() (answer, time.Duration) {
@@ -134,7 +132,7 @@ func (c *call) log(a answer, writing error) {
 	c.hook.app.metrics.countHook(status)
 	level := zapcore.InfoLevel
 	switch {
-	case status >= http.StatusInternalServerError || c.outcome == outcomeTemplate || c.outcome == outcomeMessage:
+	case status >= http.StatusInternalServerError || c.outcome == outcomeTemplate || c.outcome == outcomeMessage || c.outcome == outcomeUnrendered:
 		level = zapcore.ErrorLevel
 	case status >= http.StatusBadRequest || writing != nil:
 		level = zapcore.WarnLevel
@@ -151,8 +149,11 @@ func (c *call) log(a answer, writing error) {
 		zap.String("outcome", c.outcome),
 		zap.Duration("duration", time.Since(c.started)),
 	}
+	if a.entry != "" {
+		fields = append(fields, zap.String("entry", a.entry))
+	}
 	if c.cause != nil {
-		fields = append(fields, zap.String("error", c.explain(c.cause)))
+		fields = append(fields, zap.String("error", explain(c.cause, c.hook.app.LogRecipients)))
 	}
 	if writing != nil {
 		fields = append(fields, zap.NamedError("writing", writing))
@@ -162,15 +163,15 @@ func (c *call) log(a answer, writing error) {
 
 // explain returns the text of an error that is fit for the log: what a person may have typed only
 // where the operator asked for it.
-func (c *call) explain(err error) string {
+func explain(err error, whole bool) string {
 	var rendering *render.Error
-	if errors.As(err, &rendering) && !c.hook.app.LogRecipients {
+	if errors.As(err, &rendering) && !whole {
 		return rendering.Safe()
 	}
 	text := err.Error()
 	var failure *mandrill.Error
 	if errors.As(err, &failure) {
-		if c.hook.app.LogRecipients && failure.Detail != "" {
+		if whole && failure.Detail != "" {
 			text += ": " + failure.Detail
 		}
 		if remedy := failure.Remedy(); remedy != "" {

@@ -55,7 +55,8 @@ type Hook struct {
 	// What lets a call in: any one of these. Required; {"type": "off"} lets everybody in.
 	Auth []Auth `json:"auth,omitempty"`
 
-	// When the mail is sent: "sync" sends it before Ory is answered. Default: sync.
+	// When the mail is sent: "queued" stores it, answers Ory and sends it then; "sync" sends it before
+	// Ory is answered. Default: queued.
 	Delivery string `json:"delivery,omitempty"`
 
 	// How long one call of Mandrill may take. Default: 10s.
@@ -122,6 +123,9 @@ func (h *Hook) Provision(ctx caddy.Context) error {
 	}
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
+	}
+	if h.Delivery == "" {
+		h.Delivery = "queued"
 	}
 	if err := h.provisionReader(); err != nil {
 		return err
@@ -245,6 +249,9 @@ func (h *Hook) Validate() error {
 	if err := checkDelivery(h.Delivery); err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}
+	if h.Delivery == "queued" && h.app.outboxKey == "" {
+		return errOutboxOff
+	}
 	for option, negative := range map[string]bool{
 		"timeout": h.Timeout < 0, "render_timeout": h.RenderTimeout < 0, "max_body": h.MaxBody < 0,
 	} {
@@ -264,10 +271,8 @@ func checkAuth(auths []Auth) error {
 
 func checkDelivery(delivery string) error {
 	switch delivery {
-	case "", "sync":
+	case "queued", "sync":
 		return nil
-	case "queued":
-		return errors.New("queued needs the outbox, which this version doesn't have: use sync")
 	default:
 		return fmt.Errorf("%q is neither queued nor sync", delivery)
 	}
@@ -296,6 +301,12 @@ func (h *Hook) watch(ctx context.Context) {
 
 func (h *Hook) templateBroken(err error) {
 	h.logger.Error("template is broken, the last good one stays in force", zap.String("template", h.Template), zap.Error(err))
+}
+
+func (h *Hook) warnOfKey() {
+	h.keyNamed.Do(func() {
+		h.logger.Warn("the template names a key, which is ignored: remove it, api_key of the configuration counts", zap.String("template", h.Template))
+	})
 }
 
 // idempotencyKey returns the key under which a repeat of the call is recognised, and for how long.

@@ -311,7 +311,7 @@ func TestHookTakesUpAChangedTemplate(t *testing.T) {
 		t.Errorf("reload failures: %q", got)
 	}
 	// A reload with the broken template keeps the last good one in force.
-	if err := e.load(e.caddyfile("timeout 9s")); err != nil {
+	if err := e.load(e.caddyfile("delivery sync\ntimeout 9s")); err != nil {
 		t.Fatal(err)
 	}
 	if got := e.post(strings.Replace(ada, "f1", "f3", 1)); got.status != 204 {
@@ -358,7 +358,7 @@ func TestHookUnderReloads(t *testing.T) {
 	n := 0
 	for range answered {
 		if n++; n%hooksPerReload == 0 {
-			if err := e.load(e.caddyfile(fmt.Sprintf("timeout %ds", n))); err != nil {
+			if err := e.load(e.caddyfile(fmt.Sprintf("delivery sync\ntimeout %ds", n))); err != nil {
 				t.Error(err)
 			}
 		}

@@ -192,7 +192,7 @@ func TestSecretsStayOutOfTheConfiguration(t *testing.T) {
 func TestSandboxHandler(t *testing.T) {
 	e := newEdge(t, minimal, "")
 	sandboxSite := func(lines string) string {
-		return strings.Replace(e.caddyfile(""), "\tmetrics /metrics\n", "\thandle_path /sandboxed/* {\n\t\tmandrill_sandbox {\n"+lines+"\n}\n\t}\n", 1)
+		return strings.Replace(e.caddyfile("delivery sync"), "\tmetrics /metrics\n", "\thandle_path /sandboxed/* {\n\t\tmandrill_sandbox {\n"+lines+"\n}\n\t}\n", 1)
 	}
 	e.base = "http://" + e.address + "/sandboxed/api/1.0"
 	if err := e.load(sandboxSite("")); err != nil {

@@ -20,6 +20,7 @@ type metrics struct {
 	renderSeconds    prometheus.Histogram
 	sendSeconds      prometheus.Histogram
 	templateFailures prometheus.Counter
+	outboxEvents     *prometheus.CounterVec
 }
 
 var newMetrics = sync.OnceValue(func() *metrics {
@@ -43,6 +44,10 @@ var newMetrics = sync.OnceValue(func() *metrics {
 			Help:    "Time taken by one call of Mandrill.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 2, 12),
 		}),
+		outboxEvents: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "outbox_events_total",
+			Help: "What happened in the outbox: states that entries got into, retries, holds and releases of senders.",
+		}, []string{"event"}),
 		templateFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "template_reload_failures_total",
 			Help: "Changed templates that were broken, so that the last good one stayed in force.",
@@ -53,7 +58,7 @@ var newMetrics = sync.OnceValue(func() *metrics {
 // registerMetrics returns the process's metrics, registered with the configuration's registry.
 func registerMetrics(ctx caddy.Context) (*metrics, error) {
 	m := newMetrics()
-	for _, collector := range []prometheus.Collector{m.hooks, m.recipients, m.renderSeconds, m.sendSeconds, m.templateFailures} {
+	for _, collector := range []prometheus.Collector{m.hooks, m.recipients, m.renderSeconds, m.sendSeconds, m.templateFailures, m.outboxEvents} {
 		err := ctx.GetMetricsRegistry().Register(collector)
 		if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
 			return nil, err

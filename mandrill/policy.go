@@ -21,6 +21,9 @@ type Policy struct {
 // fromEmail is the sender of messages that name none, and fromName the name that goes with it;
 // both may be empty.
 func NewPolicy(domains []string, fromEmail, fromName string) (*Policy, error) {
+	if len(domains) == 0 {
+		return nil, errors.New("sender_domain: there is none")
+	}
 	p := &Policy{fromEmail: fromEmail, fromName: cleanHeader(fromName)}
 	for _, domain := range domains {
 		normal, err := NormalizeDomain(domain)
@@ -40,6 +43,9 @@ func NewPolicy(domains []string, fromEmail, fromName string) (*Policy, error) {
 	}
 	return p, nil
 }
+
+// Domain is the first domain, normalized.
+func (p *Policy) Domain() string { return p.domains[0] }
 
 // NormalizeDomain returns a domain in lower case and with its labels in ASCII (A-labels), the form
 // in which domains are compared.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -89,6 +90,23 @@ func (r *Request) Recipients() []string {
 		addresses = append(addresses, address)
 	}
 	return addresses
+}
+
+// IsPrimary tells whether the address is one that the message is to, and not a copy. Where a message has
+// copies alone, they are what it is to.
+func (r *Request) IsPrimary(address string) bool {
+	primary, any := false, false
+	for _, to := range objects(r.message, "to") {
+		kind, _ := to["type"].(string)
+		if kind != "" && kind != "to" {
+			continue
+		}
+		any = true
+		if email, _ := to["email"].(string); strings.EqualFold(email, address) {
+			primary = true
+		}
+	}
+	return primary || !any
 }
 
 // Private tells whether the content is not to be kept: view_content_link is false.

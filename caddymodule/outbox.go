@@ -1,0 +1,209 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// Outbox says where mails are kept between the answer to Ory and their delivery.
+type Outbox struct {
+	// "sqlite", "postgres" or "off". Default: sqlite.
+	Kind string `json:"kind,omitempty"`
+	// The SQLite file. Default: mailchimp/outbox.db in Caddy's data directory.
+	File string `json:"file,omitempty"`
+	// The DSN of a PostgreSQL database, which several edges may share.
+	DSN string `json:"dsn,omitempty"`
+}
+
+// openOutbox is an outbox that all configurations share which name the same database.
+type openOutbox struct{ *outbox.Outbox }
+
+// Destruct closes the outbox when no configuration uses it any more: what is being sent gets some
+// seconds to end.
+func (o openOutbox) Destruct() error { return o.Close() }
+
+// outboxPool keeps outboxes over reloads, by what they are and not by how they are set.
+var outboxPool = caddy.NewUsagePool()
+
+// running are the apps that were started and not stopped, the newest last. Its settings count.
+var running struct {
+	sync.Mutex
+	apps []*App
+}
+
+// provisionOutbox expands the settings and opens nothing: `caddy validate` provisions too.
+func (a *App) provisionOutbox() error {
+	if a.Outbox == nil {
+		a.Outbox = new(Outbox)
+	}
+	var err error
+	switch a.Outbox.Kind {
+	case "", "sqlite":
+		file := filepath.Join(caddy.AppDataDir(), "mailchimp", "outbox.db")
+		if a.Outbox.File != "" {
+			if file, err = expand("outbox sqlite", a.Outbox.File); err != nil {
+				return err
+			}
+		}
+		if a.outboxConfig.SQLite, err = filepath.Abs(file); err != nil {
+			return fmt.Errorf("outbox sqlite: %w", err)
+		}
+		a.outboxKey = "sqlite " + a.outboxConfig.SQLite
+	case "postgres":
+		if a.outboxConfig.Postgres, err = expand("outbox postgres", a.Outbox.DSN); err != nil {
+			return err
+		}
+		a.outboxKey = "postgres " + a.outboxConfig.Postgres
+	case "off":
+	default:
+		return fmt.Errorf("outbox: %q is none of sqlite, postgres and off", a.Outbox.Kind)
+	}
+	a.outboxConfig.Keys, err = expandAll("outbox_key", a.OutboxKeys)
+	return err
+}
+
+// startOutbox opens the outbox, or takes it over from the configuration before, and begins to deliver.
+func (a *App) startOutbox() error {
+	running.Lock()
+	defer running.Unlock()
+	if n := len(running.apps); n > 0 {
+		if err := a.leavesBehind(running.apps[n-1]); err != nil {
+			return err
+		}
+	}
+	if a.outboxKey != "" {
+		pooled, loaded, err := outboxPool.LoadOrNew(a.outboxKey, func() (caddy.Destructor, error) {
+			opened, err := a.openOutbox()
+			return opened, err
+		})
+		if err != nil {
+			return err
+		}
+		a.outbox = pooled.(openOutbox).Outbox
+		if loaded {
+			err = a.outbox.Configure(a.ctx, a.outboxSettings())
+		}
+		if err == nil {
+			err = a.outbox.Start(a.ctx)
+		}
+		if err != nil {
+			return err // Cleanup gives it up
+		}
+	}
+	running.apps = append(running.apps, a)
+	return nil
+}
+
+func (a *App) openOutbox() (openOutbox, error) {
+	if file := a.outboxConfig.SQLite; file != "" {
+		if err := makeFolder(filepath.Dir(file)); err != nil {
+			return openOutbox{}, fmt.Errorf("making the outbox's folder: %w", err)
+		}
+	}
+	config := a.outboxConfig
+	config.Logger = a.slogger
+	opened, err := outbox.Open(a.ctx, config, a.outboxSettings())
+	return openOutbox{opened}, err
+}
+
+// leavesBehind refuses to leave an outbox with entries that nobody would deliver.
+func (a *App) leavesBehind(before *App) error {
+	if before.outbox == nil || before.outboxKey == a.outboxKey {
+		return nil
+	}
+	if n := before.outbox.Undelivered(); n > 0 {
+		return fmt.Errorf("outbox: the present one has %d undelivered entries, which this configuration would leave behind: wait until they are delivered, or discard them, and load it again", n)
+	}
+	return nil
+}
+
+// stopOutbox leaves the outbox to the configuration that stays, if there is one: the one after this, or,
+// where this one's load failed, the one before.
+func (a *App) stopOutbox() error {
+	running.Lock()
+	defer running.Unlock()
+	i := slices.Index(running.apps, a)
+	if i < 0 {
+		return nil
+	}
+	newest := i == len(running.apps)-1
+	running.apps = slices.Delete(running.apps, i, i+1)
+	if n := len(running.apps); newest && n > 0 && running.apps[n-1].outbox != nil {
+		before := running.apps[n-1]
+		return before.outbox.Configure(before.ctx, before.outboxSettings())
+	}
+	return nil
+}
+
+// releaseOutbox gives up what startOutbox took. It comes after the servers have stopped.
+func (a *App) releaseOutbox() error {
+	if a.outbox == nil {
+		return nil
+	}
+	_, err := outboxPool.Delete(a.outboxKey)
+	return err
+}
+
+func (a *App) outboxSettings() outbox.Settings {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var senders []string
+	for domain := range a.keyOf {
+		senders = append(senders, domain)
+	}
+	return outbox.Settings{
+		Senders: senders, Deliverer: deliverer{a}, Notify: a.heard,
+		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep), MaxPending: a.MaxPending, KeepContent: a.KeepContent,
+	}
+}
+
+// heard logs and counts what happens in the outbox.
+func (a *App) heard(e outbox.Event) {
+	a.metrics.outboxEvents.WithLabelValues(e.Name).Inc()
+	if e.Entry.ID == "" {
+		a.logger.Warn("sender "+eventWords[e.Name], zap.String("sender", e.Entry.Sender), zap.String("reason", e.Reason))
+		return
+	}
+	fields := []zap.Field{
+		zap.String("entry", e.Entry.ID), zap.String("sender", e.Entry.Sender), zap.String("hook", e.Entry.Hook),
+		zap.String("template", e.Entry.Template), zap.Int("attempt", len(e.Entry.Attempts)), zap.String("outcome", e.Name),
+	}
+	if e.Reason != "" {
+		fields = append(fields, zap.String("reason", e.Reason))
+	}
+	switch e.Name {
+	case string(outbox.Sent), string(outbox.Discarded):
+		a.logger.Info("entry ended", fields...)
+	case "retry", "interrupted":
+		a.logger.Warn("entry is tried again", append(fields, zap.Duration("delay", e.Delay))...)
+	case string(outbox.Unrendered):
+		a.logger.Error("entry can't be rendered: mend the template and retry it", fields...)
+	case string(outbox.Rejected), string(outbox.Expired):
+		a.logger.Warn("entry ended", fields...)
+	default:
+		a.logger.Error("entry ended", fields...)
+	}
+}
+
+var eventWords = map[string]string{"hold": "is held", "release": "is released", "lost": "lost entries"}
+
+var errOutboxOff = errors.New("delivery queued needs the outbox, which is off: write delivery sync, or take outbox off away")
+
+// putTimeout bounds the wait for a commit.
+const putTimeout = 5 * time.Second
+
+func (a *App) put(ctx context.Context, entry outbox.New) (outbox.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
+	return a.outbox.Put(ctx, entry)
+}

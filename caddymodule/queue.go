@@ -1,0 +1,155 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
+)
+
+// courierExpiry is how long a courier's mail is of use that doesn't say: its code expires.
+const courierExpiry = 15 * time.Minute
+
+// queue renders a hook and stores what comes out. A hook that can't be rendered is stored too: a person who
+// registers must not see an error because a template has one.
+func (c *call) queue(hook *ory.Hook) answer {
+	request, err := c.render(hook)
+	if errors.Is(err, render.ErrCancelled) {
+		return c.end(outcomeCancelled, nil, nil)
+	}
+	entry := outbox.New{
+		Hook: c.request.URL.Path, Template: c.hook.Template, Sender: c.hook.policy.Domain(),
+		Trace: c.request.Header.Get("Traceparent"),
+	}
+	given := ""
+	if err != nil {
+		if err := unrendered(&entry, hook.Ctx, explain(err, false)); err != nil {
+			return c.end(outcomeTemplate, ory.ErrTemplate, err)
+		}
+		c.cause = err
+	} else {
+		if entry.Content, err = json.Marshal(request); err != nil {
+			return c.end(outcomeMessage, ory.ErrMessage, err)
+		}
+		given = request.IdempotencyKey()
+		entry.Sender, entry.Recipients, entry.Private = request.SenderDomain(), request.Recipients(), request.Private()
+		if request.ExpiresIn() > 0 {
+			entry.Expires = time.Now().Add(request.ExpiresIn())
+		}
+	}
+	var remember time.Duration
+	if entry.Key, remember = idempotencyKey(c.request, hook, given); remember == rememberBody {
+		entry.Remember = remember
+	}
+	receipt, err := c.hook.app.put(c.request.Context(), entry)
+	if err != nil {
+		return c.end(outcomeUnavailable, ory.ErrStore, err)
+	}
+	c.outcome = outcomeQueued
+	switch {
+	case receipt.Duplicate:
+		c.outcome = outcomeRepeated
+	case entry.Unrendered != "":
+		c.outcome = outcomeUnrendered
+	}
+	return answer{entry: receipt.ID, duplicate: receipt.Duplicate}
+}
+
+// render evaluates the template and checks what it returned.
+func (c *call) render(hook *ory.Hook) (*mandrill.Request, error) {
+	started := time.Now()
+	message, err := c.hook.template.Render(c.request.Context(), hook.Ctx)
+	c.hook.app.metrics.renderSeconds.Observe(time.Since(started).Seconds())
+	if err != nil {
+		return nil, err
+	}
+	request, err := mandrill.ParseRequest(message, c.hook.policy)
+	if err == nil && request.HadKey() {
+		c.hook.warnOfKey()
+	}
+	return request, err
+}
+
+// unrendered makes an entry of a ctx, less what is secret in it.
+func unrendered(entry *outbox.New, ctx map[string]any, reason string) error {
+	entry.Unrendered = reason
+	_, courier := ctx["template_type"]
+	if courier {
+		// A code or a link is of no use for long, and is the mail's very content.
+		minutes, _ := object(ctx["template_data"])["expires_in_minutes"].(float64)
+		expiry := courierExpiry
+		if minutes > 0 && minutes < 7*24*60 {
+			expiry = time.Duration(minutes * float64(time.Minute))
+		}
+		entry.Expires, entry.Private = time.Now().Add(expiry), true
+	} else {
+		ctx = withoutQueries(ctx).(map[string]any)
+		if flow, has := ctx["flow"].(map[string]any); has {
+			delete(flow, "ui")
+		}
+	}
+	delete(ctx, "request_cookies")
+	if headers, has := ctx["request_headers"].(map[string]any); has {
+		ctx["request_headers"] = map[string]any{"Accept-Language": headers["Accept-Language"]}
+		if headers["Accept-Language"] == nil {
+			delete(ctx, "request_headers")
+		}
+	}
+	entry.Recipients = addressesIn(ctx)
+	var err error
+	entry.Content, err = json.Marshal(ctx)
+	return err
+}
+
+// withoutQueries copies a value, and cuts URLs in it at their query, which may have tokens.
+func withoutQueries(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		copied := make(map[string]any, len(value))
+		for name, child := range value {
+			copied[name] = withoutQueries(child)
+		}
+		return copied
+	case []any:
+		copied := make([]any, len(value))
+		for i, child := range value {
+			copied[i] = withoutQueries(child)
+		}
+		return copied
+	case string:
+		if strings.HasPrefix(value, "http://") || strings.HasPrefix(value, "https://") {
+			value, _, _ = strings.Cut(value, "?")
+		}
+		return value
+	}
+	return value
+}
+
+func object(value any) map[string]any {
+	found, _ := value.(map[string]any)
+	return found
+}
+
+// addressesIn finds to whom a ctx belongs, so that the entry can be found, and forgotten.
+func addressesIn(ctx map[string]any) []string {
+	var addresses []string
+	add := func(value any) {
+		if address, ok := value.(string); ok && address != "" {
+			addresses = append(addresses, address)
+		}
+	}
+	add(ctx["recipient"])
+	for _, identity := range []map[string]any{object(ctx["identity"]), object(object(ctx["flow"])["identity"]), object(object(ctx["template_data"])["identity"])} {
+		add(object(identity["traits"])["email"])
+		list, _ := identity["verifiable_addresses"].([]any)
+		for _, element := range list {
+			add(object(element)["value"])
+		}
+	}
+	return addresses
+}
