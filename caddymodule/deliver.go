@@ -117,16 +117,27 @@ func (d deliverer) attempt(ctx context.Context, client *mandrill.Client, request
 	for _, recipient := range recipients {
 		d.app.metrics.countRecipient(recipient)
 	}
-	return outcome(request, recipients)
+	return d.outcome(request, recipients)
+}
+
+// keep is what is kept of what Mandrill said: addresses only where the operator asked for them.
+func (d deliverer) keep(recipients []mandrill.Recipient) json.RawMessage {
+	kept := slices.Clone(recipients)
+	if !d.app.LogRecipients {
+		for i := range kept {
+			kept[i].Email = ""
+		}
+	}
+	encoded, err := json.Marshal(kept)
+	if err != nil {
+		return nil
+	}
+	return encoded
 }
 
 // outcome sorts what Mandrill said of each recipient.
-func outcome(request *mandrill.Request, recipients []mandrill.Recipient) outbox.Result {
-	kept, err := json.Marshal(recipients)
-	if err != nil {
-		kept = nil
-	}
-	result := outbox.Result{Verdict: outbox.VerdictRejected, Outcome: kept}
+func (d deliverer) outcome(request *mandrill.Request, recipients []mandrill.Recipient) outbox.Result {
+	result := outbox.Result{Verdict: outbox.VerdictRejected, Outcome: d.keep(recipients)}
 	for _, recipient := range recipients {
 		switch {
 		case recipient.Held():
@@ -192,10 +203,7 @@ func (d deliverer) lookUp(ctx context.Context, client *mandrill.Client, recipien
 			recipients[i].Status, recipients[i].QueuedReason = "sent", ""
 		}
 	}
-	kept, err := json.Marshal(recipients)
-	if err != nil {
-		kept = entry.Outcome
-	}
+	kept := d.keep(recipients)
 	switch {
 	case waiting && time.Since(entry.Accepted) > backlogged:
 		return outbox.Result{Verdict: outbox.VerdictDead, Outcome: kept, Reason: fmt.Sprintf("Mandrill queued the mail and gave it up after %s", backlogged)}

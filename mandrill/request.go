@@ -95,18 +95,18 @@ func (r *Request) Recipients() []string {
 // IsPrimary tells whether the address is one that the message is to, and not a copy. Where a message has
 // copies alone, they are what it is to.
 func (r *Request) IsPrimary(address string) bool {
-	primary, any := false, false
+	primary, named := false, false
 	for _, to := range objects(r.message, "to") {
 		kind, _ := to["type"].(string)
 		if kind != "" && kind != "to" {
 			continue
 		}
-		any = true
+		named = true
 		if email, _ := to["email"].(string); strings.EqualFold(email, address) {
 			primary = true
 		}
 	}
-	return primary || !any
+	return primary || !named
 }
 
 // Private tells whether the content is not to be kept: view_content_link is false.

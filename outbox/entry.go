@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river/rivertype"
@@ -25,6 +26,9 @@ const (
 
 // States are all states, in the order of an entry's life.
 var States = []State{Unrendered, Pending, Sending, Retrying, Sent, Rejected, Dead, Expired, Discarded}
+
+// Valid tells whether it is one of States.
+func (s State) Valid() bool { return slices.Contains(States, s) }
 
 // final are the states that an entry doesn't leave by itself, as River knows them. River forgets the
 // unique key of what is cancelled or discarded: a key is free again where no mail went out.

@@ -130,7 +130,7 @@ func (o *Outbox) expire(ctx context.Context) error {
 		return err
 	}
 	for _, row := range rows {
-		if err := o.end(ctx, row, Expired, "it expired before it could be sent"); err != nil {
+		if _, err := o.end(ctx, row, Expired, "it expired before it could be sent"); err != nil {
 			return err
 		}
 	}
@@ -141,22 +141,22 @@ var waitingStates = []rivertype.JobState{
 	rivertype.JobStateAvailable, rivertype.JobStateScheduled, rivertype.JobStateRetryable, rivertype.JobStatePending,
 }
 
-// end ends an entry that no worker has.
-func (o *Outbox) end(ctx context.Context, row *row, state State, reason string) error {
+// end ends an entry that no worker sends.
+func (o *Outbox) end(ctx context.Context, row *row, state State, reason string) (bool, error) {
 	counted := row.State != rivertype.JobStatePending && !isFinal[row.State]
 	m := row.meta
 	m.State, m.Uncertain, m.Waiting = state, false, false
 	m.note(time.Now(), reason)
-	changed, err := o.store.apply(ctx, row.ID, row.args.Key, change{state: final[state], meta: &m, wipe: true}, append(waitingStates, rivertype.JobStateDiscarded)...)
+	changed, err := o.store.apply(ctx, row.ID, row.args.Key, change{state: final[state], meta: &m, wipe: true, waiting: true}, append(waitingStates, rivertype.JobStateDiscarded)...)
 	if err != nil || !changed {
-		return err
+		return false, err
 	}
 	if counted {
 		o.pending.Add(-1)
 	}
 	row.State = final[state]
 	o.notify(string(state), o.entry(&row.JobRow, &m), reason, 0)
-	return nil
+	return true, nil
 }
 
 // row is a row of river_job with what this package keeps in it.

@@ -26,12 +26,17 @@ type Filter struct {
 	Limit int
 }
 
+const (
+	waitingOrNull = "coalesce(" + isWaiting + ", false)"
+	waits         = "(state IN ('available', 'scheduled', 'retryable') OR state = 'running' AND " + waitingOrNull + ")"
+)
+
 // conditions are what a state is in SQL.
 var conditions = map[State]string{
 	Unrendered: "state = 'pending'",
-	Pending:    "state IN ('available', 'scheduled', 'retryable') AND metadata->>'attempts' IS NULL AND metadata->>'uncertain' IS NULL",
-	Retrying:   "state IN ('available', 'scheduled', 'retryable') AND (metadata->>'attempts' IS NOT NULL OR metadata->>'uncertain' IS NOT NULL)",
-	Sending:    "state = 'running'",
+	Pending:    waits + " AND metadata->>'attempts' IS NULL AND metadata->>'uncertain' IS NULL",
+	Retrying:   waits + " AND (metadata->>'attempts' IS NOT NULL OR metadata->>'uncertain' IS NOT NULL)",
+	Sending:    "state = 'running' AND NOT " + waitingOrNull,
 	Sent:       "state = 'completed'",
 	Dead:       "state = 'discarded'",
 	Rejected:   "state = 'cancelled' AND metadata->>'state' = 'rejected'",
@@ -133,6 +138,9 @@ func (o *Outbox) Retry(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if row.State == rivertype.JobStateRunning && row.meta.Waiting {
+		return nil // it is tried as soon as its sender is released
+	}
 	if len(row.args.Content) == 0 {
 		return ErrNotFound
 	}
@@ -169,10 +177,11 @@ func (o *Outbox) Discard(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if row.State == rivertype.JobStateRunning || row.State == rivertype.JobStateCompleted || row.State == rivertype.JobStateCancelled {
-		return ErrNotFound
+	changed, err := o.end(ctx, row, Discarded, "discarded by the operator")
+	if err == nil && !changed {
+		err = ErrNotFound
 	}
-	return o.end(ctx, row, Discarded, "discarded by the operator")
+	return err
 }
 
 // Forget erases all entries to a recipient, and returns how many. Entries that are being sent are not erased: an

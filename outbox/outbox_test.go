@@ -340,6 +340,40 @@ func TestHolds(t *testing.T) {
 	})
 }
 
+func TestDiscardWhileHeld(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(outbox.Delivery, int) outbox.Result {
+			return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		receipt := put(t, o, "key")
+		f.waitEvents(t, "hold", 1)
+		var entry outbox.Entry
+		for entry.State != outbox.Pending {
+			entry = get(t, o, receipt.ID)
+		}
+		if entries, err := o.List(t.Context(), outbox.Filter{State: outbox.Pending}); err != nil || len(entries) != 1 {
+			t.Errorf("listed %+v, %v", entries, err)
+		}
+		if err := o.Retry(t.Context(), receipt.ID); err != nil {
+			t.Errorf("retrying what waits: %v", err)
+		}
+		if err := o.Discard(t.Context(), receipt.ID); err != nil {
+			t.Fatal(err)
+		}
+		// The worker notices when it comes to its turn, and leaves the probe to another.
+		f.mu.Lock()
+		f.deliver = sent
+		f.mu.Unlock()
+		put(t, o, "other")
+		f.waitEvents(t, "sent", 1)
+		if entry := get(t, o, receipt.ID); entry.State != outbox.Discarded {
+			t.Errorf("%+v", entry)
+		}
+	})
+}
+
 func TestExpiry(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
 		f := newFake(func(outbox.Delivery, int) outbox.Result {

@@ -166,7 +166,12 @@ type change struct {
 	wipe bool
 	// content, where it isn't nil, replaces the content.
 	content []byte
+	// waiting lets rows be changed too that a worker has and sends nothing of.
+	waiting bool
 }
+
+// isWaiting finds rows that a worker has and sends nothing of. SQLite has 1 for true.
+const isWaiting = "CAST(metadata->>'waiting' AS text) IN ('true', '1')"
 
 var isFinal = map[rivertype.JobState]bool{
 	rivertype.JobStateCompleted: true, rivertype.JobStateCancelled: true, rivertype.JobStateDiscarded: true,
@@ -203,7 +208,11 @@ func (s *store) apply(ctx context.Context, id int64, key string, c change, from 
 	for _, state := range from {
 		states = append(states, "'"+string(state)+"'")
 	}
-	n, err := s.exec(ctx, "UPDATE river_job SET "+strings.Join(sets, ", ")+" WHERE id = $1 AND state IN ("+strings.Join(states, ", ")+")", arguments...)
+	where := "state IN (" + strings.Join(states, ", ") + ")"
+	if c.waiting {
+		where += " OR state = 'running' AND " + isWaiting
+	}
+	n, err := s.exec(ctx, "UPDATE river_job SET "+strings.Join(sets, ", ")+" WHERE id = $1 AND ("+where+")", arguments...)
 	return n > 0, err
 }
 

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -106,8 +107,16 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	if err := json.Unmarshal(job.Metadata, &t.meta); err != nil {
 		return t.finish(ctx, Dead, "the entry can't be read")
 	}
-	return t.run(ctx)
+	err := t.run(ctx)
+	if errors.Is(err, errTaken) {
+		return nil // whoever took the entry has written down what became of it
+	}
+	return err
 }
+
+// errTaken says that the entry isn't this worker's any more: the operator discarded it while it waited, or
+// another process thought that this one was dead.
+var errTaken = errors.New("the entry was taken away")
 
 // try is one attempt of an entry.
 type try struct {
@@ -281,7 +290,10 @@ func (t *try) later(ctx context.Context, delay time.Duration) error {
 // save keeps the metadata and the content of an entry that stays in the hands of this worker.
 func (t *try) save(ctx context.Context) error {
 	return t.persist(ctx, func(ctx context.Context) error {
-		_, err := t.o.store.apply(ctx, t.job.ID, t.job.Args.Key, change{state: rivertype.JobStateRunning, meta: &t.meta, content: t.job.Args.Content}, rivertype.JobStateRunning)
+		changed, err := t.o.store.apply(ctx, t.job.ID, t.job.Args.Key, change{state: rivertype.JobStateRunning, meta: &t.meta, content: t.job.Args.Content}, rivertype.JobStateRunning)
+		if err == nil && !changed {
+			return errTaken
+		}
 		return err
 	})
 }
@@ -326,8 +338,8 @@ func (t *try) apply(ctx context.Context, c change, state State) error {
 func (t *try) persist(ctx context.Context, statement func(context.Context) error) error {
 	for n := 1; ; n++ {
 		err := statement(context.WithoutCancel(ctx))
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errTaken) {
+			return err
 		}
 		t.o.logger.Error("keeping the state of an entry", "entry", strconv.FormatInt(t.job.ID, 10), "error", err)
 		select {
