@@ -77,8 +77,9 @@ type App struct {
 
 	outboxConfig outbox.Config
 	outboxKey    string
-	// outbox is nil before Start, and where it is off.
+	// outbox is nil before Start, and where it is off. opened is closed when it is set.
 	outbox *outbox.Outbox
+	opened chan struct{}
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -98,6 +99,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.slogger = ctx.Slogger()
 	a.records = takeRecords()
+	a.opened = make(chan struct{})
 	a.keyOf = make(map[string]string)
 	a.clients = make(map[string]*mandrill.Client)
 

@@ -100,6 +100,7 @@ func (a *App) startOutbox() error {
 			return err // Cleanup gives it up
 		}
 	}
+	close(a.opened)
 	running.apps = append(running.apps, a)
 	return nil
 }
@@ -202,8 +203,14 @@ var errOutboxOff = errors.New("delivery queued needs the outbox, which is off: w
 // putTimeout bounds the wait for a commit.
 const putTimeout = 5 * time.Second
 
+// put stores an entry. Apps start in any order: a hook that comes before Start has ended waits for it.
 func (a *App) put(ctx context.Context, entry outbox.New) (outbox.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
-	return a.outbox.Put(ctx, entry)
+	select {
+	case <-a.opened:
+		return a.outbox.Put(ctx, entry)
+	case <-ctx.Done():
+		return outbox.Receipt{}, fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
+	}
 }

@@ -62,6 +62,13 @@ func (s *Sandbox) Fail(f Failure) error {
 	return nil
 }
 
+// Recover forgets the failures that are still to come.
+func (s *Sandbox) Recover() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures = nil
+}
+
 func (s *Sandbox) nextFailure() Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()

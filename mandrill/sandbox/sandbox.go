@@ -20,6 +20,7 @@
 //	GET    /sandbox/messages/{id}   one mail
 //	DELETE /sandbox/messages        forgets all mails
 //	POST   /sandbox/fail            a Failure as JSON, for the next calls
+//	DELETE /sandbox/fail            forgets the failures that are still to come
 package sandbox
 
 import (
@@ -83,6 +84,10 @@ func New() *Sandbox {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("POST /sandbox/fail", s.takeFailure)
+	mux.HandleFunc("DELETE /sandbox/fail", func(w http.ResponseWriter, _ *http.Request) {
+		s.Recover()
+		w.WriteHeader(http.StatusNoContent)
+	})
 	mux.HandleFunc("GET /{$}", s.listPage)
 	mux.HandleFunc("GET /mail/{id}", s.mailPage)
 	mux.HandleFunc("GET /mail/{id}/html", s.mailHTML)
