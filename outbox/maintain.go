@@ -52,7 +52,10 @@ func (o *Outbox) maintain(ctx context.Context) {
 
 // reach prepares the database, and starts what Start could not.
 func (o *Outbox) reach(ctx context.Context) error {
-	if err := o.prepare(ctx); err != nil {
+	// The tables of an old version may take a while to be migrated.
+	patient, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := o.prepare(patient); err != nil {
 		return err
 	}
 	o.mu.Lock()
@@ -63,15 +66,22 @@ func (o *Outbox) reach(ctx context.Context) error {
 	return o.start(ctx)
 }
 
-// renew says that the entries in this process's hands are not stuck.
+// renew says that the entries in this process's hands are not stuck, and takes up those of processes that
+// say so no more. River rescues too, but late where its leader is who died. It is for PostgreSQL alone, by whose
+// clock all processes go: a SQLite file has no other process.
 func (o *Outbox) renew(ctx context.Context) error {
+	if !o.store.postgres {
+		return nil
+	}
 	o.mu.Lock()
 	ids := slices.Collect(maps.Keys(o.working))
 	o.mu.Unlock()
-	if len(ids) == 0 {
-		return nil
+	if len(ids) > 0 {
+		if _, err := o.store.exec(ctx, "UPDATE river_job SET attempted_at = now() WHERE state = 'running' AND id IN ("+list(ids)+")"); err != nil {
+			return err
+		}
 	}
-	_, err := o.store.exec(ctx, "UPDATE river_job SET attempted_at = $1 WHERE state = 'running' AND id IN ("+list(ids)+")", o.store.time(time.Now()))
+	_, err := o.store.exec(ctx, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE state = 'running' AND attempted_at < now() - make_interval(secs => $1)", leaseEnd.Seconds())
 	return err
 }
 
@@ -101,8 +111,7 @@ func (o *Outbox) clean(ctx context.Context) error {
 	if err := o.expire(ctx); err != nil {
 		return err
 	}
-	forgotten, err := o.store.exec(ctx, "DELETE FROM river_job WHERE state IN ('completed', 'cancelled') AND finalized_at < $1", o.store.time(time.Now().Add(-s.Keep)))
-	if err != nil {
+	if _, err := o.store.exec(ctx, "DELETE FROM river_job WHERE state IN ('completed', 'cancelled') AND finalized_at < $1", o.store.time(time.Now().Add(-s.Keep))); err != nil {
 		return err
 	}
 	for _, state := range []rivertype.JobState{rivertype.JobStateDiscarded, rivertype.JobStatePending} {
@@ -114,12 +123,16 @@ func (o *Outbox) clean(ctx context.Context) error {
 			m := meta{State: Dead}
 			o.notify("lost", Entry{State: m.state(state)}, fmt.Sprintf("%d of the oldest %s entries were forgotten: there were more than %d", surplus, m.state(state), s.MaxDead), 0)
 		}
-		forgotten += surplus
 	}
-	if forgotten > 0 && !o.store.postgres {
-		// What was deleted is to leave the disk too.
-		_, err = o.store.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	return o.store.truncate(ctx)
+}
+
+// truncate has SQLite's WAL forget what was wiped and deleted. PostgreSQL has no such thing to call.
+func (s *store) truncate(ctx context.Context) error {
+	if s.postgres {
+		return nil
 	}
+	_, err := s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	return err
 }
 

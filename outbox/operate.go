@@ -195,10 +195,8 @@ func (o *Outbox) Forget(ctx context.Context, address string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !o.store.postgres {
-		if _, err := o.store.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
-			return int(n), err
-		}
+	if err := o.store.truncate(ctx); err != nil {
+		return int(n), err
 	}
 	rows, err := o.store.rows(ctx, "state = 'running' AND tagged($1)", hash)
 	if err == nil && len(rows) > 0 {

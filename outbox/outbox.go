@@ -20,6 +20,9 @@ const (
 	leaseInterval = 5 * time.Second
 	leaseEnd      = 20 * time.Second
 
+	// prepareTimeout is how long Open waits for a database that doesn't answer.
+	prepareTimeout = 5 * time.Second
+
 	// attempts don't run out: an entry ends by time.
 	riverAttempts = 32_000
 )
@@ -154,7 +157,9 @@ func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 		o.store.db.Close()
 		return nil, err
 	}
-	err = o.prepare(ctx)
+	impatient, cancelPrepare := context.WithTimeout(ctx, prepareTimeout)
+	defer cancelPrepare()
+	err = o.prepare(impatient)
 	if err != nil && !o.store.postgres {
 		o.store.db.Close()
 		return nil, fmt.Errorf("opening the outbox %s: %w", c.SQLite, err)
@@ -179,8 +184,8 @@ func (o *Outbox) newClient() error {
 		FetchPollInterval: 250 * time.Millisecond,
 		JobTimeout:        -1,
 		MaxAttempts:       riverAttempts,
-		// Leases keep the entries of living processes from being rescued.
-		RescueStuckJobsAfter: leaseEnd,
+		// renew and takeUp rescue. River must not: a held entry is in a worker's hands for as long as it takes.
+		RescueStuckJobsAfter: 10 * 365 * 24 * time.Hour,
 		RetryPolicy:          atOnce{},
 		// Entries are forgotten by maintain.
 		CancelledJobRetentionPeriod: -1,

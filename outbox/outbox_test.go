@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"database/sql"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -621,6 +622,38 @@ func TestStopAndStartAgain(t *testing.T) {
 			t.Errorf("%d deliveries", len(f.delivered))
 		}
 	})
+}
+
+// TestWipedContentLeavesTheDisk looks for content in the files before and after its entry has ended.
+func TestWipedContentLeavesTheDisk(t *testing.T) {
+	f := newFake(sent)
+	c := outbox.Config{SQLite: filepath.Join(t.TempDir(), "outbox.db")}
+	o := open(t, c, f)
+	put(t, o, "key", func(e *outbox.New) { e.Content = []byte("c0ntent") })
+	onDisk := func() bool {
+		found := false
+		for _, file := range []string{c.SQLite, c.SQLite + "-wal"} {
+			data, err := os.ReadFile(file)
+			if err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+			// Rows have it in base64, behind a byte that says how it is sealed.
+			found = found || strings.Contains(string(data), base64.StdEncoding.EncodeToString([]byte("\x00c0nte")))
+		}
+		return found
+	}
+	if !onDisk() {
+		t.Error("the content isn't where it is looked for")
+	}
+	start(t, o)
+	f.waitEvents(t, "sent", 1)
+	// Forgetting somebody truncates the WAL, as the maintenance does from time to time.
+	if _, err := o.Forget(t.Context(), "nobody@example.net"); err != nil {
+		t.Fatal(err)
+	}
+	if onDisk() {
+		t.Error("the content is still there")
+	}
 }
 
 func TestOneProcessHasTheFile(t *testing.T) {

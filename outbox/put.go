@@ -12,8 +12,13 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// maxBatch is how many entries one commit takes.
-const maxBatch = 128
+const (
+	// maxBatch is how many entries one commit takes.
+	maxBatch = 128
+	// commitTimeout ends a commit that the database doesn't answer. If it was done all the same, the repeat
+	// of the hook finds it.
+	commitTimeout = 5 * time.Second
+)
 
 // Receipt says what became of an entry that was put.
 type Receipt struct {
@@ -79,7 +84,7 @@ func (o *Outbox) flush(ctx context.Context) {
 
 // commit stores a batch, and those of it that can be stored where the batch can't.
 func (o *Outbox) commit(ctx context.Context, batch []*put) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	// River refuses a batch that has a key twice.
 	var firsts []*put
