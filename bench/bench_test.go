@@ -96,11 +96,13 @@ func BenchmarkHook(b *testing.B) {
 		api_key key
 		sender_domain example.com
 		api_base %s/api/1.0
+		outbox off
 	}
 }
 http://%s {
 	mailchimp_hook ../examples/welcome.jsonnet {
 		auth header X-Hook-Key secret
+		delivery sync
 	}
 }
 `, mandrill.URL, address), nil)

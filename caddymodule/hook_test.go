@@ -337,9 +337,9 @@ func (e *edge) metric(name string) string {
 	return ""
 }
 
-// TestHookUnderReloads posts while the configuration is replaced again and again.
-func TestHookUnderReloads(t *testing.T) {
-	e := newEdge(t, minimal, "")
+// postUnderReloads posts hooks while the configuration is replaced again and again, and returns how many.
+func (e *edge) postUnderReloads(lines string) int {
+	e.t.Helper()
 	const callers, hooks, hooksPerReload = 4, 50, 10
 	var posting sync.WaitGroup
 	answered := make(chan struct{})
@@ -348,7 +348,7 @@ func TestHookUnderReloads(t *testing.T) {
 			for n := range hooks {
 				body := strings.Replace(ada, "f1", fmt.Sprintf("f%d-%d", caller, n), 1)
 				if got := e.post(body); got.status != 204 {
-					t.Errorf("got %+v", got)
+					e.t.Errorf("got %+v", got)
 				}
 				answered <- struct{}{}
 			}
@@ -358,13 +358,19 @@ func TestHookUnderReloads(t *testing.T) {
 	n := 0
 	for range answered {
 		if n++; n%hooksPerReload == 0 {
-			if err := e.load(e.caddyfile(fmt.Sprintf("delivery sync\ntimeout %ds", n))); err != nil {
-				t.Error(err)
+			if err := e.load(e.caddyfile(fmt.Sprintf("%s\ntimeout %ds", lines, n))); err != nil {
+				e.t.Error(err)
 			}
 		}
 	}
-	if got := len(e.sandbox.Mails()); got != callers*hooks {
-		t.Errorf("%d mails for %d hooks", got, callers*hooks)
+	return callers * hooks
+}
+
+func TestHookUnderReloads(t *testing.T) {
+	e := newEdge(t, minimal, "")
+	hooks := e.postUnderReloads("delivery sync")
+	if got := len(e.sandbox.Mails()); got != hooks {
+		t.Errorf("%d mails for %d hooks", got, hooks)
 	}
 }
 

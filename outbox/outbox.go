@@ -180,7 +180,7 @@ func (o *Outbox) newClient() error {
 		Logger:  o.logger,
 		// Queues are added when senders are known; River wants one to begin with.
 		Queues:            map[string]river.QueueConfig{"none": {MaxWorkers: 1, FetchPollInterval: time.Minute}},
-		FetchCooldown:     10 * time.Millisecond,
+		FetchCooldown:     5 * time.Millisecond,
 		FetchPollInterval: 250 * time.Millisecond,
 		JobTimeout:        -1,
 		MaxAttempts:       riverAttempts,
