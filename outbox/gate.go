@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -21,6 +22,8 @@ type gate struct {
 	probing bool
 	// paused is the operator's doing.
 	paused bool
+	// gone tells that this process has no account for the sender any more.
+	gone bool
 	// changed is closed when waiting has to be thought over.
 	changed chan struct{}
 }
@@ -31,16 +34,20 @@ func newGate() *gate { return &gate{changed: make(chan struct{})} }
 func (g *gate) open() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.reason == "" && !g.paused
+	return g.reason == "" && !g.paused && !g.gone
 }
 
 // pass returns when an entry may be tried. It tells whether the entry is a probe, of which held or
-// release must then be said. The context's error ends the wait.
+// release must then be said. The context's error ends the wait, and
+// errGone.
 func (g *gate) pass(ctx context.Context) (probe bool, err error) {
 	for {
 		g.mu.Lock()
 		var timer <-chan time.Time
 		switch {
+		case g.gone:
+			g.mu.Unlock()
+			return false, errGone
 		case g.paused:
 		case g.reason == "":
 			g.mu.Unlock()
@@ -99,6 +106,16 @@ func (g *gate) leave() {
 	defer g.mu.Unlock()
 	g.probing = false
 	g.next = time.Now().Add(g.delay)
+	g.change()
+}
+
+// errGone sends those home who wait for a sender that is gone.
+var errGone = errors.New("the sender is gone")
+
+func (g *gate) dismiss(gone bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gone = gone
 	g.change()
 }
 

@@ -118,7 +118,7 @@ type Outbox struct {
 
 	mu      sync.Mutex
 	gates   map[string]*gate
-	queues  map[string]bool
+	queues  map[string]worked
 	working map[int64]bool
 	// running lasts from Start to Stop, which calls stop. stop is nil at other times.
 	running context.Context
@@ -135,7 +135,7 @@ type Outbox struct {
 // reached is not: Put fails until it is there.
 func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	o := &Outbox{
-		logger: c.Logger, puts: make(chan *put), gates: make(map[string]*gate), queues: make(map[string]bool), working: make(map[int64]bool),
+		logger: c.Logger, puts: make(chan *put), gates: make(map[string]*gate), queues: make(map[string]worked), working: make(map[int64]bool),
 	}
 	if o.logger == nil {
 		o.logger = slog.New(slog.DiscardHandler)
@@ -249,29 +249,40 @@ func (o *Outbox) start(ctx context.Context) error {
 	return o.setQueues(ctx)
 }
 
+// worked is a queue that this process works.
+type worked struct {
+	sender  string
+	workers int
+}
+
 // setQueues works the queues of the senders that are known. o.mu is held.
 func (o *Outbox) setQueues(ctx context.Context) error {
 	s := o.settings.Load()
-	wanted := make(map[string]bool)
+	wanted := make(map[string]worked)
 	for _, sender := range s.Senders {
-		queue := queueOf(sender)
-		wanted[queue] = true
-		if o.queues[queue] {
-			continue
-		}
-		if err := o.client.Queues().Add(queue, river.QueueConfig{MaxWorkers: s.Workers}); err != nil {
-			return fmt.Errorf("adding the sender %s to the outbox: %w", sender, err)
-		}
-		o.queues[queue] = true
+		wanted[queueOf(sender)] = worked{sender, s.Workers}
 	}
-	for queue := range o.queues {
-		if wanted[queue] {
+	for queue, has := range o.queues {
+		if wanted[queue] == has {
 			continue
 		}
+		// River waits for the queue's workers, and they for a hold to end.
+		gate := o.gateOf(has.sender)
+		gate.dismiss(true)
 		if err := o.client.Queues().Remove(ctx, queue); err != nil {
-			return fmt.Errorf("removing a sender from the outbox: %w", err)
+			return fmt.Errorf("removing the sender %s from the outbox: %w", has.sender, err)
 		}
+		gate.dismiss(false)
 		delete(o.queues, queue)
+	}
+	for queue, wants := range wanted {
+		if _, has := o.queues[queue]; has {
+			continue
+		}
+		if err := o.client.Queues().Add(queue, river.QueueConfig{MaxWorkers: wants.workers}); err != nil {
+			return fmt.Errorf("adding the sender %s to the outbox: %w", wants.sender, err)
+		}
+		o.queues[queue] = wants
 	}
 	return nil
 }
@@ -312,6 +323,11 @@ func (o *Outbox) Close() error {
 func (o *Outbox) gate(sender string) *gate {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.gateOf(sender)
+}
+
+// gateOf is gate where o.mu is held.
+func (o *Outbox) gateOf(sender string) *gate {
 	g, ok := o.gates[sender]
 	if !ok {
 		g = newGate()

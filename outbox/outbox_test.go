@@ -538,6 +538,34 @@ func TestUnknownSenderWaits(t *testing.T) {
 	})
 }
 
+// TestSenderGoesWhileItIsHeld takes an account away whose entries wait, and gives it back.
+func TestSenderGoesWhileItIsHeld(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(outbox.Delivery, int) outbox.Result {
+			return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		for n := range 5 {
+			put(t, o, fmt.Sprint(n))
+		}
+		f.waitEvents(t, "hold", 1)
+		if err := o.Configure(t.Context(), outbox.Settings{Deliverer: f, Notify: f.notify}); err != nil {
+			t.Fatal(err)
+		}
+		f.mu.Lock()
+		f.deliver = sent
+		f.mu.Unlock()
+		if n := o.Undelivered(); n != 5 {
+			t.Errorf("%d undelivered", n)
+		}
+		if err := o.Configure(t.Context(), outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: f, Notify: f.notify}); err != nil {
+			t.Fatal(err)
+		}
+		f.waitEvents(t, "sent", 5)
+	})
+}
+
 func TestFull(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
 		o := open(t, c, newFake(sent), func(s *outbox.Settings) { s.MaxPending = 2 })

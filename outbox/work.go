@@ -210,7 +210,7 @@ func (t *try) pass(ctx context.Context, g *gate) (probe bool, err error) {
 	}
 	probe, err = g.pass(waiting)
 	t.meta.Held += time.Since(began).Milliseconds()
-	if err != nil && t.waiting.Err() != nil {
+	if err != nil && (t.waiting.Err() != nil || errors.Is(err, errGone)) {
 		// Nothing is in flight: the next process may begin at once.
 		return probe, t.later(ctx, 0)
 	}
