@@ -58,8 +58,8 @@ func (o *Outbox) reach(ctx context.Context) error {
 	if err := o.prepare(patient); err != nil {
 		return err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.life.Lock()
+	defer o.life.Unlock()
 	if o.stop == nil || o.started {
 		return nil
 	}

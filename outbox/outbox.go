@@ -116,15 +116,19 @@ type Outbox struct {
 	pending atomic.Int64
 	puts    chan *put
 
-	mu      sync.Mutex
-	gates   map[string]*gate
-	queues  map[string]worked
-	working map[int64]bool
-	// running lasts from Start to Stop, which calls stop. stop is nil at other times.
-	running context.Context
-	stop    context.CancelFunc
+	// life is held where the work begins, changes and ends. River then waits for workers: they never take it.
+	life   sync.Mutex
+	queues map[string]worked
+	// stop ends running, and is nil before Start and after Stop.
+	stop context.CancelFunc
 	// started tells that River runs.
 	started bool
+
+	mu      sync.Mutex
+	gates   map[string]*gate
+	working map[int64]bool
+	// running lasts from Start to Stop.
+	running context.Context
 
 	// close ends the goroutines that live as long as the Outbox.
 	close context.CancelFunc
@@ -217,9 +221,9 @@ func (o *Outbox) prepare(ctx context.Context) error {
 
 // Configure changes the settings, at work or not.
 func (o *Outbox) Configure(ctx context.Context, s Settings) error {
+	o.life.Lock()
+	defer o.life.Unlock()
 	o.settings.Store(s.withDefaults())
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	if !o.started {
 		return nil
 	}
@@ -228,19 +232,23 @@ func (o *Outbox) Configure(ctx context.Context, s Settings) error {
 
 // Start begins to deliver. It may be called again after Stop.
 func (o *Outbox) Start(ctx context.Context) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.life.Lock()
+	defer o.life.Unlock()
 	if o.stop != nil {
 		return nil
 	}
-	o.running, o.stop = context.WithCancel(context.WithoutCancel(ctx))
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	o.stop = stop
+	o.mu.Lock()
+	o.running = running
+	o.mu.Unlock()
 	if !o.ready.Load() {
 		return nil // maintain starts it when the database is there
 	}
 	return o.start(ctx)
 }
 
-// start runs River. o.mu is held.
+// start runs River. o.life is held.
 func (o *Outbox) start(ctx context.Context) error {
 	if err := o.client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("starting the outbox: %w", err)
@@ -255,7 +263,7 @@ type worked struct {
 	workers int
 }
 
-// setQueues works the queues of the senders that are known. o.mu is held.
+// setQueues works the queues of the senders that are known. o.life is held.
 func (o *Outbox) setQueues(ctx context.Context) error {
 	s := o.settings.Load()
 	wanted := make(map[string]worked)
@@ -267,7 +275,7 @@ func (o *Outbox) setQueues(ctx context.Context) error {
 			continue
 		}
 		// River waits for the queue's workers, and they for a hold to end.
-		gate := o.gateOf(has.sender)
+		gate := o.gate(has.sender)
 		gate.dismiss(true)
 		if err := o.client.Queues().Remove(ctx, queue); err != nil {
 			return fmt.Errorf("removing the sender %s from the outbox: %w", has.sender, err)
@@ -290,10 +298,10 @@ func (o *Outbox) setQueues(ctx context.Context) error {
 // Stop ends the delivering: what is being sent may end until the context does. Put goes on to store. It may
 // be called twice, or before Start.
 func (o *Outbox) Stop(ctx context.Context) error {
-	o.mu.Lock()
+	o.life.Lock()
+	defer o.life.Unlock()
 	stop, started := o.stop, o.started
 	o.stop, o.started = nil, false
-	o.mu.Unlock()
 	if stop == nil {
 		return nil
 	}
@@ -323,11 +331,6 @@ func (o *Outbox) Close() error {
 func (o *Outbox) gate(sender string) *gate {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.gateOf(sender)
-}
-
-// gateOf is gate where o.mu is held.
-func (o *Outbox) gateOf(sender string) *gate {
 	g, ok := o.gates[sender]
 	if !ok {
 		g = newGate()
