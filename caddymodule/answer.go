@@ -14,8 +14,10 @@ type answer struct {
 	problem *ory.Error
 	// recipients is what Mandrill said of each, where the mail was sent before the answer.
 	recipients []mandrill.Recipient
-	// entry is the id in the outbox, where the mail is sent after the answer.
+	// entry is the id in the outbox, where it is there.
 	entry string
+	// queued tells that the mail is sent after the answer.
+	queued bool
 	// duplicate tells that the answer is that of an earlier call.
 	duplicate bool
 }
@@ -40,7 +42,7 @@ func (a answer) status(r *http.Request) int {
 		return a.problem.Status
 	case a.recipients != nil && wantsBody(r):
 		return http.StatusOK
-	case a.entry != "" && wantsBody(r):
+	case a.queued && wantsBody(r):
 		return http.StatusAccepted
 	default:
 		return http.StatusNoContent
@@ -64,7 +66,7 @@ func (a answer) write(w http.ResponseWriter, r *http.Request, reference string) 
 		return nil
 	}
 	var value any = sentBody{"sent", a.recipients}
-	if a.entry != "" {
+	if a.queued {
 		value = queuedBody{"queued", a.entry, a.duplicate}
 	}
 	body, err := json.Marshal(value)

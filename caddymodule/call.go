@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -49,75 +48,7 @@ func (c *call) serve() answer {
 	if c.hook.Delivery == "queued" {
 		return c.queue(hook)
 	}
-	request, err := c.render(hook)
-	var invalid *mandrill.InvalidError
-	switch {
-	case err == nil:
-	case errors.Is(err, render.ErrCancelled):
-		return c.end(outcomeCancelled, nil, nil)
-	case errors.As(err, &invalid):
-		return c.end(outcomeMessage, ory.ErrMessage, err)
-	default:
-		return c.end(outcomeTemplate, ory.ErrTemplate, err)
-	}
-	key, remember := idempotencyKey(c.request, hook, request.IdempotencyKey())
-	answer, err := c.hook.app.records.once(c.request.Context(), key, func() (answer, time.Duration) {
-		return c.send(request, remember)
-	})
-	if err != nil {
-		return c.end(outcomeUnavailable, ory.ErrUnavailable, err)
-	}
-	if answer.duplicate {
-		c.outcome = outcomeRepeated
-	}
-	return answer
-}
-
-// send sends the message, and tells for how long its answer is to be remembered: not at all where
-// no mail went out, so that the next call tries again.
-func (c *call) send(request *mandrill.Request, remember time.Duration) (answer, time.Duration) {
-	// Ory gives up before Mandrill answers, and calls again: what was begun is brought to its end.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.request.Context()), time.Duration(c.hook.Timeout))
-	defer cancel()
-	started := time.Now()
-	recipients, err := c.hook.client.Send(ctx, request)
-	c.hook.app.metrics.sendSeconds.Observe(time.Since(started).Seconds())
-	if err != nil {
-		return c.failed(err)
-	}
-	taken := 0
-	for _, recipient := range recipients {
-		c.hook.app.metrics.countRecipient(recipient)
-		if recipient.Taken() {
-			taken++
-			continue
-		}
-		c.logRejected(recipient)
-	}
-	if taken == 0 {
-		remember = 0
-	}
-	if taken < len(recipients) {
-		return c.end(outcomeRejected, ory.ErrRecipient, nil), remember
-	}
-	sent := c.end(outcomeSent, nil, nil)
-	sent.recipients = recipients
-	return sent, remember
-}
-
-func (c *call) failed(err error) (answer, time.Duration) {
-	var failure *mandrill.Error
-	if !errors.As(err, &failure) {
-		return c.end(outcomeUnavailable, ory.ErrUnavailable, err), 0
-	}
-	switch failure.Kind {
-	case mandrill.Refused:
-		return c.end(outcomeRejected, ory.ErrRefused, err), 0
-	case mandrill.Unknown:
-		return c.end(outcomeUnknown, ory.ErrUnavailable, err), rememberUnknown
-	default:
-		return c.end(outcomeUnavailable, ory.ErrUnavailable, err), 0
-	}
+	return c.deliver(hook)
 }
 
 // end sets what the log says, and returns the answer.
@@ -179,20 +110,4 @@ func explain(err error, whole bool) string {
 		}
 	}
 	return text
-}
-
-func (c *call) logRejected(recipient mandrill.Recipient) {
-	fields := []zap.Field{
-		zap.String("hook", c.request.URL.Path),
-		zap.String("template", c.hook.Template),
-		zap.String("reference", c.reference),
-		zap.String("status", recipient.Status),
-		zap.String("reason", recipient.RejectReason),
-		zap.String("message_id", recipient.ID),
-		zap.String("remedy", recipient.Remedy()),
-	}
-	if c.hook.app.LogRecipients {
-		fields = append(fields, zap.String("recipient", recipient.Email))
-	}
-	c.hook.logger.Warn("recipient rejected", fields...)
 }

@@ -1,6 +1,10 @@
 package caddymodule
 
-import "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+import (
+	"container/list"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
 
 // LiveOutbox is that of the newest configuration.
 func LiveOutbox() *outbox.Outbox {
@@ -11,3 +15,14 @@ func LiveOutbox() *outbox.Outbox {
 
 // OutboxCommand is `caddy mailchimp outbox`.
 var OutboxCommand = outboxCommand
+
+// ForgetRecords forgets the answers to sync hooks that are in memory.
+func ForgetRecords() {
+	running.Lock()
+	defer running.Unlock()
+	records := running.apps[len(running.apps)-1].records
+	records.mu.Lock()
+	defer records.mu.Unlock()
+	records.byKey = make(map[string]*list.Element)
+	records.byAge.Init()
+}

@@ -309,10 +309,14 @@ func (h *Hook) warnOfKey() {
 	})
 }
 
-// idempotencyKey returns the key under which a repeat of the call is recognised, and for how long.
+// key returns the idempotency key under which a repeat of the call is recognised, and for how long.
 // It is scoped by handler, host and path, so that two hooks never share one.
-func idempotencyKey(r *http.Request, hook *ory.Hook, given string) (string, time.Duration) {
-	source, remember := "template", rememberKey
+func (c *call) key(hook *ory.Hook, given string) (string, time.Duration) {
+	r := c.request
+	source, remember := "template", time.Duration(c.hook.app.Keep)
+	if remember == 0 {
+		remember = rememberKey
+	}
 	if given == "" {
 		source, given = "header", r.Header.Get("Idempotency-Key")
 	}

@@ -22,28 +22,21 @@ func (c *call) queue(hook *ory.Hook) answer {
 	if errors.Is(err, render.ErrCancelled) {
 		return c.end(outcomeCancelled, nil, nil)
 	}
-	entry := outbox.New{
-		Hook: c.request.URL.Path, Template: c.hook.Template, Sender: c.hook.policy.Domain(),
-		Trace: c.request.Header.Get("Traceparent"),
-	}
+	var entry outbox.New
 	given := ""
-	if err != nil {
-		if err := unrendered(&entry, hook.Ctx, explain(err, false)); err != nil {
-			return c.end(outcomeTemplate, ory.ErrTemplate, err)
-		}
-		c.cause = err
-	} else {
-		if entry.Content, err = json.Marshal(request); err != nil {
+	if err == nil {
+		given = request.IdempotencyKey()
+		if entry, err = c.entry(request); err != nil {
 			return c.end(outcomeMessage, ory.ErrMessage, err)
 		}
-		given = request.IdempotencyKey()
-		entry.Sender, entry.Recipients, entry.Private = request.SenderDomain(), request.Recipients(), request.Private()
-		if request.ExpiresIn() > 0 {
-			entry.Expires = time.Now().Add(request.ExpiresIn())
+	} else {
+		c.cause = err
+		if entry, err = c.unrendered(hook.Ctx, explain(err, false)); err != nil {
+			return c.end(outcomeTemplate, ory.ErrTemplate, err)
 		}
 	}
 	var remember time.Duration
-	if entry.Key, remember = idempotencyKey(c.request, hook, given); remember == rememberBody {
+	if entry.Key, remember = c.key(hook, given); remember == rememberBody {
 		entry.Remember = remember
 	}
 	receipt, err := c.hook.app.put(c.request.Context(), entry)
@@ -57,7 +50,26 @@ func (c *call) queue(hook *ory.Hook) answer {
 	case entry.Unrendered != "":
 		c.outcome = outcomeUnrendered
 	}
-	return answer{entry: receipt.ID, duplicate: receipt.Duplicate}
+	return answer{entry: receipt.ID, queued: true, duplicate: receipt.Duplicate}
+}
+
+// entry makes an entry of a message.
+func (c *call) entry(request *mandrill.Request) (outbox.New, error) {
+	entry := c.newEntry()
+	entry.Sender, entry.Recipients, entry.Private = request.SenderDomain(), request.Recipients(), request.Private()
+	if request.ExpiresIn() > 0 {
+		entry.Expires = time.Now().Add(request.ExpiresIn())
+	}
+	var err error
+	entry.Content, err = json.Marshal(request)
+	return entry, err
+}
+
+func (c *call) newEntry() outbox.New {
+	return outbox.New{
+		Hook: c.request.URL.Path, Template: c.hook.Template, Sender: c.hook.policy.Domain(),
+		Trace: c.request.Header.Get("Traceparent"),
+	}
 }
 
 // render evaluates the template and checks what it returned.
@@ -76,7 +88,8 @@ func (c *call) render(hook *ory.Hook) (*mandrill.Request, error) {
 }
 
 // unrendered makes an entry of a ctx, less what is secret in it.
-func unrendered(entry *outbox.New, ctx map[string]any, reason string) error {
+func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error) {
+	entry := c.newEntry()
 	entry.Unrendered = reason
 	_, courier := ctx["template_type"]
 	if courier {
@@ -103,7 +116,7 @@ func unrendered(entry *outbox.New, ctx map[string]any, reason string) error {
 	entry.Recipients = addressesIn(ctx)
 	var err error
 	entry.Content, err = json.Marshal(ctx)
-	return err
+	return entry, err
 }
 
 // withoutQueries copies a value, and cuts URLs in it at their query, which may have tokens.

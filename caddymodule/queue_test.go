@@ -291,3 +291,86 @@ func TestOutboxIsFull(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// TestSyncIsRecorded repeats hooks after the process forgot them, as after a restart or at another edge.
+func TestSyncIsRecorded(t *testing.T) {
+	e := newEdgeWith(t, minimal, "delivery sync", "")
+	forget := func() {
+		if err := e.load(e.caddyfile("delivery sync\nmax_body 2MB")); err != nil {
+			t.Fatal(err)
+		}
+		caddymodule.ForgetRecords()
+	}
+	first := e.post(ada, header("Accept", "*/*"))
+	id := first.header.Get("Outbox-Entry")
+	if first.status != 200 || id == "" {
+		t.Fatalf("got %+v", first)
+	}
+	if entry := e.waitState(id, outbox.Sent); entry.Content != nil || strings.Contains(string(entry.Outcome), "ada@") {
+		t.Errorf("%+v", entry)
+	}
+	forget()
+	again := e.post(ada, header("Accept", "*/*"))
+	if again.status != 200 || again.body != first.body || again.header.Get("Outbox-Entry") != id || again.header.Get("Outbox-Duplicate") != "true" {
+		t.Errorf("first %+v, again %+v", first, again)
+	}
+	// A queued hook knows the key too, and the other way round.
+	if err := e.load(e.caddyfile("")); err != nil {
+		t.Fatal(err)
+	}
+	if again := e.post(ada); again.status != 204 || again.header.Get("Outbox-Entry") != id || again.header.Get("Outbox-Duplicate") != "true" {
+		t.Errorf("queued: %+v", again)
+	}
+	const bob = `{"identity":{"traits":{"email":"bob@example.net"}}}`
+	queued := e.post(bob)
+	e.waitState(queued.header.Get("Outbox-Entry"), outbox.Sent)
+	forget()
+	if again := e.post(bob); again.status != 204 || again.header.Get("Outbox-Entry") != queued.header.Get("Outbox-Entry") || again.header.Get("Outbox-Duplicate") != "true" {
+		t.Errorf("sync after queued: %+v", again)
+	}
+	if n := len(e.sandbox.Mails()); n != 2 {
+		t.Errorf("%d mails", n)
+	}
+	// What isn't known is not sent again.
+	if err := e.sandbox.Fail(sandbox.Failure{Reset: "after"}); err != nil {
+		t.Fatal(err)
+	}
+	const carl = `{"identity":{"traits":{"email":"carl@example.net"}}}`
+	if got := e.post(carl); got.status != 503 {
+		t.Errorf("unknown: %+v", got)
+	}
+	forget()
+	if got := e.post(carl); got.status != 503 || got.header.Get("Outbox-Duplicate") != "true" || len(e.sandbox.Mails()) != 3 {
+		t.Errorf("unknown, again: %+v, %d mails", got, len(e.sandbox.Mails()))
+	}
+	// What didn't go out may be tried again.
+	if err := e.sandbox.Fail(sandbox.Failure{Status: 500}); err != nil {
+		t.Fatal(err)
+	}
+	const dora = `{"identity":{"traits":{"email":"dora@example.net"}}}`
+	if got := e.post(dora); got.status != 503 {
+		t.Errorf("down: %+v", got)
+	}
+	if got := e.post(dora); got.status != 204 || got.header.Get("Outbox-Duplicate") != "" {
+		t.Errorf("up again: %+v", got)
+	}
+}
+
+// TestSyncIsHeld has Mandrill queue a mail for the account's sake: the outbox looks after it from then on.
+func TestSyncIsHeld(t *testing.T) {
+	e := newEdgeWith(t, minimal, "delivery sync", "")
+	if err := e.sandbox.Fail(sandbox.Failure{QueuedReason: "sending-paused"}); err != nil {
+		t.Fatal(err)
+	}
+	got := e.post(ada)
+	if got.status != 204 {
+		t.Fatalf("got %+v", got)
+	}
+	id := got.header.Get("Outbox-Entry")
+	e.waitState(id, outbox.Retrying)
+	e.sandbox.Recover()
+	e.waitState(id, outbox.Sent)
+	if n := len(e.sandbox.Mails()); n != 1 {
+		t.Errorf("%d mails", n)
+	}
+}

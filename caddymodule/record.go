@@ -13,7 +13,7 @@ const (
 	// Ory's repeats of one hook end within 93 s, and two equal mails of its courier a while apart
 	// are two mails: so long is the hash of a body remembered.
 	rememberBody = 10 * time.Minute
-	// So long is a key remembered that a template or a header gave.
+	// So long is a key remembered that a template or a header gave, where keep says nothing.
 	rememberKey = 24 * time.Hour
 	// So long a repeat of a call with an unknown outcome is not sent again.
 	rememberUnknown = 2 * time.Minute

@@ -93,20 +93,23 @@ func (r *Request) Recipients() []string {
 }
 
 // IsPrimary tells whether the address is one that the message is to, and not a copy. Where a message has
-// copies alone, they are what it is to.
+// copies alone, they are what it is to. Mandrill may write an address in another way: then it is no copy.
 func (r *Request) IsPrimary(address string) bool {
-	primary, named := false, false
+	isCopy, named := false, false
 	for _, to := range objects(r.message, "to") {
 		kind, _ := to["type"].(string)
-		if kind != "" && kind != "to" {
-			continue
-		}
-		named = true
-		if email, _ := to["email"].(string); strings.EqualFold(email, address) {
-			primary = true
+		email, _ := to["email"].(string)
+		same := strings.EqualFold(email, address)
+		switch {
+		case kind != "" && kind != "to":
+			isCopy = isCopy || same
+		case same:
+			return true
+		default:
+			named = true
 		}
 	}
-	return primary || !named
+	return !isCopy || !named
 }
 
 // Private tells whether the content is not to be kept: view_content_link is false.

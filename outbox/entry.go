@@ -62,6 +62,9 @@ type New struct {
 	Unrendered string
 	// Trace ties the entry to the request that it came with.
 	Trace string
+	// Claim is for an entry that its caller delivers itself: within this time, Settle says what became of it.
+	// After that nobody knows, and the entry is dead. Meanwhile it holds its key. 0 is for all others.
+	Claim time.Duration
 }
 
 // Entry is an entry as it is now.
@@ -134,6 +137,8 @@ type meta struct {
 	// Waiting tells that a worker has the entry and sends nothing.
 	Waiting   bool `json:"waiting,omitempty"`
 	Uncertain bool `json:"uncertain,omitempty"`
+	// Claimed tells that who put the entry delivers it.
+	Claimed bool `json:"claimed,omitempty"`
 }
 
 func milliseconds(t time.Time) int64 {
@@ -171,6 +176,10 @@ func (m *meta) state(row rivertype.JobState) State {
 		return m.State
 	case rivertype.JobStateRunning:
 		if !m.Waiting {
+			return Sending
+		}
+	case rivertype.JobStateScheduled:
+		if m.Claimed {
 			return Sending
 		}
 	}

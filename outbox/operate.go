@@ -28,7 +28,8 @@ type Filter struct {
 
 const (
 	waitingOrNull = "coalesce(" + isWaiting + ", false)"
-	waits         = "(state IN ('available', 'scheduled', 'retryable') OR state = 'running' AND " + waitingOrNull + ")"
+	isClaimed     = "(state = 'scheduled' AND metadata->>'claimed' IS NOT NULL)"
+	waits         = "(state IN ('available', 'scheduled', 'retryable') AND NOT " + isClaimed + " OR state = 'running' AND " + waitingOrNull + ")"
 )
 
 // conditions are what a state is in SQL.
@@ -36,7 +37,7 @@ var conditions = map[State]string{
 	Unrendered: "state = 'pending'",
 	Pending:    waits + " AND metadata->>'attempts' IS NULL AND metadata->>'uncertain' IS NULL",
 	Retrying:   waits + " AND (metadata->>'attempts' IS NOT NULL OR metadata->>'uncertain' IS NOT NULL)",
-	Sending:    "state = 'running' AND NOT " + waitingOrNull,
+	Sending:    "(state = 'running' AND NOT " + waitingOrNull + " OR " + isClaimed + ")",
 	Sent:       "state = 'completed'",
 	Dead:       "state = 'discarded'",
 	Rejected:   "state = 'cancelled' AND metadata->>'state' = 'rejected'",
@@ -141,7 +142,7 @@ func (o *Outbox) Retry(ctx context.Context, id string) error {
 	if row.State == rivertype.JobStateRunning && row.meta.Waiting {
 		return nil // it is tried as soon as its sender is released
 	}
-	if len(row.args.Content) == 0 {
+	if len(row.args.Content) == 0 || row.meta.Claimed {
 		return ErrNotFound
 	}
 	counted := !isFinal[row.State] && row.State != rivertype.JobStatePending
@@ -176,6 +177,9 @@ func (o *Outbox) Discard(ctx context.Context, id string) error {
 	row, err := o.get(ctx, id)
 	if err != nil {
 		return err
+	}
+	if row.meta.Claimed {
+		return ErrNotFound
 	}
 	changed, err := o.end(ctx, row, Discarded, "discarded by the operator")
 	if err == nil && !changed {

@@ -225,12 +225,12 @@ func TestKeys(t *testing.T) {
 		o := open(t, c, f)
 		first := put(t, o, "key")
 		again := put(t, o, "key")
-		if first.Duplicate || !again.Duplicate || again.ID != first.ID || again.State != outbox.Pending {
+		if first.Duplicate || !again.Duplicate || again.ID != first.ID || again.Entry.State != outbox.Pending {
 			t.Errorf("first %+v, again %+v", first, again)
 		}
 		start(t, o)
 		f.waitEvents(t, "sent", 1)
-		if again := put(t, o, "key"); !again.Duplicate || again.ID != first.ID || again.State != outbox.Sent {
+		if again := put(t, o, "key"); !again.Duplicate || again.ID != first.ID || again.Entry.State != outbox.Sent {
 			t.Errorf("after it was sent: %+v", again)
 		}
 		// An entry that ended without a mail leaves its key free.
@@ -435,7 +435,7 @@ func TestUnrendered(t *testing.T) {
 		o := open(t, c, f)
 		start(t, o)
 		receipt := put(t, o, "key", func(n *outbox.New) { n.Unrendered = "template.jsonnet:1:2: broken" })
-		if receipt.State != outbox.Unrendered || o.Undelivered() != 0 {
+		if receipt.Entry.State != outbox.Unrendered || o.Undelivered() != 0 {
 			t.Errorf("%+v, %d undelivered", receipt, o.Undelivered())
 		}
 		if again := put(t, o, "key"); !again.Duplicate || again.ID != receipt.ID {

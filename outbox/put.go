@@ -25,8 +25,10 @@ type Receipt struct {
 	ID string
 	// Duplicate tells that the key was known: ID is that of the first entry with it.
 	Duplicate bool
-	// State is that of the first entry.
-	State State
+	// Entry is the entry, or the first one with the key, without its content.
+	Entry Entry
+	// Claimed tells that the first entry is being delivered by who put it, or was, and nobody knows how that ended.
+	Claimed bool
 }
 
 type put struct {
@@ -150,7 +152,7 @@ func (o *Outbox) insert(ctx context.Context, puts []*put) ([]Receipt, error) {
 			receipts[i] = again[0]
 			continue
 		}
-		receipts[i] = Receipt{ID: strconv.FormatInt(result.Job.ID, 10), Duplicate: result.UniqueSkippedAsDuplicate, State: m.state(result.Job.State)}
+		receipts[i] = Receipt{ID: strconv.FormatInt(result.Job.ID, 10), Duplicate: result.UniqueSkippedAsDuplicate, Entry: o.entry(result.Job, &m), Claimed: m.Claimed}
 		if !result.UniqueSkippedAsDuplicate && puts[i].entry.Unrendered == "" {
 			o.pending.Add(1)
 		}
@@ -162,16 +164,7 @@ func (o *Outbox) insert(ctx context.Context, puts []*put) ([]Receipt, error) {
 }
 
 func (o *Outbox) params(entry New) (river.InsertManyParams, error) {
-	// PostgreSQL takes no NUL in JSON.
-	clean := func(s string) string { return strings.ReplaceAll(s, "\x00", "") }
-	m := meta{
-		Sender: entry.Sender, Hook: clean(entry.Hook), Template: clean(entry.Template), Trace: clean(entry.Trace),
-		Private: entry.Private, Expires: milliseconds(entry.Expires),
-		Unrendered: entry.Unrendered != "", Reason: clean(entry.Unrendered),
-	}
-	if entry.Remember > 0 {
-		m.KeyUntil = time.Now().Add(entry.Remember).UnixMilli()
-	}
+	m := newMeta(entry)
 	encoded, err := json.Marshal(m)
 	if err != nil {
 		return river.InsertManyParams{}, err
@@ -180,14 +173,35 @@ func (o *Outbox) params(entry New) (river.InsertManyParams, error) {
 	for _, recipient := range entry.Recipients {
 		tags = append(tags, o.store.hash(recipient))
 	}
+	var due time.Time
+	if m.Claimed {
+		due = time.Now().Add(entry.Claim)
+	}
 	return river.InsertManyParams{
 		Args: args{Key: entry.Key, Content: o.vault.seal(entry.Content)},
 		InsertOpts: &river.InsertOpts{
-			Queue: queueOf(entry.Sender), MaxAttempts: riverAttempts, Metadata: encoded, Tags: tags, Pending: m.Unrendered,
+			Queue: queueOf(entry.Sender), MaxAttempts: riverAttempts, Metadata: encoded, Tags: tags, Pending: m.Unrendered, ScheduledAt: due,
 			// By default, the states that are unique leave out the cancelled and the discarded.
 			UniqueOpts: river.UniqueOpts{ByArgs: true},
 		},
 	}, nil
+}
+
+func newMeta(entry New) meta {
+	// PostgreSQL takes no NUL in JSON.
+	clean := func(s string) string { return strings.ReplaceAll(s, "\x00", "") }
+	m := meta{
+		Sender: entry.Sender, Hook: clean(entry.Hook), Template: clean(entry.Template), Trace: clean(entry.Trace),
+		Private: entry.Private, Expires: milliseconds(entry.Expires),
+		Unrendered: entry.Unrendered != "", Reason: clean(entry.Unrendered), Claimed: entry.Claim > 0,
+	}
+	switch {
+	case m.Claimed:
+		m.KeyUntil = time.Now().Add(entry.Claim).UnixMilli()
+	case entry.Remember > 0:
+		m.KeyUntil = time.Now().Add(entry.Remember).UnixMilli()
+	}
+	return m
 }
 
 func (o *Outbox) notify(name string, entry Entry, reason string, delay time.Duration) {

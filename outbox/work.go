@@ -130,6 +130,10 @@ type try struct {
 
 func (t *try) run(ctx context.Context) error {
 	m, o := &t.meta, t.o
+	if m.Claimed {
+		m.Claimed, m.Uncertain = false, true
+		return t.finish(ctx, Dead, "whoever was sending it didn't say how that ended: it isn't known whether it was sent")
+	}
 	if t.job.Attempt > m.Base+1 {
 		m.Base = t.job.Attempt - 1
 		if !m.Waiting {

@@ -62,11 +62,18 @@ func (s *Sandbox) Fail(f Failure) error {
 	return nil
 }
 
-// Recover forgets the failures that are still to come.
+// Recover forgets the failures that are still to come, and sends what was queued for a reason that lies with
+// the account.
 func (s *Sandbox) Recover() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failures = nil
+	s.failures, s.recovered = nil, time.Now()
+}
+
+func (s *Sandbox) recoveredSince(t time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.recovered.Before(t)
 }
 
 func (s *Sandbox) nextFailure() Failure {

@@ -27,11 +27,11 @@ func (s *Sandbox) info(id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return infoOf(mail, recipient), nil
+	return s.infoOf(mail, recipient), nil
 }
 
-func infoOf(mail *Mail, recipient mandrill.Recipient) map[string]any {
-	state, reason := ending(mail, recipient)
+func (s *Sandbox) infoOf(mail *Mail, recipient mandrill.Recipient) map[string]any {
+	state, reason := s.ending(mail, recipient)
 	info := map[string]any{
 		"ts": mail.Time.Unix(), "_id": recipient.ID, "sender": mail.Message.FromEmail, "template": nil,
 		"subject": mail.Message.Subject, "email": recipient.Email, "tags": append([]string{}, mail.Message.Tags...),
@@ -51,7 +51,7 @@ func infoOf(mail *Mail, recipient mandrill.Recipient) map[string]any {
 }
 
 // ending is what became of a mail a moment after it was taken, and the reason where it was rejected.
-func ending(mail *Mail, recipient mandrill.Recipient) (state, reason string) {
+func (s *Sandbox) ending(mail *Mail, recipient mandrill.Recipient) (state, reason string) {
 	switch recipient.Status {
 	case "rejected":
 		return "rejected", recipient.RejectReason
@@ -60,7 +60,7 @@ func ending(mail *Mail, recipient mandrill.Recipient) (state, reason string) {
 	case "scheduled":
 		return "scheduled", ""
 	case "queued":
-		if recipient.QueuedReason != "" && recipient.QueuedReason != manyRecipients {
+		if recipient.QueuedReason != "" && recipient.QueuedReason != manyRecipients && !s.recoveredSince(mail.Time) {
 			return "queued", ""
 		}
 	}
@@ -100,7 +100,7 @@ func (s *Sandbox) search(query string, limit int) []map[string]any {
 	for _, mail := range s.Mails() {
 		for _, recipient := range mail.Recipients {
 			if len(found) < limit && matches(query, mail, recipient) {
-				found = append(found, infoOf(mail, recipient))
+				found = append(found, s.infoOf(mail, recipient))
 			}
 		}
 	}

@@ -55,6 +55,8 @@ type Sandbox struct {
 	received int
 	arrival  chan struct{}
 	failures []Failure
+	// recovered is when the account was last mended.
+	recovered time.Time
 	// domains are the account's, the oldest one first.
 	domains []string
 }

@@ -1,0 +1,171 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
+)
+
+// deliver renders a hook and sends what comes out before Ory is answered.
+func (c *call) deliver(hook *ory.Hook) answer {
+	request, err := c.render(hook)
+	var invalid *mandrill.InvalidError
+	switch {
+	case err == nil:
+	case errors.Is(err, render.ErrCancelled):
+		return c.end(outcomeCancelled, nil, nil)
+	case errors.As(err, &invalid):
+		return c.end(outcomeMessage, ory.ErrMessage, err)
+	default:
+		return c.end(outcomeTemplate, ory.ErrTemplate, err)
+	}
+	key, remember := c.key(hook, request.IdempotencyKey())
+	answer, err := c.hook.app.records.once(c.request.Context(), key, func() (answer, time.Duration) {
+		if c.hook.app.outboxKey == "" {
+			sent, result := c.send(request)
+			return sent, remembered(result, remember)
+		}
+		return c.record(request, key, remember)
+	})
+	if err != nil {
+		return c.end(outcomeUnavailable, ory.ErrUnavailable, err)
+	}
+	if answer.duplicate {
+		c.outcome = outcomeRepeated
+	}
+	return answer
+}
+
+// remembered tells for how long an outcome is to be remembered: not at all where no mail went out, so that
+// the next call tries again.
+func remembered(r outbox.Result, remember time.Duration) time.Duration {
+	switch r.Verdict {
+	case outbox.VerdictSent, outbox.VerdictHold:
+		if r.Outcome == nil {
+			return 0
+		}
+		return remember
+	case outbox.VerdictUnknown:
+		return rememberUnknown
+	default:
+		return 0
+	}
+}
+
+// record sends the message, and keeps in the outbox that it does and what comes of it: other edges, and
+// this one after a restart, know it then. Where the outbox can't store, the mail is worth more than the record.
+func (c *call) record(request *mandrill.Request, key string, remember time.Duration) (answer, time.Duration) {
+	entry, err := c.entry(request)
+	if err != nil {
+		return c.end(outcomeMessage, ory.ErrMessage, err), 0
+	}
+	entry.Key, entry.Expires = key, time.Time{}
+	if remember == rememberBody {
+		entry.Remember = remember
+	}
+	entry.Claim = time.Duration(c.hook.Timeout) + rememberUnknown
+	receipt, err := c.hook.app.put(c.request.Context(), entry)
+	if err != nil {
+		c.hook.logger.Warn("hook is not recorded", zap.String("hook", entry.Hook), zap.String("reference", c.reference), zap.Error(err))
+		sent, result := c.send(request)
+		return sent, remembered(result, remember)
+	}
+	if receipt.Duplicate {
+		return c.known(receipt, request), 0
+	}
+	sent, result := c.send(request)
+	sent.entry = receipt.ID
+	if err := c.hook.app.outbox.Settle(context.WithoutCancel(c.request.Context()), receipt.ID, entry, result); err != nil {
+		c.hook.logger.Error("hook's outcome is not recorded", zap.String("entry", receipt.ID), zap.String("reference", c.reference), zap.Error(err))
+	}
+	return sent, remembered(result, remember)
+}
+
+// known is the answer to a call whose key is on record.
+func (c *call) known(receipt outbox.Receipt, request *mandrill.Request) answer {
+	found := c.end(outcomeRepeated, nil, nil)
+	var recipients []mandrill.Recipient
+	switch {
+	case receipt.Claimed:
+		found = c.end(outcomeUnknown, ory.ErrUnavailable, nil)
+	case receipt.Entry.State == outbox.Sent && json.Unmarshal(receipt.Entry.Outcome, &recipients) == nil && len(recipients) > 0:
+		// Addresses are kept only where the operator asked for them. Mandrill answers in the order of the message.
+		if addresses := request.Recipients(); len(addresses) == len(recipients) {
+			for i := range recipients {
+				recipients[i].Email = addresses[i]
+			}
+		}
+		found = c.told(recipients)
+	default:
+		found.queued = true
+	}
+	found.entry, found.duplicate = receipt.ID, true
+	return found
+}
+
+// send sends the message before Ory is answered.
+func (c *call) send(request *mandrill.Request) (answer, outbox.Result) {
+	// Ory gives up before Mandrill answers, and calls again: what was begun is brought to its end.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.request.Context()), time.Duration(c.hook.Timeout))
+	defer cancel()
+	started := time.Now()
+	recipients, err := c.hook.client.Send(ctx, request)
+	c.hook.app.metrics.sendSeconds.Observe(time.Since(started).Seconds())
+	if err != nil {
+		result := failure(err)
+		return c.failed(result.Verdict, err), result
+	}
+	for _, recipient := range recipients {
+		c.hook.app.metrics.countRecipient(recipient)
+		if !recipient.Taken() {
+			c.logRejected(recipient)
+		}
+	}
+	return c.told(recipients), deliverer{c.hook.app}.outcome(request, recipients)
+}
+
+// told is the answer to what Mandrill said of each recipient.
+func (c *call) told(recipients []mandrill.Recipient) answer {
+	if slices.ContainsFunc(recipients, func(r mandrill.Recipient) bool { return !r.Taken() }) {
+		return c.end(outcomeRejected, ory.ErrRecipient, nil)
+	}
+	sent := c.end(outcomeSent, nil, nil)
+	sent.recipients = recipients
+	return sent
+}
+
+func (c *call) failed(verdict outbox.Verdict, err error) answer {
+	switch verdict {
+	case outbox.VerdictDead:
+		return c.end(outcomeRejected, ory.ErrRefused, err)
+	case outbox.VerdictUnknown:
+		return c.end(outcomeUnknown, ory.ErrUnavailable, err)
+	default:
+		return c.end(outcomeUnavailable, ory.ErrUnavailable, err)
+	}
+}
+
+func (c *call) logRejected(recipient mandrill.Recipient) {
+	fields := []zap.Field{
+		zap.String("hook", c.request.URL.Path),
+		zap.String("template", c.hook.Template),
+		zap.String("reference", c.reference),
+		zap.String("status", recipient.Status),
+		zap.String("reason", recipient.RejectReason),
+		zap.String("message_id", recipient.ID),
+		zap.String("remedy", recipient.Remedy()),
+	}
+	if c.hook.app.LogRecipients {
+		fields = append(fields, zap.String("recipient", recipient.Email))
+	}
+	c.hook.logger.Warn("recipient rejected", fields...)
+}
