@@ -138,7 +138,7 @@ func (s *store) truncate(ctx context.Context) error {
 
 // expire ends entries that nobody is at.
 func (o *Outbox) expire(ctx context.Context) error {
-	rows, err := o.store.rows(ctx, "state IN ('available', 'scheduled', 'retryable', 'pending') AND CAST(metadata->>'expires' AS bigint) <= $1 ORDER BY id LIMIT 1000", time.Now().UnixMilli())
+	rows, err := o.store.rows(ctx, ""+mayExpire+" AND "+expires+" <= $1 ORDER BY "+expires+" LIMIT 1000", time.Now().UnixMilli())
 	if err != nil {
 		return err
 	}

@@ -95,6 +95,10 @@ func (s *store) prepare(ctx context.Context) error {
 	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return err
 	}
+	// River's migrations may make the table anew, without this index of ours.
+	if _, err := s.exec(ctx, "CREATE INDEX IF NOT EXISTS outbox_expires ON river_job ("+expires+") WHERE "+mayExpire); err != nil {
+		return err
+	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	if _, err := s.exec(ctx, "INSERT INTO outbox_setting (name, value) VALUES ('hash_key', $1) ON CONFLICT (name) DO NOTHING", hex.EncodeToString(key)); err != nil {
@@ -172,6 +176,13 @@ type change struct {
 
 // isWaiting finds rows that a worker has and sends nothing of. SQLite has 1 for true.
 const isWaiting = "CAST(metadata->>'waiting' AS text) IN ('true', '1')"
+
+// expires is when a row's entry is of no more use, or NULL. There is an index of those that mayExpire while nobody is at
+// them, so that a large backlog isn't searched for them again and again.
+const (
+	expires   = "(CAST(metadata->>'expires' AS bigint))"
+	mayExpire = expires + " IS NOT NULL AND state NOT IN ('running', 'completed', 'cancelled', 'discarded')"
+)
 
 var isFinal = map[rivertype.JobState]bool{
 	rivertype.JobStateCompleted: true, rivertype.JobStateCancelled: true, rivertype.JobStateDiscarded: true,
