@@ -117,21 +117,33 @@ func (s *store) entryOf(ctx context.Context, h Heard) (*row, error) {
 	if h.Message == "" {
 		return nil, nil
 	}
-	condition := firstMessage + " = $1 OR " + secondMessage + " IS NOT NULL AND EXISTS (SELECT 1 FROM json_each(metadata->'outcome') AS recipient WHERE recipient.value->>'_id' = $1)"
-	var argument any = h.Message
+	return s.entryOfMessage(ctx, h.Message, lock)
+}
+
+func (s *store) entryOfMessage(ctx context.Context, message, lock string) (*row, error) {
+	conditions := []string{
+		firstMessage + " = $1",
+		secondMessage + " IS NOT NULL AND EXISTS (SELECT 1 FROM json_each(metadata->'outcome') AS recipient WHERE recipient.value->>'_id' = $1)",
+	}
+	argument := message
 	if s.postgres {
-		condition = "metadata @> json($1)"
-		encoded, err := json.Marshal(map[string]any{"outcome": []any{map[string]string{"_id": h.Message}}})
+		conditions = []string{"metadata @> json($1)"}
+		encoded, err := json.Marshal(map[string]any{"outcome": []any{map[string]string{"_id": message}}})
 		if err != nil {
 			return nil, err
 		}
 		argument = string(encoded)
 	}
-	rows, err := s.rows(ctx, "("+condition+") ORDER BY id LIMIT 1"+lock, argument)
-	if err != nil || len(rows) == 0 {
-		return nil, err
+	for _, condition := range conditions {
+		rows, err := s.rows(ctx, condition+" LIMIT 1"+lock, argument)
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) > 0 {
+			return rows[0], nil
+		}
 	}
-	return rows[0], nil
+	return nil, nil
 }
 
 // mayBe tells whether a message's id doesn't contradict what was said when the entry was delivered. Entries of other

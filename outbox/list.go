@@ -125,7 +125,42 @@ func (o *Outbox) pick(ctx context.Context, f Filter) ([]*row, error) {
 	if f.oldestFirst {
 		order = "ASC"
 	}
-	return o.store.rows(ctx, fmt.Sprintf("%s ORDER BY id %s LIMIT %d", w, order, f.Limit), w.arguments...)
+	if !f.scans() {
+		return o.store.rows(ctx, fmt.Sprintf("%s ORDER BY id %s LIMIT %d", w, order, f.Limit), w.arguments...)
+	}
+	var found []*row
+	err = o.windows(ctx, f.oldestFirst, func(window string) (bool, error) {
+		rows, err := o.store.rows(ctx, fmt.Sprintf("%s AND %s ORDER BY id %s LIMIT %d", w, window, order, f.Limit-len(found)), w.arguments...)
+		found = append(found, rows...)
+		return len(found) < f.Limit, err
+	})
+	return found, err
+}
+
+// scans tells that no index has the filter.
+func (f Filter) scans() bool {
+	return f.Sender != "" || f.Template != "" || f.Recipient != "" || f.Reason != "" || !f.Since.IsZero() || !f.Until.IsZero()
+}
+
+// windowSize is how many IDs are searched in one statement: on SQLite, hooks wait for its end.
+const windowSize = 10_000
+
+// windows calls search with conditions that pick some entries each and all together, while it wants more.
+func (o *Outbox) windows(ctx context.Context, oldestFirst bool, search func(window string) (more bool, err error)) error {
+	var lowest, highest int64
+	if err := o.store.db.QueryRowContext(ctx, "SELECT coalesce(min(id), 0), coalesce(max(id), -1) FROM river_job").Scan(&lowest, &highest); err != nil {
+		return err
+	}
+	for first := lowest; first <= highest; first += windowSize {
+		low := first
+		if !oldestFirst {
+			low = highest - (first - lowest) - windowSize + 1
+		}
+		if more, err := search(fmt.Sprintf("id >= %d AND id < %d", low, low+windowSize)); err != nil || !more {
+			return err
+		}
+	}
+	return nil
 }
 
 // List returns a page of entries, the newest first, without content.
@@ -180,16 +215,22 @@ func (o *Outbox) Forget(ctx context.Context, address string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := o.store.exec(ctx, fmt.Sprintf("DELETE FROM river_job WHERE state <> 'running' AND %s", w), w.arguments...)
-	if err != nil {
-		return 0, err
+	n, busy := 0, 0
+	err = o.windows(ctx, true, func(window string) (bool, error) {
+		deleted, err := o.store.exec(ctx, fmt.Sprintf("DELETE FROM river_job WHERE state <> 'running' AND %s AND %s", window, w), w.arguments...)
+		if err != nil {
+			return false, err
+		}
+		n += int(deleted)
+		rows, err := o.store.rows(ctx, fmt.Sprintf("state = 'running' AND %s AND %s", window, w), w.arguments...)
+		busy += len(rows)
+		return true, err
+	})
+	if err == nil {
+		err = o.store.truncate(ctx)
 	}
-	if err := o.store.truncate(ctx); err != nil {
-		return int(n), err
+	if err == nil && busy > 0 {
+		err = fmt.Errorf("%d entries are being sent: run it again in a moment", busy)
 	}
-	rows, err := o.store.rows(ctx, fmt.Sprintf("state = 'running' AND %s", w), w.arguments...)
-	if err == nil && len(rows) > 0 {
-		err = fmt.Errorf("%d entries are being sent: run it again in a moment", len(rows))
-	}
-	return int(n), errors.Join(err, o.count(ctx))
+	return n, errors.Join(err, o.count(ctx))
 }

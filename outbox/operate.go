@@ -193,7 +193,12 @@ func (o *Outbox) matching(ctx context.Context, f Filter) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = o.store.db.QueryRowContext(ctx, o.store.query(fmt.Sprintf("SELECT count(*) FROM river_job WHERE %s", w)), w.arguments...).Scan(&n)
+	err = o.windows(ctx, true, func(window string) (bool, error) {
+		some := 0
+		err := o.store.db.QueryRowContext(ctx, o.store.query(fmt.Sprintf("SELECT count(*) FROM river_job WHERE %s AND %s", w, window)), w.arguments...).Scan(&some)
+		n += some
+		return true, err
+	})
 	return n, err
 }
 
