@@ -89,6 +89,10 @@ type Entry struct {
 	Private bool            `json:"private,omitempty"`
 	// Uncertain tells that an attempt's end isn't known.
 	Uncertain bool `json:"uncertain,omitempty"`
+	// Recipients are hashes of the addresses.
+	Recipients []string `json:"recipients,omitempty"`
+	// Events are what was heard of the mail after it was sent, the oldest first.
+	Events []MailEvent `json:"events,omitempty"`
 	// Content is there only where it was asked for, and isn't wiped.
 	Content []byte `json:"-"`
 }
@@ -130,6 +134,7 @@ type meta struct {
 	Tries    int             `json:"tries,omitempty"`
 	Attempts []Attempt       `json:"attempts,omitempty"`
 	Outcome  json.RawMessage `json:"outcome,omitempty"`
+	Events   []MailEvent     `json:"events,omitempty"`
 	// Held is for how long the entry waited in holds, in milliseconds.
 	Held int64 `json:"held,omitempty"`
 	// Base is River's count of attempts before the present one, where all of them have ended.

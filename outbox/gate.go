@@ -122,8 +122,10 @@ func (g *gate) dismiss(gone bool) {
 func (g *gate) pause(paused bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.paused = paused
-	g.change()
+	if g.paused != paused {
+		g.paused = paused
+		g.change()
+	}
 }
 
 func (g *gate) change() {

@@ -24,6 +24,8 @@ func (o *Outbox) maintain(ctx context.Context) {
 	defer lease.Stop()
 	clean := time.NewTicker(maintainInterval)
 	defer clean.Stop()
+	sum := time.NewTicker(summaryInterval)
+	defer sum.Stop()
 	for !o.ready.Load() {
 		select {
 		case <-ctx.Done():
@@ -43,6 +45,8 @@ func (o *Outbox) maintain(ctx context.Context) {
 			err = o.renew(ctx)
 		case <-clean.C:
 			err = o.clean(ctx)
+		case <-sum.C:
+			err = o.summarizeSometimes(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			o.logger.Error("looking after the outbox", "error", err)
@@ -76,6 +80,9 @@ func (o *Outbox) renew(ctx context.Context) error {
 	o.mu.Lock()
 	ids := slices.Collect(maps.Keys(o.working))
 	o.mu.Unlock()
+	if err := o.readPauses(ctx); err != nil {
+		return err
+	}
 	if len(ids) > 0 {
 		if _, err := o.store.exec(ctx, "UPDATE river_job SET attempted_at = now() WHERE state = 'running' AND id IN ("+list(ids)+")"); err != nil {
 			return err
@@ -156,20 +163,35 @@ var waitingStates = []rivertype.JobState{
 
 // end ends an entry that no worker sends.
 func (o *Outbox) end(ctx context.Context, row *row, state State, reason string) (bool, error) {
+	after, err := o.endIn(ctx, o.store, row, state, reason)
+	if after == nil {
+		return false, err
+	}
+	after()
+	return true, nil
+}
+
+// endIn is end in a transaction perhaps. What it returns is to be called when that is committed, and is nil where
+// the entry isn't in a state for it.
+func (o *Outbox) endIn(ctx context.Context, s *store, row *row, state State, reason string) (after func(), err error) {
+	if row.meta.Claimed {
+		return nil, nil // who put it is sending it
+	}
 	counted := row.State != rivertype.JobStatePending && !isFinal[row.State]
 	m := row.meta
 	m.State, m.Uncertain, m.Waiting = state, false, false
 	m.note(time.Now(), reason)
-	changed, err := o.store.apply(ctx, row.ID, row.args.Key, change{state: final[state], meta: &m, wipe: true, waiting: true}, append(waitingStates, rivertype.JobStateDiscarded)...)
+	changed, err := s.apply(ctx, row.ID, row.args.Key, change{state: final[state], meta: &m, wipe: true, waiting: true}, append(waitingStates, rivertype.JobStateDiscarded)...)
 	if err != nil || !changed {
-		return false, err
+		return nil, err
 	}
-	if counted {
-		o.pending.Add(-1)
-	}
-	row.State = final[state]
-	o.notify(string(state), o.entry(&row.JobRow, &m), reason, 0)
-	return true, nil
+	return func() {
+		if counted {
+			o.pending.Add(-1)
+		}
+		row.State = final[state]
+		o.notify(string(state), o.entry(&row.JobRow, &m), reason, 0)
+	}, nil
 }
 
 // row is a row of river_job with what this package keeps in it.
@@ -181,7 +203,7 @@ type row struct {
 
 // rows reads the rows that a condition with an order picks.
 func (s *store) rows(ctx context.Context, condition string, arguments ...any) ([]*row, error) {
-	result, err := s.db.QueryContext(ctx, s.query("SELECT id, state, text(args), text(metadata), created_at, scheduled_at, finalized_at FROM river_job WHERE "+condition), arguments...)
+	result, err := s.run().QueryContext(ctx, s.query("SELECT id, state, text(args), text(metadata), list(tags), created_at, scheduled_at, finalized_at FROM river_job WHERE "+condition), arguments...)
 	if err != nil {
 		return nil, err
 	}
@@ -189,14 +211,17 @@ func (s *store) rows(ctx context.Context, condition string, arguments ...any) ([
 	var found []*row
 	for result.Next() {
 		r := new(row)
-		var arguments, metadata string
-		if err := result.Scan(&r.ID, &r.State, &arguments, &metadata, &r.CreatedAt, &r.ScheduledAt, &r.FinalizedAt); err != nil {
+		var arguments, metadata, tags string
+		if err := result.Scan(&r.ID, &r.State, &arguments, &metadata, &tags, &r.CreatedAt, &r.ScheduledAt, &r.FinalizedAt); err != nil {
 			return nil, err
 		}
 		if err := json.Unmarshal([]byte(metadata), &r.meta); err != nil {
 			return nil, fmt.Errorf("reading the entry %d: %w", r.ID, err)
 		}
 		if err := json.Unmarshal([]byte(arguments), &r.args); err != nil {
+			return nil, fmt.Errorf("reading the entry %d: %w", r.ID, err)
+		}
+		if err := json.Unmarshal([]byte(tags), &r.Tags); err != nil {
 			return nil, fmt.Errorf("reading the entry %d: %w", r.ID, err)
 		}
 		found = append(found, r)

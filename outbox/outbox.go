@@ -114,6 +114,7 @@ type Outbox struct {
 	ready   atomic.Bool
 	client  *river.Client[*sql.Tx]
 	pending atomic.Int64
+	summary atomic.Pointer[Summary]
 	puts    chan *put
 
 	// life is held where the work begins, changes and ends. River then waits for workers: they never take it.
@@ -213,6 +214,9 @@ func (o *Outbox) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := o.count(ctx); err != nil {
+		return err
+	}
+	if err := o.readPauses(ctx); err != nil {
 		return err
 	}
 	o.ready.Store(true)

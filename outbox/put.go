@@ -214,6 +214,7 @@ func (o *Outbox) entry(row *rivertype.JobRow, m *meta) Entry {
 		ID: strconv.FormatInt(row.ID, 10), State: m.state(row.State), Sender: m.Sender, Hook: m.Hook, Template: m.Template,
 		Accepted: row.CreatedAt, Expires: fromMilliseconds(m.Expires), Attempts: m.Attempts, Reason: m.Reason,
 		Outcome: m.Outcome, Trace: m.Trace, Private: m.Private, Uncertain: m.Uncertain,
+		Recipients: row.Tags, Events: m.Events,
 	}
 	if row.FinalizedAt != nil {
 		e.Ended = *row.FinalizedAt

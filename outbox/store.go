@@ -33,6 +33,37 @@ type store struct {
 	driver   riverdriver.Driver[*sql.Tx]
 	// hashKey keys the hashes of recipients. It is made once, and kept in the database.
 	hashKey []byte
+	// tx, where it isn't nil, is the transaction that statements run in.
+	tx *sql.Tx
+}
+
+// querier runs statements: a database or a transaction.
+type querier interface {
+	ExecContext(ctx context.Context, query string, arguments ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, arguments ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, arguments ...any) *sql.Row
+}
+
+func (s *store) run() querier {
+	if s.tx != nil {
+		return s.tx
+	}
+	return s.db
+}
+
+// within runs what the function does in one transaction.
+func (s *store) within(ctx context.Context, do func(s *store) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	inside := *s
+	inside.tx = tx
+	if err := do(&inside); err != nil {
+		_ = tx.Rollback() // the first error counts
+		return err
+	}
+	return tx.Commit()
 }
 
 // wakingDriver has River wake its workers within the process after an insert: its listening on SQLite is
@@ -95,9 +126,11 @@ func (s *store) prepare(ctx context.Context) error {
 	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return err
 	}
-	// River's migrations may make the table anew, without this index of ours.
-	if _, err := s.exec(ctx, "CREATE INDEX IF NOT EXISTS outbox_expires ON river_job ("+expires+") WHERE "+mayExpire); err != nil {
-		return err
+	// River's migrations may make the table anew, without these.
+	for _, index := range indexes(s.postgres) {
+		if _, err := s.db.ExecContext(ctx, index); err != nil {
+			return err
+		}
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
@@ -125,22 +158,37 @@ func (s *store) takeUp(ctx context.Context) error {
 	return err
 }
 
-var placeholder = regexp.MustCompile(`\$(\d+)`)
+// dialects are how the two databases write what differs between them. $1 is ?1 on SQLite.
+var dialects = map[bool][]struct {
+	pattern *regexp.Regexp
+	sql     string
+}{
+	true: {
+		{regexp.MustCompile(`json\((\$\d+)\)`), "$1::jsonb"},
+		{regexp.MustCompile(`state\((\$\d+)\)`), "$1::river_job_state"},
+		{regexp.MustCompile(`text\((\w+)\)`), "$1::text"},
+		{regexp.MustCompile(`list\((\w+)\)`), "array_to_json($1)::text"},
+		{regexp.MustCompile(`tagged\((\$\d+)\)`), "$1 = ANY(tags)"},
+		{regexp.MustCompile(`set_events\(([^()]+)\)`), "jsonb_set($1, '{events}', $$2::jsonb)"},
+	},
+	false: {
+		{regexp.MustCompile(`json\((\$\d+)\)`), "jsonb($1)"},
+		{regexp.MustCompile(`state\((\$\d+)\)`), "$1"},
+		{regexp.MustCompile(`text\((\w+)\)`), "json($1)"},
+		{regexp.MustCompile(`list\((\w+)\)`), "json($1)"},
+		{regexp.MustCompile(`tagged\((\$\d+)\)`), "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = $1)"},
+		{regexp.MustCompile(`set_events\(([^()]+)\)`), "jsonb_set($1, '$$.events', json($$2))"},
+		{regexp.MustCompile(`\$(\d+)`), "?$1"},
+	},
+}
 
-// query is SQL for this database: $1 is ?1 on SQLite, json($1) makes a value of a JSON column, and
-// text(column) reads one.
+// query is SQL for this database: json($1) makes a value of a JSON column, text(column) reads one, list(tags)
+// reads the tags as JSON, tagged($1) finds rows with a tag, and set_events(metadata) puts $2 into metadata.
 func (s *store) query(query string) string {
-	if s.postgres {
-		query = regexp.MustCompile(`json\((\$\d+)\)`).ReplaceAllString(query, "$1::jsonb")
-		query = regexp.MustCompile(`state\((\$\d+)\)`).ReplaceAllString(query, "$1::river_job_state")
-		query = regexp.MustCompile(`text\((\w+)\)`).ReplaceAllString(query, "$1::text")
-		return regexp.MustCompile(`tagged\((\$\d+)\)`).ReplaceAllString(query, "$1 = ANY(tags)")
+	for _, d := range dialects[s.postgres] {
+		query = d.pattern.ReplaceAllString(query, d.sql)
 	}
-	query = regexp.MustCompile(`json\((\$\d+)\)`).ReplaceAllString(query, "jsonb($1)")
-	query = regexp.MustCompile(`state\((\$\d+)\)`).ReplaceAllString(query, "$1")
-	query = regexp.MustCompile(`text\((\w+)\)`).ReplaceAllString(query, "json($1)")
-	query = regexp.MustCompile(`tagged\((\$\d+)\)`).ReplaceAllString(query, "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = $1)")
-	return placeholder.ReplaceAllString(query, "?$1")
+	return query
 }
 
 // time is a time as the database compares it.
@@ -153,7 +201,7 @@ func (s *store) time(t time.Time) any {
 }
 
 func (s *store) exec(ctx context.Context, query string, arguments ...any) (int64, error) {
-	result, err := s.db.ExecContext(ctx, s.query(query), arguments...)
+	result, err := s.run().ExecContext(ctx, s.query(query), arguments...)
 	if err != nil {
 		return 0, err
 	}
@@ -190,11 +238,18 @@ var isFinal = map[rivertype.JobState]bool{
 
 // apply changes a row in one statement, if it is in one of the states. It tells whether it was.
 func (s *store) apply(ctx context.Context, id int64, key string, c change, from ...rivertype.JobState) (bool, error) {
-	encoded, err := json.Marshal(c.meta)
+	changed := *c.meta
+	// What was heard of the mail meanwhile stays as it is.
+	changed.Events = nil
+	encoded, err := json.Marshal(&changed)
 	if err != nil {
 		return false, err
 	}
-	sets := []string{"state = state($2)", "metadata = json($3)"}
+	keepingEvents := "jsonb_set(jsonb($3), '$.events', json(metadata->'events'))"
+	if s.postgres {
+		keepingEvents = "jsonb_set($3::jsonb, '{events}', metadata->'events')"
+	}
+	sets := []string{"state = state($2)", "metadata = CASE WHEN metadata->'events' IS NULL THEN json($3) ELSE " + keepingEvents + " END"}
 	arguments := []any{id, string(c.state), string(encoded)}
 	set := func(column, form string, value any) {
 		arguments = append(arguments, value)
@@ -228,8 +283,41 @@ func (s *store) apply(ctx context.Context, id int64, key string, c change, from 
 }
 
 // hash is a recipient as it is stored: the same address has the same hash in this database alone.
-func (s *store) hash(address string) string {
-	mac := hmac.New(sha256.New, s.hashKey)
+func (s *store) hash(address string) string { return hashWith(s.hashKey, address) }
+
+// hashes are what a recipient may be stored as: entries that were moved here bring the key of their hashes.
+// What is a hash already is left as it is.
+func (s *store) hashes(ctx context.Context, recipient string) ([]string, error) {
+	if IsHash(recipient) {
+		return []string{recipient}, nil
+	}
+	rows, err := s.run().QueryContext(ctx, "SELECT value FROM outbox_setting WHERE name LIKE 'hash_key%'")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var hashes []string
+	for rows.Next() {
+		var value string
+		if err := rows.Scan(&value); err != nil {
+			return nil, err
+		}
+		key, err := hex.DecodeString(value)
+		if err != nil {
+			return nil, err
+		}
+		hashes = append(hashes, hashWith(key, recipient))
+	}
+	return hashes, rows.Err()
+}
+
+var hashPattern = regexp.MustCompile(`^r-[0-9a-f]{32}$`)
+
+// IsHash tells whether a text is a recipient as it is stored, and no address.
+func IsHash(text string) bool { return hashPattern.MatchString(text) }
+
+func hashWith(key []byte, address string) string {
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(strings.ToLower(address)))
 	return "r-" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
