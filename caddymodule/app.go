@@ -131,6 +131,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 
 // Validate checks what doesn't depend on the world outside.
 func (a *App) Validate() error {
+	if err := a.checkOutbox(); err != nil {
+		return err
+	}
 	for option, negative := range map[string]bool{
 		"workers": a.Workers < 0, "retry_for": a.RetryFor < 0, "keep": a.Keep < 0, "max_pending": a.MaxPending < 0,
 	} {

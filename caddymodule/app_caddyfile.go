@@ -46,7 +46,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("mailchimp takes no argument: its options stand in a block")
 	}
-	return options{
+	err := options{
 		"api_key":        text("api_key <key>", &a.APIKey),
 		"sender_domain":  texts("sender_domain <domain>...", &a.SenderDomains),
 		"api_base":       text("api_base <url>", &a.APIBase),
@@ -59,6 +59,10 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"keep_content":   flag("keep_content", &a.KeepContent),
 		"log_recipients": flag("log_recipients", &a.LogRecipients),
 	}.unmarshal(d)
+	if err == nil && a.checkOutbox() != nil {
+		err = d.Err(a.checkOutbox().Error())
+	}
+	return err
 }
 
 const outboxUsage = "outbox sqlite [<file>], outbox postgres <dsn>, or outbox off"

@@ -84,7 +84,7 @@ func (c *call) log(a answer, writing error) {
 		fields = append(fields, zap.String("entry", a.entry))
 	}
 	if c.cause != nil {
-		fields = append(fields, zap.String("error", explain(c.cause, c.hook.app.LogRecipients)))
+		fields = append(fields, zap.String("error", c.hook.explain(c.cause, c.hook.app.LogRecipients)))
 	}
 	if writing != nil {
 		fields = append(fields, zap.NamedError("writing", writing))
@@ -94,11 +94,21 @@ func (c *call) log(a answer, writing error) {
 
 // explain returns the text of an error that is fit for the log: what a person may have typed only
 // where the operator asked for it.
-func explain(err error, whole bool) string {
+func (h *Hook) explain(err error, whole bool) string {
 	var rendering *render.Error
-	if errors.As(err, &rendering) && !whole {
+	var invalid *mandrill.InvalidError
+	switch {
+	case whole:
+	case errors.As(err, &rendering):
 		return rendering.Safe()
+	case errors.As(err, &invalid):
+		return invalid.Safe(h.template.Spells)
 	}
+	return explain(err, whole)
+}
+
+// explain is that of a call of Mandrill, with what can be done about it.
+func explain(err error, whole bool) string {
 	text := err.Error()
 	var failure *mandrill.Error
 	if errors.As(err, &failure) {

@@ -14,9 +14,18 @@ func init() {
 		Short: "Renders templates and looks after the sending of mail",
 		Long:  "Commands for the writers of mail templates and for the operators of mailchimp_hook.",
 		CobraFunc: func(cmd *cobra.Command) {
+			cmd.RunE = plainly(helpOrUnknown)
 			cmd.AddCommand(renderCommand(), checkDomainCommand(), outboxCommand())
 		},
 	})
+}
+
+// helpOrUnknown is what a command does that has only subcommands: a misspelt one fails.
+func helpOrUnknown(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	return fmt.Errorf("%s has no command %q: see %[1]s --help", cmd.CommandPath(), args[0])
 }
 
 // plainly makes a command print its error as it is, so that editors find the file and the line.

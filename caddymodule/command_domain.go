@@ -117,9 +117,14 @@ func accountOf(config []byte, domain string) (account, error) {
 	}
 	key := parsed.Apps.Mailchimp.APIKey
 	for _, hook := range hooksIn(parsed.Apps.HTTP) {
-		if hook.APIKey != "" && slices.Contains(hook.SenderDomains, domain) {
-			key = hook.APIKey
+		domains := hook.SenderDomains
+		if len(domains) == 0 {
+			domains = parsed.Apps.Mailchimp.SenderDomains
 		}
+		if hook.APIKey == "" || !slices.ContainsFunc(domains, func(d string) bool { return sameDomain(d, domain) }) {
+			continue
+		}
+		key = hook.APIKey
 	}
 	if key == "" {
 		return account{}, errNoKey
@@ -133,6 +138,20 @@ func accountOf(config []byte, domain string) (account, error) {
 		a.base, err = expand("api_base", base)
 	}
 	return a, err
+}
+
+// sameDomain tells whether a domain as it is configured is the other one.
+func sameDomain(configured, domain string) bool {
+	expanded, err := expand("sender_domain", configured)
+	if err != nil {
+		return false
+	}
+	normalized, err := mandrill.NormalizeDomain(expanded)
+	if err != nil {
+		return false
+	}
+	other, err := mandrill.NormalizeDomain(domain)
+	return err == nil && normalized == other
 }
 
 // hooksIn finds the handlers of this plugin, however deep they stand in subroutes.

@@ -26,6 +26,7 @@ func outboxCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outbox",
 		Short: "Shows and changes the entries of the running Caddy's outbox",
+		RunE:  plainly(helpOrUnknown),
 	}
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&o.address, "address", "", "Address of the administration API listener, if not the default")

@@ -92,10 +92,11 @@ func TestCheckDomainCommand(t *testing.T) {
 	base := server.URL + "/api/1.0"
 	folder := writeFiles(t, map[string]string{
 		"key": "valid\n", "invalid": "invalid-key",
-		"Caddyfile": "{\nmailchimp {\napi_key {env.APP_KEY}\napi_base " + base + "\n}\n}\n:80 {\nmailchimp_hook x {\napi_key invalid-key\nsender_domain other.example\n}\n}\n",
+		"Caddyfile": "{\nmailchimp {\napi_key {env.APP_KEY}\napi_base " + base + "\n}\n}\n:80 {\nmailchimp_hook x {\napi_key invalid-key\nsender_domain {env.OTHER_DOMAIN}\n}\n}\n",
 	})
 	t.Chdir(folder)
 	t.Setenv("APP_KEY", "valid")
+	t.Setenv("OTHER_DOMAIN", "Other.example")
 	for _, test := range []struct {
 		name   string
 		args   []string

@@ -25,7 +25,7 @@ type deliverer struct{ app *App }
 
 // Deliver makes one attempt.
 func (d deliverer) Deliver(ctx context.Context, entry outbox.Delivery) outbox.Result {
-	hook := d.hook(entry.Template)
+	hook := d.hook(entry)
 	var rendered []byte
 	if entry.Unrendered {
 		var result *outbox.Result
@@ -53,12 +53,12 @@ func (d deliverer) Deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 	return result
 }
 
-// hook finds a hook with the template, or nil.
-func (d deliverer) hook(template string) *Hook {
+// hook finds a hook with the entry's template and sender, or nil.
+func (d deliverer) hook(entry outbox.Delivery) *Hook {
 	d.app.mu.Lock()
 	defer d.app.mu.Unlock()
 	for _, hook := range d.app.hooks {
-		if hook.Template == template {
+		if hook.Template == entry.Template && hook.policy.Allows(entry.Sender) {
 			return hook
 		}
 	}
@@ -71,7 +71,7 @@ func (d deliverer) render(ctx context.Context, hook *Hook, entry outbox.Delivery
 		return &outbox.Result{Verdict: outbox.VerdictUnrendered, Reason: reason}
 	}
 	if hook == nil {
-		return nil, still("no hook has its template any more")
+		return nil, still("no hook has its template and its sender domain any more")
 	}
 	var data map[string]any
 	if err := json.Unmarshal(entry.Content, &data); err != nil {
@@ -82,11 +82,11 @@ func (d deliverer) render(ctx context.Context, hook *Hook, entry outbox.Delivery
 		return nil, &outbox.Result{Verdict: outbox.VerdictDiscarded, Reason: "the template cancelled"}
 	}
 	if err != nil {
-		return nil, still(explain(err, false))
+		return nil, still(hook.explain(err, false))
 	}
 	request, err := mandrill.ParseRequest(message, hook.policy)
 	if err != nil {
-		return nil, still(err.Error())
+		return nil, still(hook.explain(err, false))
 	}
 	content, err := json.Marshal(request)
 	if err != nil {

@@ -148,6 +148,9 @@ func (h *Hook) provisionReader() error {
 			h.logger.Warn("auth is off: anybody who can reach this hook can send mail in your name")
 			continue
 		}
+		if !slices.Contains([]string{"header", "cookie", "basic"}, auth.Type) {
+			return fmt.Errorf("auth: the type %q is none of header, cookie, basic and off", auth.Type)
+		}
 		option := "auth " + auth.Type
 		name, err := expand(option, auth.Name)
 		if err != nil {
@@ -164,8 +167,6 @@ func (h *Hook) provisionReader() error {
 			err = h.reader.Auth.Cookie(name, value)
 		case "basic":
 			err = h.reader.Auth.Basic(name, value)
-		default:
-			err = errors.New("unknown type: it is one of header, cookie, basic, off")
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", option, err)
@@ -214,7 +215,7 @@ func (h *Hook) provisionSender() error {
 
 func (h *Hook) provisionTemplate() error {
 	if h.Template == "" {
-		return errors.New("template is missing: name the Jsonnet file, for example mailchimp_hook welcome.jsonnet")
+		return errNoTemplate
 	}
 	path, err := expand("template", h.Template)
 	if err != nil {
@@ -237,6 +238,8 @@ func (h *Hook) provisionTemplate() error {
 	}
 	return nil
 }
+
+var errNoTemplate = errors.New("template is missing: name the Jsonnet file, for example mailchimp_hook welcome.jsonnet")
 
 // Validate checks what doesn't depend on the world outside.
 func (h *Hook) Validate() error {

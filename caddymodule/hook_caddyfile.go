@@ -1,9 +1,9 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -33,17 +33,24 @@ func parseHook(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if err := hook.UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
 	}
-	if hook.Template == "" && isTemplate(path) {
-		h.Reset()
-		h.Next()
-		return nil, h.Errf("%s is a path matcher here, because it begins with a slash: write 'mailchimp_hook * %[1]s', or 'template %[1]s' in the block", path)
+	h.Reset()
+	h.Next()
+	switch {
+	case hook.Template == "" && path != "":
+		return nil, h.Errf("template is missing: %s is a path matcher here, because it begins with a slash. If it is the template, write 'mailchimp_hook * %[1]s', or 'template %[1]s' in the block", path)
+	case hook.Template == "":
+		return nil, h.Err(errNoTemplate.Error())
+	case hook.Delivery != "sync" && outboxIsOff(h.Option("mailchimp")):
+		return nil, h.Err(errOutboxOff.Error())
 	}
 	return h.NewRoute(matcher, hook), nil
 }
 
-func isTemplate(path string) bool {
-	extension := filepath.Ext(path)
-	return extension == ".jsonnet" || extension == ".libsonnet"
+// outboxIsOff looks into the global option, which is parsed before the sites.
+func outboxIsOff(option any) bool {
+	global, ok := option.(httpcaddyfile.App)
+	app := new(App)
+	return ok && json.Unmarshal(global.Value, app) == nil && app.Outbox != nil && app.Outbox.Kind == "off"
 }
 
 // UnmarshalCaddyfile sets up the handler. Syntax:

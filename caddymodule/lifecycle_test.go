@@ -98,7 +98,7 @@ func TestJSONErrors(t *testing.T) {
 	const off = `"auth":[{"type":"off"}]`
 	for _, test := range []struct{ name, hook, want string }{
 		{"good", off, ""},
-		{"auth type", `"auth":[{"type":"bearer","name":"a","value":"b"}]`, "auth bearer: unknown type"},
+		{"auth type", `"auth":[{"type":"bearer","name":"a","value":"b"}]`, `auth: the type "bearer" is none of`},
 		{"auth without a value", `"auth":[{"type":"header","name":"a"}]`, "auth header is empty"},
 		{"off and more", `"auth":[{"type":"off"},{"type":"header","name":"a","value":"b"}]`, "auth: off contradicts"},
 		{"delivery", off + `,"delivery":"later"`, `delivery: "later" is neither`},

@@ -41,6 +41,21 @@ var running struct {
 	apps []*App
 }
 
+// checkOutbox finds options that contradict each other.
+func (a *App) checkOutbox() error {
+	o := a.Outbox
+	switch {
+	case o == nil:
+	case o.Kind == "off" && (a.Workers != 0 || a.RetryFor != 0 || a.MaxPending != 0 || a.OutboxKeys != nil || a.KeepContent):
+		return errors.New("outbox off contradicts workers, retry_for, max_pending, outbox_key and keep_content: remove it or them")
+	case o.File != "" && (o.Kind == "postgres" || o.Kind == "off"):
+		return fmt.Errorf("outbox %s has no file: that is for outbox sqlite", o.Kind)
+	case o.DSN != "" && o.Kind != "postgres":
+		return errors.New("outbox: a DSN is for outbox postgres")
+	}
+	return nil
+}
+
 // provisionOutbox expands the settings and opens nothing: `caddy validate` provisions too.
 func (a *App) provisionOutbox() error {
 	if a.Outbox == nil {
@@ -68,8 +83,13 @@ func (a *App) provisionOutbox() error {
 	default:
 		return fmt.Errorf("outbox: %q is none of sqlite, postgres and off", a.Outbox.Kind)
 	}
-	a.outboxConfig.Keys, err = expandAll("outbox_key", a.OutboxKeys)
-	return err
+	if a.outboxConfig.Keys, err = expandAll("outbox_key", a.OutboxKeys); err != nil {
+		return err
+	}
+	if err := a.outboxConfig.Check(); err != nil {
+		return fmt.Errorf("outbox: %w", err)
+	}
+	return nil
 }
 
 // startOutbox opens the outbox, or takes it over from the configuration before, and begins to deliver.

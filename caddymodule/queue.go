@@ -31,7 +31,7 @@ func (c *call) queue(hook *ory.Hook) answer {
 		}
 	} else {
 		c.cause = err
-		if entry, err = c.unrendered(hook.Ctx, explain(err, false)); err != nil {
+		if entry, err = c.unrendered(hook.Ctx, c.hook.explain(err, false)); err != nil {
 			return c.end(outcomeTemplate, ory.ErrTemplate, err)
 		}
 	}

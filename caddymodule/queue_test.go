@@ -374,3 +374,50 @@ func TestSyncIsHeld(t *testing.T) {
 		t.Errorf("%d mails", n)
 	}
 }
+
+// TestRetryFindsItsHook has two hooks share a template, each with a sender domain of its own.
+func TestRetryFindsItsHook(t *testing.T) {
+	const template = `function(ctx) { message: { from_email: 'hello@second.example', to: [{ email: ctx.identity.traits.email }] } }`
+	e := newEdgeWith(t, `function(ctx) error 'broken'`, "", "")
+	config := strings.Replace(e.caddyfile("sender_domain first.example"), "metrics /metrics", "mailchimp_hook /hooks/second {\ntemplate "+
+		e.path("t.jsonnet")+"\nauth header X-Hook-Key {env.HOOK_KEY}\nsender_domain second.example\n}\n", 1)
+	if err := e.load(config); err != nil {
+		t.Fatal(err)
+	}
+	e.url = strings.Replace(e.url, "/hooks/welcome", "/hooks/second", 1)
+	id := e.post(ada).header.Get("Outbox-Entry")
+	e.waitState(id, outbox.Unrendered)
+	e.write("t.jsonnet", template)
+	e.waitForLog(`"msg":"template changed"`)
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		// Each of the two hooks sees the change in its own time.
+		if err := caddymodule.LiveOutbox().Retry(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		f := e.afterRetry(id)
+		if f.State == outbox.Sent {
+			return
+		}
+		if !strings.Contains(f.Reason, "broken") {
+			t.Fatalf("%+v", f)
+		}
+	}
+	t.Fatal("it was never rendered")
+}
+
+// afterRetry returns the entry when it was tried.
+func (e *edge) afterRetry(id string) outbox.Entry {
+	e.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		entry, err := caddymodule.LiveOutbox().Get(e.t.Context(), id)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if entry.State == outbox.Sent || entry.State == outbox.Unrendered {
+			return entry
+		}
+		if time.Now().After(deadline) {
+			e.t.Fatalf("entry is %+v", entry)
+		}
+	}
+}

@@ -22,18 +22,23 @@ local texts = {
   },
 };
 
+// A field of an object, or null where there is none. What a form passes along can be anything.
+local field(object, name) = if std.isObject(object) then std.get(object, name);
+
 // The language: what the form passed along, else what the browser prefers.
 local language(ctx) =
-  local payload = std.get(ctx.flow, 'transient_payload', {});
-  local accepted = std.get(std.get(ctx, 'request_headers', {}), 'Accept-Language', ['']);
-  local wanted = std.get(payload, 'lang', accepted[0]);
-  local short = std.asciiLower(std.substr(wanted, 0, 2));
+  local passed = field(field(ctx.flow, 'transient_payload'), 'lang');
+  local accepted = field(field(ctx, 'request_headers'), 'Accept-Language');
+  local wanted = [w for w in [passed] + (if std.isArray(accepted) then accepted else []) if std.isString(w)];
+  local short = if wanted == [] then '' else std.asciiLower(std.substr(wanted[0], 0, 2));
   if std.objectHas(texts, short) then short else 'en';
 
 function(ctx)
-  local addresses = [a.value for a in std.get(ctx.identity, 'verifiable_addresses', []) if a.via == 'email'];
-  local name = std.get(ctx.identity.traits, 'name', {});
-  local fullName = std.join(' ', [name[part] for part in ['first', 'last'] if std.objectHas(name, part)]);
+  local verifiable = field(ctx.identity, 'verifiable_addresses');
+  local addresses = [a.value for a in (if verifiable == null then [] else verifiable) if a.via == 'email'];
+  local name = field(ctx.identity.traits, 'name');
+  local parts = [field(name, part) for part in ['first', 'last']];
+  local fullName = std.join(' ', [part for part in parts if std.isString(part)]);
   local lang = language(ctx);
   local t = texts[lang];
   local brand = layout.brand;

@@ -81,8 +81,8 @@ func (r *Request) checkSender(p *Policy) error {
 	if err != nil {
 		return invalid("message.from_email", "%v", err)
 	}
-	if !p.allows(domain) {
-		return invalid("message.from_email", "its domain %s is not one of sender_domain", domain)
+	if !p.Allows(domain) {
+		return quoting(from, domain, invalid("message.from_email", "its domain %s is not one of sender_domain", domain))
 	}
 	r.senderDomain = domain
 	for _, field := range []string{"return_path_domain", "signing_domain"} {
@@ -90,7 +90,7 @@ func (r *Request) checkSender(p *Policy) error {
 		if named == "" {
 			continue
 		}
-		if domain, err := NormalizeDomain(named); err != nil || !p.allows(domain) {
+		if domain, err := NormalizeDomain(named); err != nil || !p.Allows(domain) {
 			return invalid("message."+field, "is not one of sender_domain")
 		}
 	}
@@ -147,19 +147,25 @@ func (r *Request) checkContent() error {
 func (r *Request) checkHeaders() error {
 	headers, _ := r.message["headers"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		path := "message.headers." + quoteKey(name)
-		if !httpguts.ValidHeaderFieldName(name) {
-			return invalid(path, "is not a header's name")
-		}
-		switch strings.ToLower(name) {
-		case "from", "sender", "return-path":
-			return invalid(path, "is not allowed: the sender is from_email")
-		}
-		switch headers[name].(type) {
-		case []any, map[string]any:
-			return wrongType(path, "a string", headers[name])
+		if err := checkHeader("message.headers."+quoteKey(name), name, headers[name]); err != nil {
+			return quoting(name, quoteKey(name), err)
 		}
 		cleanField(headers, name)
+	}
+	return nil
+}
+
+func checkHeader(path, name string, value any) error {
+	if !httpguts.ValidHeaderFieldName(name) {
+		return invalid(path, "is not a header's name")
+	}
+	switch strings.ToLower(name) {
+	case "from", "sender", "return-path":
+		return invalid(path, "is not allowed: the sender is from_email")
+	}
+	switch value.(type) {
+	case []any, map[string]any:
+		return wrongType(path, "a string", value)
 	}
 	return nil
 }
@@ -197,7 +203,7 @@ func checkMetadata(path string, metadata map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
 		switch metadata[name].(type) {
 		case []any, map[string]any:
-			return wrongType(path+"."+quoteKey(name), "a string, a number, a boolean or null", metadata[name])
+			return quoting(name, quoteKey(name), wrongType(path+"."+quoteKey(name), "a string, a number, a boolean or null", metadata[name]))
 		}
 	}
 	if size := metadataSize(metadata); size > maxMetadata {

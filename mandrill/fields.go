@@ -2,6 +2,7 @@ package mandrill
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -11,13 +12,16 @@ import (
 	"unicode/utf8"
 )
 
-// InvalidError says what is wrong with a message. It names fields, and never has a value that a
-// person may have typed.
+// InvalidError says what is wrong with a message. It has no values, but for the sender's domain, and may name
+// keys that a template took from what a person typed.
 type InvalidError struct {
 	// Path is the field, such as message.to[0].email.
 	Path string
 	// Problem is what is wrong with it.
 	Problem string
+
+	// word is what of the message is in the text, and shown is how it stands there.
+	word, shown string
 }
 
 func (e *InvalidError) Error() string {
@@ -25,6 +29,23 @@ func (e *InvalidError) Error() string {
 		return e.Problem
 	}
 	return e.Path + ": " + e.Problem
+}
+
+// Safe is Error without what a person may have typed: what is not spelled out by the template.
+func (e *InvalidError) Safe(spelled func(string) bool) string {
+	if e.word == "" || spelled(e.word) {
+		return e.Error()
+	}
+	return strings.ReplaceAll(e.Error(), e.shown, "…")
+}
+
+// quoting says that an error's text shows a word of the message.
+func quoting(word, shown string, err error) error {
+	var e *InvalidError
+	if errors.As(err, &e) {
+		e.word, e.shown = word, shown
+	}
+	return err
 }
 
 func invalid(path, format string, args ...any) error {
@@ -81,7 +102,7 @@ func checkStruct(path string, object map[string]any, documented reflect.Type) er
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		field, ok := fields[name]
 		if !ok {
-			return invalid(join(path, quoteKey(name)), "unknown field%s", suggestion(name, fields))
+			return quoting(name, quoteKey(name), invalid(join(path, quoteKey(name)), "unknown field%s", suggestion(name, fields)))
 		}
 		if err := checkFields(join(path, name), object[name], field); err != nil {
 			return err

@@ -37,7 +37,7 @@ func NewPolicy(domains []string, fromEmail, fromName string) (*Policy, error) {
 		if err != nil {
 			return nil, fmt.Errorf("from: %w", err)
 		}
-		if !p.allows(domain) {
+		if !p.Allows(domain) {
 			return nil, fmt.Errorf("from: its domain %s is not one of sender_domain", domain)
 		}
 	}
@@ -57,7 +57,8 @@ func NormalizeDomain(domain string) (string, error) {
 	return strings.ToLower(normal), nil
 }
 
-func (p *Policy) allows(domain string) bool {
+// Allows tells whether a normalized domain is a sender domain.
+func (p *Policy) Allows(domain string) bool {
 	return slices.Contains(p.domains, domain)
 }
 

@@ -325,3 +325,33 @@ func FuzzParseRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestInvalidErrorIsSafe has a template take keys and a sender from what a person typed.
+func TestInvalidErrorIsSafe(t *testing.T) {
+	sender, err := mandrill.NewPolicy([]string{"example.com"}, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const to = `"to":[{"email":"a@example.net"}]`
+	for name, message := range map[string]string{
+		"unknown field": `{"message":{"from_email":"a@example.com",` + to + `,"ada@typed.example":1}}`,
+		"at the top":    `{"ada@typed.example":1,"message":{"from_email":"a@example.com",` + to + `}}`,
+		"metadata":      `{"message":{"from_email":"a@example.com",` + to + `,"metadata":{"ada@typed.example":[]}}}`,
+		"header":        `{"message":{"from_email":"a@example.com",` + to + `,"headers":{"ada@typed.example":"x"}}}`,
+		"sender":        `{"message":{"from_email":"ada@typed.example",` + to + `}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := mandrill.ParseRequest([]byte(message), sender)
+			var invalid *mandrill.InvalidError
+			if !errors.As(err, &invalid) || !strings.Contains(err.Error(), "typed.example") {
+				t.Fatalf("got %v", err)
+			}
+			if safe := invalid.Safe(func(string) bool { return false }); strings.Contains(safe, "typed") || !strings.Contains(safe, "…") {
+				t.Errorf("the safe text is %s", safe)
+			}
+			if safe := invalid.Safe(func(word string) bool { return word == "ada@typed.example" }); safe != err.Error() {
+				t.Errorf("what the template spells out is shown as %s", safe)
+			}
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 )
@@ -37,6 +38,20 @@ type Config struct {
 	// Logger takes River's own messages. Default: none are logged.
 	Logger *slog.Logger
 }
+
+// Check finds what is wrong with the configuration without looking at a database.
+func (c Config) Check() error {
+	if c.Postgres != "" {
+		if _, err := pgx.ParseConfig(c.Postgres); err != nil {
+			return errDSN
+		}
+	}
+	_, err := newVault(c.Keys)
+	return err
+}
+
+// errDSN doesn't say what the parser says, which may repeat the DSN and so its password.
+var errDSN = errors.New("the DSN can't be parsed: it is a URL such as postgres://user:password@host/database, or words such as host=… dbname=…")
 
 // Settings may change while the outbox is open.
 type Settings struct {

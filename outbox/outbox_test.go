@@ -571,8 +571,17 @@ func TestFull(t *testing.T) {
 		o := open(t, c, newFake(sent), func(s *outbox.Settings) { s.MaxPending = 2 })
 		put(t, o, "1")
 		put(t, o, "2")
-		if _, err := o.Put(t.Context(), outbox.New{Key: "3", Sender: sender}); !errors.Is(err, outbox.ErrFull) {
-			t.Errorf("got %v", err)
+		for range 2 {
+			if _, err := o.Put(t.Context(), outbox.New{Key: "3", Sender: sender}); !errors.Is(err, outbox.ErrFull) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if again := put(t, o, "2"); !again.Duplicate {
+			t.Errorf("what is known: %+v", again)
+		}
+		// What can't be rendered doesn't count.
+		if first := put(t, o, "4", func(n *outbox.New) { n.Unrendered = "broken" }); first.Duplicate || o.Undelivered() != 2 {
+			t.Errorf("%+v, %d undelivered", first, o.Undelivered())
 		}
 	})
 }

@@ -47,8 +47,8 @@ func (o *Outbox) Put(ctx context.Context, entry New) (Receipt, error) {
 	if !o.ready.Load() {
 		return Receipt{}, fmt.Errorf("%w: the database has not been reached yet", ErrUnavailable)
 	}
-	if o.pending.Load() >= int64(o.settings.Load().MaxPending) {
-		return Receipt{}, ErrFull
+	if entry.Unrendered == "" && o.pending.Load() >= int64(o.settings.Load().MaxPending) {
+		return o.known(ctx, entry)
 	}
 	p := &put{entry: entry, reply: make(chan putReply, 1)}
 	select {
@@ -137,11 +137,11 @@ func (o *Outbox) insert(ctx context.Context, puts []*put) ([]Receipt, error) {
 	}
 	receipts := make([]Receipt, len(puts))
 	for i, result := range results {
-		var m meta
-		if err := json.Unmarshal(result.Job.Metadata, &m); err != nil {
-			return nil, fmt.Errorf("reading the entry %d: %w", result.Job.ID, err)
+		var expired bool
+		if receipts[i], expired, err = o.receipt(result); err != nil {
+			return nil, err
 		}
-		if result.UniqueSkippedAsDuplicate && m.KeyUntil != 0 && m.KeyUntil <= time.Now().UnixMilli() {
+		if expired {
 			if _, err := o.store.exec(ctx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", result.Job.ID); err != nil {
 				return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 			}
@@ -152,15 +152,50 @@ func (o *Outbox) insert(ctx context.Context, puts []*put) ([]Receipt, error) {
 			receipts[i] = again[0]
 			continue
 		}
-		receipts[i] = Receipt{ID: strconv.FormatInt(result.Job.ID, 10), Duplicate: result.UniqueSkippedAsDuplicate, Entry: o.entry(result.Job, &m), Claimed: m.Claimed}
-		if !result.UniqueSkippedAsDuplicate && puts[i].entry.Unrendered == "" {
+		switch {
+		case receipts[i].Duplicate:
+		case puts[i].entry.Unrendered != "":
+			o.notify(string(Unrendered), receipts[i].Entry, puts[i].entry.Unrendered, 0)
+		default:
 			o.pending.Add(1)
-		}
-		if !result.UniqueSkippedAsDuplicate && puts[i].entry.Unrendered != "" {
-			o.notify(string(Unrendered), o.entry(result.Job, &m), puts[i].entry.Unrendered, 0)
 		}
 	}
 	return receipts, nil
+}
+
+// receipt reads what River says of an insertion. It tells whether that found an entry whose key is free by now.
+func (o *Outbox) receipt(result *rivertype.JobInsertResult) (r Receipt, expired bool, err error) {
+	var m meta
+	if err := json.Unmarshal(result.Job.Metadata, &m); err != nil {
+		return r, false, fmt.Errorf("reading the entry %d: %w", result.Job.ID, err)
+	}
+	r = Receipt{
+		ID: strconv.FormatInt(result.Job.ID, 10), Duplicate: result.UniqueSkippedAsDuplicate,
+		Entry: o.entry(result.Job, &m), Claimed: m.Claimed,
+	}
+	return r, r.Duplicate && m.KeyUntil != 0 && m.KeyUntil <= time.Now().UnixMilli(), nil
+}
+
+// known answers for an entry that there is no room for, if its key is known.
+func (o *Outbox) known(ctx context.Context, entry New) (Receipt, error) {
+	params, err := o.params(entry)
+	if err != nil {
+		return Receipt{}, err
+	}
+	tx, err := o.store.db.BeginTx(ctx, nil)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	defer func() { _ = tx.Rollback() }() // it was only to find a duplicate
+	results, err := o.client.InsertManyTx(ctx, tx, []river.InsertManyParams{params})
+	if err != nil {
+		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	receipt, expired, err := o.receipt(results[0])
+	if err == nil && (!receipt.Duplicate || expired) {
+		err = ErrFull
+	}
+	return receipt, err
 }
 
 func (o *Outbox) params(entry New) (river.InsertManyParams, error) {

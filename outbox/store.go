@@ -106,8 +106,7 @@ func openSQLite(file string) (*store, error) {
 func openPostgres(dsn string) (*store, error) {
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {
-		// The error may repeat the DSN, which has a password.
-		return nil, errors.New("the DSN can't be parsed: it is a URL such as postgres://user:password@host/database")
+		return nil, errDSN
 	}
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(16)

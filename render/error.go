@@ -131,6 +131,9 @@ var spoken = regexp.MustCompile(`^(?:` + strings.Join([]string{
 	`Overflow`,
 }, `|`) + `)$`)
 
+// Spells tells whether the template, or what it imports, spells a string out.
+func (t *Template) Spells(s string) bool { return t.current.Load().literals[s] }
+
 // isLiteral tells whether a message is wholly text of the sources or of the interpreter.
 func (p *program) isLiteral(message string) bool {
 	if p.literals[message] {
