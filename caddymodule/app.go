@@ -38,7 +38,7 @@ type App struct {
 	// Where mails are kept between the answer to Ory and their delivery. Default: SQLite, in Caddy's data directory.
 	Outbox *Outbox `json:"outbox,omitempty"`
 
-	// How many mails of one sender are sent at once. Default: 16.
+	// How many mails of one sender are sent at once. Default: 32.
 	Workers int `json:"workers,omitempty"`
 
 	// How long a mail is retried before it is dead, holds not counted. Default: 48h.

@@ -17,7 +17,7 @@ import (
 
 var rounds = flag.Int("rounds", 20, "how often a Caddy is killed")
 
-const workers = 16
+const workers = 32
 
 // TestKill kills a Caddy at random moments under load: every hook that was answered 204 arrives.
 func TestKill(t *testing.T) {

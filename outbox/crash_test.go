@@ -52,7 +52,7 @@ func crashChild() {
 func TestKill(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "outbox.db")
 	accepted, delivered := make(map[string]bool), make(map[string]int)
-	const rounds, workers = 5, 16
+	const rounds, workers = 5, 32
 	for round := range rounds {
 		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 		child.Env = append(os.Environ(), "OUTBOX_CRASH_FILE="+file, fmt.Sprintf("OUTBOX_CRASH_ROUND=%d", round))

@@ -59,7 +59,7 @@ type Settings struct {
 	Senders []string
 	// Deliverer delivers entries.
 	Deliverer Deliverer
-	// Workers is how many entries of one sender are delivered at once. Default: 16.
+	// Workers is how many entries of one sender are delivered at once. Default: 32.
 	Workers int
 	// RetryFor is how long an entry is retried, holds not counted. Default: 48 h.
 	RetryFor time.Duration
@@ -89,7 +89,7 @@ type Event struct {
 
 func (s Settings) withDefaults() *Settings {
 	if s.Workers == 0 {
-		s.Workers = 16
+		s.Workers = 32
 	}
 	if s.RetryFor == 0 {
 		s.RetryFor = 48 * time.Hour
