@@ -14,7 +14,7 @@ func init() {
 		Short: "Renders templates and looks after the sending of mail",
 		Long:  "Commands for the writers of mail templates and for the operators of mailchimp_hook.",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(renderCommand(), checkDomainCommand(), outboxCommand())
+			cmd.AddCommand(renderCommand(), checkDomainCommand(), statusCommand(), sendTestCommand(), outboxCommand())
 		},
 	})
 }
