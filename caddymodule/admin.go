@@ -1,13 +1,12 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -18,69 +17,119 @@ func init() {
 	caddy.RegisterModule(new(adminAPI))
 }
 
-// adminAPI shows and changes the outbox of the running configuration, on Caddy's admin endpoint:
-//
-//	GET  /mailchimp/status                 counts, ages and held senders
-//	GET  /mailchimp/outbox                 a page of entries; state, sender, template, since, until, before, limit
-//	GET  /mailchimp/outbox/<id>            one entry
-//	POST /mailchimp/outbox/<id>/retry      tries an entry again
-//	POST /mailchimp/outbox/<id>/discard    takes an entry out
-//	POST /mailchimp/outbox/search          entries of a recipient: {"recipient":"…"}
-//	POST /mailchimp/outbox/forget          erases the entries of a recipient: {"recipient":"…"}
+// adminAPI shows and changes what the running configuration has, on Caddy's admin endpoint. docs/operations.md
+// describes it.
 //
 // Addresses stand in bodies, because URLs are logged.
-type adminAPI struct{}
+type adminAPI struct{ mux *http.ServeMux }
 
 // CaddyModule returns the Caddy module information.
 func (*adminAPI) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "admin.api.mailchimp",
-		New: func() caddy.Module { return new(adminAPI) },
+		New: func() caddy.Module { return newAdminAPI() },
 	}
 }
 
 const adminPath = "/mailchimp/"
+
+// adminHandler answers a call, or returns an error for Caddy to answer.
+type adminHandler func(w http.ResponseWriter, r *http.Request) error
+
+func newAdminAPI() *adminAPI {
+	a := &adminAPI{mux: http.NewServeMux()}
+	for pattern, handler := range map[string]adminHandler{
+		"GET status":                   answerJSON(showStatus),
+		"GET ready":                    answerJSON(showReady),
+		"GET outbox":                   listEntries,
+		"GET outbox/{id}":              answerJSON(showEntry),
+		"POST outbox/{id}/retry":       answerJSON(retryEntry),
+		"POST outbox/{id}/discard":     answerJSON(discardEntry),
+		"POST outbox/search":           listEntries,
+		"POST outbox/retry":            changeEntries((*outbox.Outbox).RetryAll),
+		"POST outbox/discard":          changeEntries((*outbox.Outbox).DiscardAll),
+		"POST outbox/forget":           answerJSON(forgetRecipient),
+		"POST senders/{sender}/pause":  answerJSON(pauseSender((*outbox.Outbox).Pause)),
+		"POST senders/{sender}/resume": answerJSON(pauseSender((*outbox.Outbox).Resume)),
+		"POST send-test":               answerJSON(sendTest),
+	} {
+		method, path, _ := strings.Cut(pattern, " ")
+		a.mux.Handle(method+" "+adminPath+path, handler)
+	}
+	return a
+}
+
+// errorKey is where a handler leaves its error for serve.
+type errorKey struct{}
+
+// ServeHTTP makes it a handler of the mux.
+func (h adminHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	*r.Context().Value(errorKey{}).(*error) = h(w, r)
+}
+
+// answerJSON answers with what the function returns: JSON, or 204 where it is nil.
+func answerJSON(get func(r *http.Request) (any, error)) adminHandler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		answer, err := get(r)
+		if err != nil {
+			return err
+		}
+		if answer == nil {
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
+		w.Header().Set("Content-Type", "application/json")
+		return json.NewEncoder(w).Encode(answer)
+	}
+}
 
 // Routes returns the routes.
 func (a *adminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{{Pattern: adminPath, Handler: caddy.AdminHandlerFunc(a.serve)}}
 }
 
-// liveOutbox is that of the newest configuration: routes outlive configurations.
-func liveOutbox() (*outbox.Outbox, error) {
-	running.Lock()
-	defer running.Unlock()
-	if n := len(running.apps); n > 0 && running.apps[n-1].outbox != nil {
-		return running.apps[n-1].outbox, nil
+func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
+	if _, pattern := a.mux.Handler(r); pattern == "" {
+		return a.unknown(w, r)
 	}
-	return nil, caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no outbox is running")}
+	var err error
+	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), errorKey{}, &err)))
+	return apiError(err)
 }
 
-func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
-	box, err := liveOutbox()
-	if err != nil {
-		return err
+// unknown says that there is no such path, or which methods it takes.
+func (a *adminAPI) unknown(w http.ResponseWriter, r *http.Request) error {
+	var methods []string
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := a.mux.Handler(other); pattern != "" {
+			methods = append(methods, method)
+		}
 	}
-	path := strings.Split(strings.TrimPrefix(r.URL.Path, adminPath), "/")
-	answer, err := route(r, box, path)
-	if err != nil {
-		return apiError(err)
+	if len(methods) == 0 {
+		return problem(http.StatusNotFound, "there is no %s", r.URL.Path)
 	}
-	if answer == nil {
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(answer)
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	return problem(http.StatusMethodNotAllowed, "%s takes %s, not %s", r.URL.Path, strings.Join(methods, " and "), r.Method)
+}
+
+// problem is an error as Caddy answers it.
+func problem(status int, format string, arguments ...any) error {
+	return caddy.APIError{HTTPStatus: status, Err: fmt.Errorf(format, arguments...)}
 }
 
 func apiError(err error) error {
 	var api caddy.APIError
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &api):
 		return api
 	case errors.Is(err, outbox.ErrNotFound):
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: err}
+	case errors.Is(err, outbox.ErrState):
+		return caddy.APIError{HTTPStatus: http.StatusConflict, Err: err}
 	case errors.Is(err, outbox.ErrUnavailable):
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 	default:
@@ -88,84 +137,38 @@ func apiError(err error) error {
 	}
 }
 
-func route(r *http.Request, box *outbox.Outbox, path []string) (any, error) {
-	ctx := r.Context()
-	call := r.Method + " " + path[0]
-	switch {
-	case call == "GET status" && len(path) == 1:
-		return box.Status(ctx)
-	case call == "GET outbox" && len(path) == 1:
-		filter, err := filterOf(r)
-		if err != nil {
-			return nil, err
-		}
-		return page(box.List(ctx, filter))
-	case call == "GET outbox" && len(path) == 2:
-		return box.Get(ctx, path[1])
-	case call == "POST outbox" && len(path) == 2:
-		recipient, err := recipientOf(r)
-		if err != nil {
-			return nil, err
-		}
-		switch path[1] {
-		case "search":
-			return page(box.List(ctx, outbox.Filter{Recipient: recipient, Limit: 1000}))
-		case "forget":
-			n, err := box.Forget(ctx, recipient)
-			return map[string]int{"forgotten": n}, err
-		}
-	case call == "POST outbox" && len(path) == 3:
-		switch path[2] {
-		case "retry":
-			return nil, box.Retry(ctx, path[1])
-		case "discard":
-			return nil, box.Discard(ctx, path[1])
-		}
+// liveApp is that of the newest configuration, or nil: routes outlive configurations.
+func liveApp() *App {
+	running.Lock()
+	defer running.Unlock()
+	if n := len(running.apps); n > 0 {
+		return running.apps[n-1]
 	}
-	return nil, caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("there is no %s %s", r.Method, r.URL.Path)}
+	return nil
 }
 
-// page makes an empty list of no entries.
-func page(entries []outbox.Entry, err error) (any, error) {
-	return append([]outbox.Entry{}, entries...), err
+func mustLiveApp() (*App, error) {
+	if app := liveApp(); app != nil {
+		return app, nil
+	}
+	return nil, problem(http.StatusNotFound, "the running configuration has no mailchimp")
 }
 
-func recipientOf(r *http.Request) (string, error) {
-	var body struct {
-		Recipient string `json:"recipient"`
+func liveOutbox() (*outbox.Outbox, error) {
+	if app := liveApp(); app != nil && app.outbox != nil {
+		return app.outbox, nil
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<16)).Decode(&body); err != nil || body.Recipient == "" {
-		return "", caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New(`the body must be {"recipient": "<address>"}`)}
-	}
-	return body.Recipient, nil
+	return nil, problem(http.StatusNotFound, "no outbox is running")
 }
 
-func filterOf(r *http.Request) (outbox.Filter, error) {
-	bad := func(name, want string) error {
-		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf("%s must be %s", name, want)}
+// readJSON reads a call's body. What it doesn't know is an error: a misspelt condition would pick too much.
+func readJSON(r *http.Request, to any) error {
+	decoder := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<16))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(to); err != nil {
+		return problem(http.StatusBadRequest, "reading the body: %w", err)
 	}
-	query := r.URL.Query()
-	f := outbox.Filter{
-		State: outbox.State(query.Get("state")), Sender: query.Get("sender"), Template: query.Get("template"), Before: query.Get("before"),
-	}
-	if limit := query.Get("limit"); limit != "" {
-		var err error
-		if f.Limit, err = strconv.Atoi(limit); err != nil || f.Limit < 1 || f.Limit > 1000 {
-			return f, bad("limit", "a number from 1 to 1000")
-		}
-	}
-	for name, to := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
-		if value := query.Get(name); value != "" {
-			var err error
-			if *to, err = time.Parse(time.RFC3339, value); err != nil {
-				return f, bad(name, "a time such as 2006-01-02T15:04:05Z")
-			}
-		}
-	}
-	if f.State != "" && !f.State.Valid() {
-		return f, bad("state", fmt.Sprintf("one of %v", outbox.States))
-	}
-	return f, nil
+	return nil
 }
 
 // Interface guards

@@ -72,12 +72,31 @@ func TestAdminAPI(t *testing.T) {
 		{"GET", "/mailchimp/outbox/" + sent, "", 200, `"outcome":[{`},
 		{"GET", "/mailchimp/outbox/none", "", 404, "no such entry"},
 		{"POST", "/mailchimp/outbox/search", `{"recipient":"ADA@example.net"}`, 200, `"id":"` + sent + `"`},
-		{"POST", "/mailchimp/outbox/search", `{}`, 400, "the body must be"},
-		{"POST", "/mailchimp/outbox/" + sent + "/retry", "", 404, "no such entry"},
-		{"POST", "/mailchimp/outbox/" + sent + "/discard", "", 404, "no such entry"},
-		{"POST", "/mailchimp/outbox/" + dead + "/burn", "", 404, "there is no POST"},
-		{"DELETE", "/mailchimp/outbox", "", 404, "there is no DELETE"},
-		{"GET", "/mailchimp/", "", 404, "there is no GET"},
+		{"POST", "/mailchimp/outbox/search", `{}`, 200, `"id":"` + dead + `"`},
+		{"POST", "/mailchimp/outbox/search", `{"stat":"dead"}`, 400, `unknown field \"stat\"`},
+		{"GET", "/mailchimp/outbox?stat=dead", "", 400, "there is no condition stat"},
+		{"GET", "/mailchimp/outbox?recipient=ada", "", 400, "doesn't belong into a URL"},
+		{"GET", "/mailchimp/outbox?limit=1", "", 200, `"id":"` + sent + `"`},
+		{"GET", "/mailchimp/outbox?limit=1&before=" + sent, "", 200, `"id":"` + dead + `"`},
+		{"GET", "/mailchimp/outbox?before=x", "", 400, "before must be"},
+		{"GET", "/mailchimp/outbox?reason=VALIDATION", "", 200, `[{"id":"` + dead + `"`},
+		{"GET", "/mailchimp/outbox/" + dead + "?content=maybe", "", 400, "content must be"},
+		{"POST", "/mailchimp/outbox/" + sent + "/retry", "", 409, "entry " + sent + " is sent"},
+		{"POST", "/mailchimp/outbox/" + sent + "/discard", "", 409, "is sent"},
+		{"POST", "/mailchimp/outbox/0/retry", "", 404, "no such entry"},
+		{"POST", "/mailchimp/outbox/retry", `{}`, 400, "at least one condition"},
+		{"POST", "/mailchimp/outbox/retry", `{"state":"sent"}`, 409, "in this state"},
+		{"POST", "/mailchimp/outbox/retry", `{"state":"dead","limit":1}`, 400, "are for lists"},
+		{"POST", "/mailchimp/outbox/discard", `{"sender":"other.example"}`, 200, `{"total":0,"done":0,"skipped":0,"finished":true}`},
+		{"POST", "/mailchimp/outbox/forget", `{}`, 400, "the body must be"},
+		{"POST", "/mailchimp/outbox/" + dead + "/burn", "", 404, "there is no /mailchimp"},
+		{"DELETE", "/mailchimp/outbox", "", 405, "takes GET, not DELETE"},
+		{"GET", "/mailchimp/", "", 404, "there is no /mailchimp/"},
+		{"GET", "/mailchimp/ready", "", 200, `{"ready":true}`},
+		{"POST", "/mailchimp/senders/other.example/pause", "", 404, "known are example.com"},
+		{"POST", "/mailchimp/send-test", `{"to":"hard"}`, 400, "message.to[0].email"},
+		{"POST", "/mailchimp/send-test", `{"to":"reject@test.mandrillapp.com"}`, 200, `"sent":false,"from":"test@example.com","status":"rejected"`},
+		{"POST", "/mailchimp/send-test", `{"to":"x@example.org","from":"a@example.org"}`, 400, "sender_domain"},
 		{"POST", "/mailchimp/outbox/" + dead + "/retry", "", 204, ""},
 	} {
 		got := e.admin(address, test.method, test.path, test.body)
@@ -91,6 +110,9 @@ func TestAdminAPI(t *testing.T) {
 		}
 	}
 	e.waitState(dead, outbox.Sent)
+	if got := e.admin(address, "GET", "/mailchimp/outbox?limit=1", ""); got.header.Get("Link") != `</mailchimp/outbox?before=`+sent+`&limit=1>; rel="next"` {
+		t.Errorf("the next page is %q", got.header.Get("Link"))
+	}
 	if got := e.admin(address, "POST", "/mailchimp/outbox/forget", `{"recipient":"ada@example.net"}`); got.body != "{\"forgotten\":2}\n" {
 		t.Errorf("forgot %+v", got)
 	}
@@ -121,6 +143,18 @@ func TestOutboxCommand(t *testing.T) {
 		{[]string{"show", id}, `"state": "unrendered"`, false},
 		{[]string{"show", "0"}, "no such entry", true},
 		{[]string{"retry", id}, "", false},
+		{[]string{"show", id, "--content"}, `"email": "ada@example.net"`, false},
+		{[]string{"list", "--since", "1h", "--reason", "BROKEN", "--limit", "1"}, "There may be more: --before " + id, false},
+		{[]string{"list", "--until", "1h"}, "REASON\n", false},
+		{[]string{"list", "--since", "yesterday"}, "--since must be", true},
+		{[]string{"retry"}, "name ids, conditions or --all", true},
+		{[]string{"retry", id, "--all"}, "not both", true},
+		{[]string{"retry", "--state", "sent"}, "sent", true},
+		{[]string{"retry", "--state", "dead"}, "retry: 0 entries of 0\n", false},
+		{[]string{"discard", "--sender", "other.example", "--json"}, `"finished": true`, false},
+		{[]string{"pause", "other.example"}, "known are example.com", true},
+		{[]string{"pause", "example.com"}, "example.com is paused\n", false},
+		{[]string{"resume", "example.com"}, "example.com sends again\n", false},
 		{[]string{"discard", "0"}, "failed for 0", true},
 		{[]string{"forget", "nobody@example.net"}, "0 entries forgotten\n", false},
 		{[]string{"forget"}, "accepts 1 arg", true},
@@ -148,7 +182,12 @@ func TestAdminAPIWithoutAnOutbox(t *testing.T) {
 	if err := e.load(strings.Replace(caddyfile, "outbox sqlite "+e.path("outbox.db"), "outbox off", 1)); err != nil {
 		t.Fatal(err)
 	}
-	if got := e.admin(address, "GET", "/mailchimp/status", ""); got.status != 404 || !strings.Contains(got.body, "no outbox is running") {
+	if got := e.admin(address, "GET", "/mailchimp/outbox", ""); got.status != 404 || !strings.Contains(got.body, "no outbox is running") {
 		t.Errorf("got %+v", got)
+	}
+	for path, want := range map[string]string{"status": `"flows":true,"troubles":[],"attention":[],"outbox":"off"`, "ready": `"ready":true`} {
+		if got := e.admin(address, "GET", "/mailchimp/"+path, ""); got.status != 200 || !strings.Contains(got.body, want) {
+			t.Errorf("%s: %+v", path, got)
+		}
 	}
 }

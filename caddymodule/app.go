@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
@@ -63,6 +64,8 @@ type App struct {
 	logger  *zap.Logger
 	slogger *slog.Logger
 	metrics *metrics
+	events  *caddyevents.App
+	emits   chan emitted
 	records *records
 
 	key     string
@@ -107,6 +110,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.metrics, err = registerMetrics(ctx); err != nil {
 		return err
 	}
+	events, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	a.events, a.emits = events.(*caddyevents.App), make(chan emitted, maxEmitted)
 	a.base = mandrill.DefaultBaseURL
 	if a.APIBase != "" {
 		if a.base, err = expand("api_base", a.APIBase); err != nil {
@@ -190,6 +198,7 @@ func (a *App) Start() error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
+	a.done.Go(func() { a.tell(ctx.Done()) })
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, hook := range a.hooks {

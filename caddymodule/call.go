@@ -61,6 +61,7 @@ func (c *call) end(outcome string, problem *ory.Error, cause error) answer {
 func (c *call) log(a answer, writing error) {
 	status := a.status(c.request)
 	c.hook.app.metrics.countHook(status)
+	c.emit()
 	level := zapcore.InfoLevel
 	switch {
 	case status >= http.StatusInternalServerError || c.outcome == outcomeTemplate || c.outcome == outcomeMessage || c.outcome == outcomeUnrendered:
@@ -90,6 +91,20 @@ func (c *call) log(a answer, writing error) {
 		fields = append(fields, zap.NamedError("writing", writing))
 	}
 	entry.Write(fields...)
+}
+
+// emit tells what no entry of the outbox tells.
+func (c *call) emit() {
+	data := map[string]any{"sender": c.hook.policy.Domain(), "hook": c.request.URL.Path, "template": c.hook.Template, "reference": c.reference, "reason": ""}
+	if c.cause != nil {
+		data["reason"] = explain(c.cause, c.hook.app.LogRecipients)
+	}
+	switch {
+	case c.outcome == outcomeTemplate || c.outcome == outcomeMessage:
+		c.hook.app.emit(eventTemplateFailed, data)
+	case c.hook.app.outboxKey == "" && (c.outcome == outcomeSent || c.outcome == outcomeRejected):
+		c.hook.app.emit("mailchimp."+c.outcome, data)
+	}
 }
 
 // explain returns the text of an error that is fit for the log: what a person may have typed only

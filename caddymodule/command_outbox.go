@@ -1,25 +1,21 @@
 package caddymodule
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
-
-// adminOptions say where the running Caddy's admin endpoint is, as `caddy reload` has them.
-type adminOptions struct{ address, config, adapter string }
 
 func outboxCommand() *cobra.Command {
 	o := new(adminOptions)
@@ -28,90 +24,126 @@ func outboxCommand() *cobra.Command {
 		Short: "Shows and changes the entries of the running Caddy's outbox",
 		RunE:  plainly(helpOrUnknown),
 	}
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&o.address, "address", "", "Address of the administration API listener, if not the default")
-	flags.StringVarP(&o.config, "config", "c", "", "Configuration file to take the address from")
-	flags.StringVarP(&o.adapter, "adapter", "a", "", "Name of config adapter to apply")
+	o.addTo(cmd)
+	cmd.AddCommand(o.listCommand(), o.showCommand(),
+		o.changeCommand("retry", "Tries entries again that wait, are dead or couldn't be rendered"),
+		o.changeCommand("discard", "Takes entries out that wait, are dead or couldn't be rendered"),
+		&cobra.Command{
+			Use: "forget <address>", Short: "Erases all entries to an address", Args: cobra.ExactArgs(1),
+			RunE: plainly(func(cmd *cobra.Command, args []string) error { return o.forget(cmd, args[0]) }),
+		},
+		o.pauseCommand("pause", "Keeps a sender domain's mails back until it is resumed", "is paused"),
+		o.pauseCommand("resume", "Sends a paused sender domain's mails again", "sends again"),
+		moveCommand(o),
+	)
+	return cmd
+}
 
-	var state, recipient string
-	var asJSON bool
-	list := &cobra.Command{
-		Use: "list", Short: "Lists entries, the newest first", Args: cobra.NoArgs,
-		RunE: plainly(func(cmd *cobra.Command, _ []string) error { return o.list(cmd, state, recipient, asJSON) }),
+// addConditions gives a command flags that pick entries. It returns a function that reads them.
+func addConditions(cmd *cobra.Command) func() (conditions, error) {
+	var c conditions
+	flags := cmd.Flags()
+	flags.StringVar((*string)(&c.State), "state", "", fmt.Sprintf("Only those in a state, one of %v", outbox.States))
+	flags.StringVar(&c.Sender, "sender", "", "Only those of a sender domain")
+	flags.StringVar(&c.Template, "template", "", "Only those of a template, as the configuration names it")
+	flags.StringVar(&c.Recipient, "recipient", "", "Only those to an address, or with its hash")
+	flags.StringVar(&c.Reason, "reason", "", "Only those whose reason has this text")
+	flags.StringVar(&c.Since, "since", "", "Only those accepted since a time, such as 2006-01-02T15:04:05Z, or for so long, such as 24h")
+	flags.StringVar(&c.Until, "until", "", "Only those accepted before a time, or so long ago")
+	return func() (conditions, error) {
+		for name, value := range map[string]*string{"since": &c.Since, "until": &c.Until} {
+			if ago, err := time.ParseDuration(*value); err == nil {
+				*value = time.Now().Add(-ago).UTC().Format(time.RFC3339)
+			} else if _, err := time.Parse(time.RFC3339, *value); *value != "" && err != nil {
+				return c, fmt.Errorf("--%s must be a time such as 2006-01-02T15:04:05Z, or a duration such as 24h", name)
+			}
+		}
+		return c, nil
 	}
-	list.Flags().StringVar(&state, "state", "", fmt.Sprintf("Only those in a state, one of %v", outbox.States))
-	list.Flags().StringVar(&recipient, "recipient", "", "Only those to an address")
-	list.Flags().BoolVar(&asJSON, "json", false, "Print JSON")
-	list.MarkFlagsMutuallyExclusive("state", "recipient")
-	cmd.AddCommand(list, &cobra.Command{
-		Use: "show <id>", Short: "Shows an entry with its attempts and what Mandrill said", Args: cobra.ExactArgs(1),
-		RunE: plainly(func(cmd *cobra.Command, args []string) error { return o.show(cmd, args[0]) }),
-	}, &cobra.Command{
-		Use: "retry <id>...", Short: "Tries entries again that wait, are dead or couldn't be rendered", Args: cobra.MinimumNArgs(1),
-		RunE: plainly(func(cmd *cobra.Command, args []string) error { return o.each(cmd, args, "retry") }),
-	}, &cobra.Command{
-		Use: "discard <id>...", Short: "Takes entries out", Args: cobra.MinimumNArgs(1),
-		RunE: plainly(func(cmd *cobra.Command, args []string) error { return o.each(cmd, args, "discard") }),
-	}, &cobra.Command{
-		Use: "forget <address>", Short: "Erases all entries to an address", Args: cobra.ExactArgs(1),
-		RunE: plainly(func(cmd *cobra.Command, args []string) error { return o.forget(cmd, args[0]) }),
+}
+
+func (o *adminOptions) listCommand() *cobra.Command {
+	cmd := o.addJSON(&cobra.Command{Use: "list", Short: "Lists entries, the newest first", Args: cobra.NoArgs})
+	read := addConditions(cmd)
+	limit := cmd.Flags().Int("limit", defaultLimit, "How many at most, up to 1000")
+	before := cmd.Flags().String("before", "", "Only those before an entry: the next page")
+	cmd.RunE = plainly(func(cmd *cobra.Command, _ []string) error {
+		c, err := read()
+		if err != nil {
+			return err
+		}
+		if c.Limit, c.Before = *limit, *before; c.Limit < 1 {
+			return errors.New("--limit must be 1 or more")
+		}
+		return o.list(cmd, c)
 	})
 	return cmd
 }
 
-// call calls the admin API and decodes its answer.
-func (o *adminOptions) call(method, path string, body, answer any) error {
-	address, err := caddycmd.DetermineAdminAPIAddress(o.address, nil, o.config, o.adapter)
-	if err != nil {
-		return fmt.Errorf("finding the admin endpoint: %w", err)
+func (o *adminOptions) list(cmd *cobra.Command, c conditions) error {
+	var entries []outbox.Entry
+	if err := o.call(http.MethodPost, "outbox/search", c, &entries); err != nil {
+		return err
 	}
-	var encoded io.Reader
-	if body != nil {
-		data, err := json.Marshal(body)
+	if o.asJSON {
+		return printJSON(cmd, entries)
+	}
+	table := newTable(cmd, "ID", "ACCEPTED", "STATE", "ATTEMPTS", "SENDER", "TEMPLATE", "HEARD", "REASON")
+	for _, e := range entries {
+		heard := ""
+		if n := len(e.Events); n > 0 {
+			heard = e.Events[n-1].Event
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", e.ID, e.Accepted.Local().Format(time.DateTime), e.State, len(e.Attempts),
+			oneLine(e.Sender), oneLine(e.Template), heard, oneLine(e.Reason))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if len(entries) == c.Limit {
+		fmt.Fprintf(cmd.ErrOrStderr(), "There may be more: --before %s\n", entries[len(entries)-1].ID)
+	}
+	return nil
+}
+
+func (o *adminOptions) showCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "show <id>", Short: "Shows an entry with its attempts, what Mandrill said and what was heard since", Args: cobra.ExactArgs(1)}
+	content := cmd.Flags().Bool("content", false, "Show the content too: the mail, or the ctx of an unrendered one")
+	cmd.RunE = plainly(func(cmd *cobra.Command, args []string) error {
+		var entry json.RawMessage
+		if err := o.call(http.MethodGet, "outbox/"+url.PathEscape(args[0])+"?content="+strconv.FormatBool(*content), nil, &entry); err != nil {
+			return err
+		}
+		return printJSON(cmd, entry)
+	})
+	return cmd
+}
+
+// changeCommand is a command that changes entries, named by id or picked by conditions.
+func (o *adminOptions) changeCommand(what, short string) *cobra.Command {
+	cmd := o.addJSON(&cobra.Command{
+		Use: what + " [<id>...]", Short: short,
+		Example: "caddy mailchimp outbox " + what + " 42\ncaddy mailchimp outbox " + what + " --state dead --since 24h",
+	})
+	read := addConditions(cmd)
+	all := cmd.Flags().Bool("all", false, "All entries")
+	cmd.RunE = plainly(func(cmd *cobra.Command, ids []string) error {
+		c, err := read()
 		if err != nil {
 			return err
 		}
-		encoded = bytes.NewReader(data)
-	}
-	response, err := caddycmd.AdminAPIRequest(address, method, adminPath+path, http.Header{"Content-Type": {"application/json"}}, encoded)
-	if err != nil {
-		return fmt.Errorf("asking the running Caddy: %w", err)
-	}
-	defer response.Body.Close()
-	if answer == nil {
-		return nil
-	}
-	return json.NewDecoder(response.Body).Decode(answer)
-}
-
-func (o *adminOptions) list(cmd *cobra.Command, state, recipient string, asJSON bool) error {
-	var entries []outbox.Entry
-	var err error
-	if recipient != "" {
-		err = o.call(http.MethodPost, "outbox/search", map[string]string{"recipient": recipient}, &entries)
-	} else {
-		err = o.call(http.MethodGet, "outbox?"+url.Values{"state": {state}}.Encode(), nil, &entries)
-	}
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return printJSON(cmd, entries)
-	}
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tACCEPTED\tSTATE\tATTEMPTS\tTEMPLATE\tREASON")
-	for _, e := range entries {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", e.ID, e.Accepted.Local().Format(time.DateTime), e.State, len(e.Attempts), e.Template, e.Reason)
-	}
-	return table.Flush()
-}
-
-func (o *adminOptions) show(cmd *cobra.Command, id string) error {
-	var entry outbox.Entry
-	if err := o.call(http.MethodGet, "outbox/"+url.PathEscape(id), nil, &entry); err != nil {
-		return err
-	}
-	return printJSON(cmd, entry)
+		switch picks := c != (conditions{}); {
+		case len(ids) > 0 && (picks || *all):
+			return errors.New("name ids or conditions, not both")
+		case len(ids) > 0:
+			return o.each(cmd, ids, what)
+		case picks == *all:
+			return errors.New("name ids, conditions or --all")
+		}
+		c.All = *all
+		return o.many(cmd, what, c)
+	})
+	return cmd
 }
 
 // each does to each entry what can be done, and says of which it couldn't.
@@ -129,6 +161,46 @@ func (o *adminOptions) each(cmd *cobra.Command, ids []string, what string) error
 	return nil
 }
 
+// many changes all entries that match, and shows how far it is.
+func (o *adminOptions) many(cmd *cobra.Command, what string, c conditions) error {
+	response, err := o.request(http.MethodPost, "outbox/"+what, c)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	meter := newMeter(cmd)
+	var last changed
+	for lines := json.NewDecoder(response.Body); ; {
+		var line changed
+		if err := lines.Decode(&line); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("the running Caddy broke off after %d entries: %w", last.Done, err)
+		}
+		last = line
+		meter.show(line.Progress)
+	}
+	meter.end()
+	if o.asJSON {
+		if err := printJSON(cmd, last); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries of %d", what, last.Done, last.Total)
+		if last.Skipped > 0 {
+			fmt.Fprintf(cmd.OutOrStdout(), ", %d changed in the meantime", last.Skipped)
+		}
+		fmt.Fprintln(cmd.OutOrStdout())
+	}
+	if last.Error != "" {
+		return errors.New(last.Error)
+	}
+	if !last.Finished {
+		return errors.New("the running Caddy broke off: run it again")
+	}
+	return nil
+}
+
 func (o *adminOptions) forget(cmd *cobra.Command, address string) error {
 	var answer struct {
 		Forgotten int `json:"forgotten"`
@@ -140,8 +212,39 @@ func (o *adminOptions) forget(cmd *cobra.Command, address string) error {
 	return nil
 }
 
-func printJSON(cmd *cobra.Command, value any) error {
-	encoder := json.NewEncoder(cmd.OutOrStdout())
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
+func (o *adminOptions) pauseCommand(what, short, done string) *cobra.Command {
+	return &cobra.Command{
+		Use: what + " <sender-domain>", Short: short, Args: cobra.ExactArgs(1),
+		RunE: plainly(func(cmd *cobra.Command, args []string) error {
+			if err := o.call(http.MethodPost, "senders/"+url.PathEscape(args[0])+"/"+what, nil, nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", args[0], done)
+			return nil
+		}),
+	}
+}
+
+// meter shows progress on a terminal, once a second.
+type meter struct {
+	cmd   *cobra.Command
+	shown time.Time
+	drawn bool
+}
+
+func newMeter(cmd *cobra.Command) *meter { return &meter{cmd: cmd, shown: time.Now()} }
+
+func (m *meter) show(p outbox.Progress) {
+	stderr, err := os.Stderr.Stat()
+	if err != nil || stderr.Mode()&os.ModeCharDevice == 0 || time.Since(m.shown) < time.Second {
+		return
+	}
+	m.shown, m.drawn = time.Now(), true
+	fmt.Fprintf(m.cmd.ErrOrStderr(), "\r%d of %d ", p.Done+p.Skipped, p.Total)
+}
+
+func (m *meter) end() {
+	if m.drawn {
+		fmt.Fprintln(m.cmd.ErrOrStderr())
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
@@ -25,6 +26,20 @@ type deliverer struct{ app *App }
 
 // Deliver makes one attempt.
 func (d deliverer) Deliver(ctx context.Context, entry outbox.Delivery) outbox.Result {
+	ctx, span := startSending(ctx, entry)
+	result := d.deliver(ctx, entry)
+	endSending(span, result)
+	d.app.metrics.attempts.WithLabelValues(verdicts[result.Verdict]).Inc()
+	return result
+}
+
+// verdicts are the words for what became of an attempt.
+var verdicts = map[outbox.Verdict]string{
+	outbox.VerdictSent: "sent", outbox.VerdictRejected: "rejected", outbox.VerdictDead: "dead", outbox.VerdictDiscarded: "discarded",
+	outbox.VerdictRetry: "retry", outbox.VerdictHold: "held", outbox.VerdictUnknown: "unknown", outbox.VerdictUnrendered: "unrendered",
+}
+
+func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Result {
 	hook := d.hook(entry)
 	var rendered []byte
 	if entry.Unrendered {
@@ -102,8 +117,8 @@ func (d deliverer) attempt(ctx context.Context, client *mandrill.Client, request
 	}
 	if entry.Uncertain {
 		// What can't be found is sent: the search lags, and needs a field that is searchable.
-		found, err := client.Search(ctx, "u_"+entryField+":"+entry.ID, 1)
-		if err == nil && len(found) > 0 {
+		found, err := client.Search(ctx, "u_"+entryField+":"+entry.ID, searched)
+		if err == nil && slices.ContainsFunc(found, func(i mandrill.Info) bool { return isTo(request, i.Email) }) {
 			return outbox.Result{Verdict: outbox.VerdictSent, Reason: "found at Mandrill after an attempt whose end wasn't known"}
 		}
 	}
@@ -118,6 +133,14 @@ func (d deliverer) attempt(ctx context.Context, client *mandrill.Client, request
 		d.app.metrics.countRecipient(recipient)
 	}
 	return d.outcome(request, recipients)
+}
+
+// searched is how many messages are looked at: another outbox, whose mails go through the same account, has
+// entries with the same ids.
+const searched = 20
+
+func isTo(request *mandrill.Request, address string) bool {
+	return slices.ContainsFunc(request.Recipients(), func(to string) bool { return strings.EqualFold(to, address) })
 }
 
 // keep is what is kept of what Mandrill said: addresses only where the operator asked for them.

@@ -283,6 +283,7 @@ func checkDelivery(delivery string) error {
 
 // ServeHTTP answers a hook. It returns no error: Caddy would log the request with it, secrets included.
 func (h *Hook) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	noteProvider(r)
 	call := &call{hook: h, request: r, reference: newReference(), started: time.Now()}
 	answer := call.serve()
 	err := answer.write(w, r, call.reference)
@@ -303,6 +304,7 @@ func (h *Hook) watch(ctx context.Context) {
 }
 
 func (h *Hook) templateBroken(err error) {
+	h.app.emit(eventTemplateFailed, map[string]any{"template": h.Template, "reason": explain(err, h.app.LogRecipients)})
 	h.logger.Error("template is broken, the last good one stays in force", zap.String("template", h.Template), zap.Error(err))
 }
 

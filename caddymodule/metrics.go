@@ -21,10 +21,15 @@ type metrics struct {
 	sendSeconds      prometheus.Histogram
 	templateFailures prometheus.Counter
 	outboxEvents     *prometheus.CounterVec
+	attempts         *prometheus.CounterVec
+	mailEvents       *prometheus.CounterVec
+	eventsDropped    prometheus.Counter
+	gauges           *gauges
 }
 
+const namespace = "caddy_mailchimp"
+
 var newMetrics = sync.OnceValue(func() *metrics {
-	const namespace = "caddy_mailchimp"
 	return &metrics{
 		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "hooks_total",
@@ -48,6 +53,19 @@ var newMetrics = sync.OnceValue(func() *metrics {
 			Namespace: namespace, Name: "outbox_events_total",
 			Help: "What happened in the outbox: states that entries got into, retries, holds and releases of senders.",
 		}, []string{"event"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "attempts_total",
+			Help: "Attempts of the outbox to send an entry, by what became of them.",
+		}, []string{"outcome"}),
+		mailEvents: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "mail_events_total",
+			Help: "Events that Mandrill told mailchimp_events of, by kind, and whether their entry is in the outbox (tied).",
+		}, []string{"event", "tied"}),
+		eventsDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "events_dropped_total",
+			Help: "Events that Caddy's events app wasn't told of, because handlers were too slow.",
+		}),
+		gauges: newGauges(),
 		templateFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "template_reload_failures_total",
 			Help: "Changed templates that were broken, so that the last good one stayed in force.",
@@ -58,13 +76,19 @@ var newMetrics = sync.OnceValue(func() *metrics {
 // registerMetrics returns the process's metrics, registered with the configuration's registry.
 func registerMetrics(ctx caddy.Context) (*metrics, error) {
 	m := newMetrics()
-	for _, collector := range []prometheus.Collector{m.hooks, m.recipients, m.renderSeconds, m.sendSeconds, m.templateFailures, m.outboxEvents} {
+	for _, collector := range m.collectors() {
 		err := ctx.GetMetricsRegistry().Register(collector)
 		if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.hooks, m.recipients, m.renderSeconds, m.sendSeconds, m.templateFailures, m.outboxEvents, m.attempts, m.mailEvents, m.eventsDropped, m.gauges,
+	}
 }
 
 func (m *metrics) countHook(status int) {

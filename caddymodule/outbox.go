@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
@@ -64,7 +63,7 @@ func (a *App) provisionOutbox() error {
 	var err error
 	switch a.Outbox.Kind {
 	case "", "sqlite":
-		file := filepath.Join(caddy.AppDataDir(), "mailchimp", "outbox.db")
+		file := defaultOutboxFile()
 		if a.Outbox.File != "" {
 			if file, err = expand("outbox sqlite", a.Outbox.File); err != nil {
 				return err
@@ -91,6 +90,8 @@ func (a *App) provisionOutbox() error {
 	}
 	return nil
 }
+
+func defaultOutboxFile() string { return filepath.Join(caddy.AppDataDir(), "mailchimp", "outbox.db") }
 
 // startOutbox opens the outbox, or takes it over from the configuration before, and begins to deliver.
 func (a *App) startOutbox() error {
@@ -188,36 +189,6 @@ func (a *App) outboxSettings() outbox.Settings {
 	}
 }
 
-// heard logs and counts what happens in the outbox.
-func (a *App) heard(e outbox.Event) {
-	a.metrics.outboxEvents.WithLabelValues(e.Name).Inc()
-	if e.Entry.ID == "" {
-		a.logger.Warn("sender "+eventWords[e.Name], zap.String("sender", e.Entry.Sender), zap.String("reason", e.Reason))
-		return
-	}
-	fields := []zap.Field{
-		zap.String("entry", e.Entry.ID), zap.String("sender", e.Entry.Sender), zap.String("hook", e.Entry.Hook),
-		zap.String("template", e.Entry.Template), zap.Int("attempt", len(e.Entry.Attempts)), zap.String("outcome", e.Name),
-	}
-	if e.Reason != "" {
-		fields = append(fields, zap.String("reason", e.Reason))
-	}
-	switch e.Name {
-	case string(outbox.Sent), string(outbox.Discarded):
-		a.logger.Info("entry ended", fields...)
-	case "retry", "interrupted":
-		a.logger.Warn("entry is tried again", append(fields, zap.Duration("delay", e.Delay))...)
-	case string(outbox.Unrendered):
-		a.logger.Error("entry can't be rendered: mend the template and retry it", fields...)
-	case string(outbox.Rejected), string(outbox.Expired):
-		a.logger.Warn("entry ended", fields...)
-	default:
-		a.logger.Error("entry ended", fields...)
-	}
-}
-
-var eventWords = map[string]string{"hold": "is held", "release": "is released", "lost": "lost entries"}
-
 var errOutboxOff = errors.New("delivery queued needs the outbox, which is off: write delivery sync, or take outbox off away")
 
 // putTimeout bounds the wait for a commit.
@@ -233,4 +204,15 @@ func (a *App) put(ctx context.Context, entry outbox.New) (outbox.Receipt, error)
 	case <-ctx.Done():
 		return outbox.Receipt{}, fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
 	}
+}
+
+// note keeps events with their entries. It waits for the outbox as put does.
+func (a *App) note(ctx context.Context, heard []outbox.Heard) ([]outbox.Noted, error) {
+	select {
+	case <-a.opened:
+		return a.outbox.Note(ctx, heard)
+	case <-time.After(putTimeout):
+	case <-ctx.Done():
+	}
+	return nil, fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
 }

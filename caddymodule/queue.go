@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
@@ -39,7 +41,10 @@ func (c *call) queue(hook *ory.Hook) answer {
 	if entry.Key, remember = c.key(hook, given); remember == rememberBody {
 		entry.Remember = remember
 	}
-	receipt, err := c.hook.app.put(c.request.Context(), entry)
+	ctx, span := startSpan(c.request.Context(), "mailchimp.store")
+	receipt, err := c.hook.app.put(ctx, entry)
+	span.SetAttributes(attribute.String("mailchimp.entry", receipt.ID), attribute.Bool("mailchimp.duplicate", receipt.Duplicate))
+	endSpan(span, err)
 	if err != nil {
 		return c.end(outcomeUnavailable, ory.ErrStore, err)
 	}
@@ -68,14 +73,16 @@ func (c *call) entry(request *mandrill.Request) (outbox.New, error) {
 func (c *call) newEntry() outbox.New {
 	return outbox.New{
 		Hook: c.request.URL.Path, Template: c.hook.Template, Sender: c.hook.policy.Domain(),
-		Trace: c.request.Header.Get("Traceparent"),
+		Trace: traceOf(c.request),
 	}
 }
 
 // render evaluates the template and checks what it returned.
 func (c *call) render(hook *ory.Hook) (*mandrill.Request, error) {
 	started := time.Now()
-	message, err := c.hook.template.Render(c.request.Context(), hook.Ctx)
+	ctx, span := startSpan(c.request.Context(), "mailchimp.render", attribute.String("mailchimp.template", c.hook.Template))
+	message, err := c.hook.template.Render(ctx, hook.Ctx)
+	endSpan(span, err)
 	c.hook.app.metrics.renderSeconds.Observe(time.Since(started).Seconds())
 	if err != nil {
 		return nil, err

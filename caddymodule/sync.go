@@ -118,7 +118,9 @@ func (c *call) send(request *mandrill.Request) (answer, outbox.Result) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.request.Context()), time.Duration(c.hook.Timeout))
 	defer cancel()
 	started := time.Now()
+	ctx, span := startSpan(ctx, "mailchimp.send")
 	recipients, err := c.hook.client.Send(ctx, request)
+	endSpan(span, err)
 	c.hook.app.metrics.sendSeconds.Observe(time.Since(started).Seconds())
 	if err != nil {
 		result := failure(err)

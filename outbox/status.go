@@ -199,14 +199,18 @@ func (o *Outbox) Holds() map[string]Hold {
 // Undelivered returns how many entries wait to be delivered, unrendered and dead ones not counted.
 func (o *Outbox) Undelivered() int { return int(o.pending.Load()) }
 
+// MaxPending is how many there may be.
+func (o *Outbox) MaxPending() int { return o.settings.Load().MaxPending }
+
 // Ready tells whether Put would store, by the lack of an error: ErrUnavailable or ErrFull.
 func (o *Outbox) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if !o.ready.Load() || o.store.db.PingContext(ctx) != nil {
+	// SQLite's file doesn't go away, and its one connection may be busy.
+	if !o.ready.Load() || o.store.postgres && o.store.db.PingContext(ctx) != nil {
 		return ErrUnavailable
 	}
-	if o.pending.Load() >= int64(o.settings.Load().MaxPending) {
+	if o.Undelivered() >= o.MaxPending() {
 		return ErrFull
 	}
 	return nil

@@ -1,0 +1,157 @@
+package caddymodule
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// status says at a glance whether mail flows.
+type status struct {
+	// Flows tells that hooks are stored and mails go out. Troubles say why not.
+	Flows    bool     `json:"flows"`
+	Troubles []string `json:"troubles"`
+	// Attention is what waits for the operator while mail flows.
+	Attention []string `json:"attention"`
+	// Outbox is sqlite, postgres or off.
+	Outbox string `json:"outbox"`
+	outbox.Status
+	// Senders are the sender domains of the configuration.
+	Senders   []string         `json:"senders"`
+	LastError *lastError       `json:"last_error,omitempty"`
+	Templates []templateStatus `json:"templates"`
+}
+
+type templateStatus struct {
+	Template string    `json:"template"`
+	Version  string    `json:"version"`
+	LoadedAt time.Time `json:"loaded_at"`
+	// Error says why the file on disk is not in force.
+	Error string `json:"error,omitempty"`
+}
+
+// lastError is what went wrong last, in this process.
+type lastError struct {
+	Time   time.Time `json:"time"`
+	Event  string    `json:"event"`
+	Entry  string    `json:"entry,omitempty"`
+	Sender string    `json:"sender"`
+	Reason string    `json:"reason"`
+}
+
+// lastErrors survives reloads.
+var lastErrors atomic.Pointer[lastError]
+
+// late is how old a pending entry is that should have been tried long ago.
+const late = 5 * time.Minute
+
+func showStatus(r *http.Request) (any, error) {
+	app, err := mustLiveApp()
+	if err != nil {
+		return nil, err
+	}
+	return app.status(r.Context()), nil
+}
+
+// kind is the outbox's.
+func (a *App) kind() string { return cmp.Or(a.Outbox.Kind, "sqlite") }
+
+func (a *App) status(ctx context.Context) status {
+	s := status{
+		Outbox: a.kind(), Troubles: []string{}, Attention: []string{}, LastError: lastErrors.Load(), Senders: a.senders(), Templates: a.templates(),
+	}
+	trouble := func(format string, arguments ...any) {
+		s.Troubles = append(s.Troubles, fmt.Sprintf(format, arguments...))
+	}
+	if a.outbox != nil {
+		var err error
+		if s.Status, err = a.outbox.Status(ctx); err != nil {
+			trouble("the outbox's database can't be reached: hooks get 503")
+		} else if errors.Is(a.outbox.Ready(ctx), outbox.ErrFull) {
+			trouble("the outbox has as many undelivered entries as max_pending allows: hooks get 503")
+		}
+	}
+	for _, sender := range slices.Sorted(maps.Keys(s.Holds)) {
+		switch hold := s.Holds[sender]; {
+		case hold.Paused:
+			trouble("%s is paused: caddy mailchimp outbox resume %[1]s", sender)
+		default:
+			trouble("%s is held since %s: %s", sender, hold.Since.UTC().Format(time.RFC3339), hold.Reason)
+		}
+	}
+	for _, sender := range slices.Sorted(maps.Keys(s.Unknown)) {
+		trouble("%d entries wait for an account: no hook and no global option names sender_domain %s", s.Unknown[sender], sender)
+	}
+	if oldest, ok := s.Oldest[outbox.Pending]; ok && time.Since(oldest) > late && len(s.Troubles) == 0 {
+		trouble("the oldest pending entry waits since %s", oldest.UTC().Format(time.RFC3339))
+	}
+	s.Flows = len(s.Troubles) == 0
+	s.attend()
+	return s
+}
+
+// attend notes what waits for the operator.
+func (s *status) attend() {
+	for _, what := range []struct {
+		state  outbox.State
+		remedy string
+	}{
+		{outbox.Retrying, "%d entries are retried: see caddy mailchimp outbox list --state retrying"},
+		{outbox.Dead, "%d entries are dead: see caddy mailchimp outbox list --state dead, then retry or discard them"},
+		{outbox.Unrendered, "%d entries are unrendered: mend their template, then caddy mailchimp outbox retry --state unrendered"},
+	} {
+		if n := s.Counts[what.state]; n > 0 {
+			s.Attention = append(s.Attention, fmt.Sprintf(what.remedy, n))
+		}
+	}
+	for _, template := range s.Templates {
+		if template.Error != "" {
+			s.Attention = append(s.Attention, fmt.Sprintf("template %s is broken, its last good version is in force", template.Template))
+		}
+	}
+}
+
+// senders are the sender domains of the configuration.
+func (a *App) senders() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.keyOf))
+}
+
+func (a *App) templates() []templateStatus {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	byName := make(map[string]templateStatus)
+	for _, hook := range a.hooks {
+		current := hook.template.Status()
+		s := templateStatus{Template: hook.Template, Version: current.Version, LoadedAt: current.LoadedAt}
+		if current.Err != nil {
+			s.Error = explain(current.Err, a.LogRecipients)
+		}
+		byName[hook.Template] = s
+	}
+	return slices.SortedFunc(maps.Values(byName), func(a, b templateStatus) int { return strings.Compare(a.Template, b.Template) })
+}
+
+// showReady is for orchestrators: 200 where hooks would be stored.
+func showReady(r *http.Request) (any, error) {
+	app := liveApp()
+	if app == nil {
+		return nil, problem(http.StatusServiceUnavailable, "the running configuration has no mailchimp")
+	}
+	if app.outbox != nil {
+		if err := app.outbox.Ready(r.Context()); err != nil {
+			return nil, problem(http.StatusServiceUnavailable, "%w", err)
+		}
+	}
+	return map[string]bool{"ready": true}, nil
+}

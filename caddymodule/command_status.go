@@ -1,0 +1,145 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+func statusCommand() *cobra.Command {
+	o := new(adminOptions)
+	cmd := o.addJSON(&cobra.Command{
+		Use:   "status",
+		Short: "Says whether mail flows, and what waits for you",
+		Long: `
+Asks the running Caddy whether hooks are stored and mails go out. The first
+line is the answer. The command ends with status 1 where mail doesn't flow.`,
+		Args: cobra.NoArgs,
+		RunE: plainly(func(cmd *cobra.Command, _ []string) error { return o.status(cmd) }),
+	})
+	o.addTo(cmd)
+	return cmd
+}
+
+var errNoFlow = errors.New("mail doesn't flow")
+
+func (o *adminOptions) status(cmd *cobra.Command) error {
+	var s status
+	if err := o.call(http.MethodGet, "status", nil, &s); err != nil {
+		return err
+	}
+	if o.asJSON {
+		if err := printJSON(cmd, s); err != nil {
+			return err
+		}
+	} else {
+		s.print(cmd)
+	}
+	if !s.Flows {
+		return errNoFlow
+	}
+	return nil
+}
+
+// print writes the status for people.
+func (s status) print(cmd *cobra.Command) {
+	w := cmd.OutOrStdout()
+	if s.Flows {
+		fmt.Fprintln(w, "Mail flows.")
+	} else {
+		fmt.Fprintln(w, "MAIL DOESN'T FLOW.")
+	}
+	for _, line := range append(s.Troubles, s.Attention...) {
+		fmt.Fprintln(w, "- "+oneLine(line))
+	}
+	fmt.Fprintf(w, "\nOutbox: %s\n", s.Outbox)
+	if s.Outbox != "off" {
+		table := newTable(cmd, "STATE", "ENTRIES", "OLDEST")
+		for _, state := range outbox.States {
+			fmt.Fprintf(table, "%s\t%d\t%s\n", state, s.Counts[state], since(s.Oldest[state]))
+		}
+		_ = table.Flush()
+	}
+	fmt.Fprintln(w)
+	table := newTable(cmd, "SENDER", "WAITING", "STATE")
+	for _, sender := range s.Senders {
+		state := "sends"
+		switch hold, held := s.Holds[sender]; {
+		case held && hold.Paused:
+			state = "paused"
+		case held:
+			state = "held for " + since(hold.Since)
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\n", sender, s.Waiting[sender], state)
+	}
+	for sender, n := range s.Unknown {
+		fmt.Fprintf(table, "%s\t%d\thas no account\n", oneLine(sender), n)
+	}
+	_ = table.Flush()
+	fmt.Fprintln(w)
+	table = newTable(cmd, "TEMPLATE", "VERSION", "LOADED", "STATE")
+	for _, t := range s.Templates {
+		state := "in force"
+		if t.Error != "" {
+			state = "broken on disk: " + oneLine(t.Error)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s ago\t%s\n", t.Template, t.Version, since(t.LoadedAt), state)
+	}
+	_ = table.Flush()
+	if last := s.LastError; last != nil {
+		entry := last.Sender
+		if last.Entry != "" {
+			entry = "entry " + last.Entry
+		}
+		fmt.Fprintf(w, "\nLast error: %s, %s, %s: %s\n", last.Time.Local().Format(time.DateTime), entry, last.Event, oneLine(last.Reason))
+	}
+}
+
+func sendTestCommand() *cobra.Command {
+	o := new(adminOptions)
+	var from string
+	cmd := o.addJSON(&cobra.Command{
+		Use:   "send-test <address>",
+		Short: "Sends a test mail with the running Caddy's account",
+		Long: `
+Has the running Caddy send a mail to the address, past the outbox, and says what
+Mandrill answered. The command ends with status 1 where Mandrill didn't take it.`,
+		Args: cobra.ExactArgs(1),
+		RunE: plainly(func(cmd *cobra.Command, args []string) error {
+			return o.sendTest(cmd, testMail{To: args[0], From: from})
+		}),
+	})
+	cmd.Flags().StringVar(&from, "from", "", "The sender's address; its domain must be a sender_domain")
+	o.addTo(cmd)
+	return cmd
+}
+
+func (o *adminOptions) sendTest(cmd *cobra.Command, mail testMail) error {
+	var answer testSent
+	if err := o.call(http.MethodPost, "send-test", mail, &answer); err != nil {
+		return err
+	}
+	if o.asJSON {
+		if err := printJSON(cmd, answer); err != nil {
+			return err
+		}
+	}
+	text := answer.Status
+	if answer.Reason != "" {
+		text += ": " + answer.Reason
+	}
+	switch {
+	case !answer.Sent && answer.Remedy != "":
+		return fmt.Errorf("Mandrill didn't take the mail from %s: %s: %s", answer.From, text, answer.Remedy) //nolint:staticcheck // Mandrill is a name
+	case !answer.Sent:
+		return fmt.Errorf("Mandrill didn't take the mail from %s: %s", answer.From, text) //nolint:staticcheck // Mandrill is a name
+	case !o.asJSON:
+		fmt.Fprintf(cmd.OutOrStdout(), "Mandrill took the mail from %s: %s (%s)\n", answer.From, text, answer.ID)
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package caddymodule
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// gauges tell how the outbox of the running configuration is, at each scrape. They ask it for what it
+// counted last: a scrape never waits for the database.
+type gauges struct {
+	entries, oldest, undelivered, maxPending, held, ready, broken *prometheus.Desc
+}
+
+func newGauges() *gauges {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+	}
+	return &gauges{
+		entries:     desc("outbox_entries", "Entries in the outbox, by state.", "state"),
+		oldest:      desc("outbox_oldest_seconds", "Age of the oldest entry in a state, since it was accepted.", "state"),
+		undelivered: desc("outbox_undelivered", "Entries that are neither sent nor at an end."),
+		maxPending:  desc("outbox_max_undelivered", "The number of undelivered entries past which hooks get 503 (max_pending)."),
+		held:        desc("sender_held", "Whether a sender domain sends nothing, because its account can't (reason hold) or because the operator paused it (reason pause).", "sender", "reason"),
+		ready:       desc("ready", "Whether hooks would be stored."),
+		broken:      desc("template_broken", "Whether the file of a template is broken, so that its last good version is in force.", "template"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(to chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{g.entries, g.oldest, g.undelivered, g.maxPending, g.held, g.ready, g.broken} {
+		to <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *gauges) Collect(to chan<- prometheus.Metric) {
+	app := liveApp()
+	if app == nil {
+		return
+	}
+	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	for _, template := range app.templates() {
+		gauge(g.broken, truth(template.Error != ""), template.Template)
+	}
+	if app.outbox == nil {
+		gauge(g.ready, 1)
+		return
+	}
+	gauge(g.ready, truth(app.outbox.Ready(context.Background()) == nil))
+	gauge(g.undelivered, float64(app.outbox.Undelivered()))
+	gauge(g.maxPending, float64(app.outbox.MaxPending()))
+	holds := app.outbox.Holds()
+	for _, sender := range app.senders() {
+		hold := holds[sender]
+		gauge(g.held, truth(hold.Reason != ""), sender, "hold")
+		gauge(g.held, truth(hold.Paused), sender, "pause")
+	}
+	summary, ok := app.outbox.Summary()
+	if !ok {
+		return
+	}
+	for _, state := range outbox.States {
+		gauge(g.entries, float64(summary.Counts[state]), string(state))
+		age := 0.0
+		if oldest, ok := summary.Oldest[state]; ok {
+			age = max(0, time.Since(oldest).Seconds())
+		}
+		gauge(g.oldest, age, string(state))
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

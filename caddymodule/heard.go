@@ -1,0 +1,129 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// heard logs, counts and tells what happens in the outbox.
+func (a *App) heard(e outbox.Event) {
+	a.metrics.outboxEvents.WithLabelValues(e.Name).Inc()
+	if troubling[e.Name] {
+		lastErrors.Store(&lastError{time.Now(), e.Name, e.Entry.ID, e.Entry.Sender, e.Reason})
+	}
+	if name := eventNames[e.Name]; name != "" {
+		a.emit(name, entryData(e.Entry, e.Reason))
+	}
+	if e.Entry.ID == "" {
+		a.logger.Warn("sender "+eventWords[e.Name], zap.String("sender", e.Entry.Sender), zap.String("reason", e.Reason))
+		return
+	}
+	fields := []zap.Field{
+		zap.String("entry", e.Entry.ID), zap.String("sender", e.Entry.Sender), zap.String("hook", e.Entry.Hook),
+		zap.String("template", e.Entry.Template), zap.Int("attempt", len(e.Entry.Attempts)), zap.String("outcome", e.Name),
+	}
+	if e.Reason != "" {
+		fields = append(fields, zap.String("reason", e.Reason))
+	}
+	if id := traceID(e.Entry.Trace); id != "" {
+		fields = append(fields, zap.String("trace", id))
+	}
+	switch e.Name {
+	case string(outbox.Sent), string(outbox.Discarded):
+		a.logger.Info("entry ended", fields...)
+	case "retry", "interrupted":
+		a.logger.Warn("entry is tried again", append(fields, zap.Duration("delay", e.Delay))...)
+	case string(outbox.Unrendered):
+		a.logger.Error("entry can't be rendered: mend the template and retry it", fields...)
+	case string(outbox.Rejected), string(outbox.Expired):
+		a.logger.Warn("entry ended", fields...)
+	default:
+		a.logger.Error("entry ended", fields...)
+	}
+}
+
+var eventWords = map[string]string{"hold": "is held", "release": "is released", "lost": "lost entries"}
+
+// troubling are the outbox's events that are worth a look.
+var troubling = map[string]bool{
+	"retry": true, "interrupted": true, "hold": true, "lost": true,
+	string(outbox.Rejected): true, string(outbox.Dead): true, string(outbox.Expired): true, string(outbox.Unrendered): true,
+}
+
+// eventNames are Caddy's events for those of the outbox.
+var eventNames = map[string]string{
+	string(outbox.Sent): "mailchimp.sent", string(outbox.Rejected): "mailchimp.rejected", string(outbox.Dead): "mailchimp.dead",
+	string(outbox.Expired): "mailchimp.expired", string(outbox.Unrendered): eventTemplateFailed,
+	"hold": "mailchimp.held", "release": "mailchimp.released",
+}
+
+const eventTemplateFailed = "mailchimp.template_failed"
+
+// entryData is what an event says of an entry. All are strings and numbers, so that placeholders such as
+// {event.data.entry} work.
+func entryData(e outbox.Entry, reason string) map[string]any {
+	data := map[string]any{"sender": e.Sender, "reason": reason}
+	if e.ID == "" {
+		return data
+	}
+	data["entry"], data["state"], data["hook"], data["template"] = e.ID, string(e.State), e.Hook, e.Template
+	data["attempts"], data["trace"] = len(e.Attempts), traceID(e.Trace)
+	var recipients []mandrill.Recipient
+	if json.Unmarshal(e.Outcome, &recipients) == nil {
+		var ids []string
+		for _, recipient := range recipients {
+			if recipient.ID != "" {
+				ids = append(ids, recipient.ID)
+			}
+		}
+		data["message_ids"] = strings.Join(ids, " ")
+	}
+	return data
+}
+
+// emitted is an event on its way to Caddy's events app.
+type emitted struct {
+	name string
+	data map[string]any
+}
+
+// maxEmitted is how many events wait for handlers that are slow.
+const maxEmitted = 1000
+
+// emit tells Caddy's events app, not now but soon: handlers may take their time.
+func (a *App) emit(name string, data map[string]any) {
+	if !a.events.ShouldEmit(name) {
+		return
+	}
+	select {
+	case a.emits <- emitted{name, data}:
+	default:
+		a.metrics.eventsDropped.Inc()
+		a.logger.Warn("event is dropped: the handlers of events are too slow", zap.String("event", name))
+	}
+}
+
+// tell hands events to their handlers until stopped is closed, and then those that are left.
+func (a *App) tell(stopped <-chan struct{}) {
+	for {
+		select {
+		case e := <-a.emits:
+			a.events.Emit(a.ctx, e.name, e.data)
+		case <-stopped:
+			for {
+				select {
+				case e := <-a.emits:
+					a.events.Emit(a.ctx, e.name, e.data)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
