@@ -79,7 +79,9 @@ type App struct {
 	hooks   []*Hook
 
 	outboxConfig outbox.Config
-	outboxKey    string
+	// outboxKey names the outbox's database.
+	outboxKey  string
+	outboxKeys []string
 	// outbox is nil before Start, and where it is off. opened is closed when it is set.
 	outbox *outbox.Outbox
 	opened chan struct{}

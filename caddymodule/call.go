@@ -74,7 +74,7 @@ func (c *call) log(a answer, writing error) {
 		return
 	}
 	fields := []zap.Field{
-		zap.String("hook", c.request.URL.Path),
+		zap.String("hook", c.path()),
 		zap.String("template", c.hook.Template),
 		zap.String("reference", c.reference),
 		zap.Int("status", status),
@@ -95,7 +95,7 @@ func (c *call) log(a answer, writing error) {
 
 // emit tells what no entry of the outbox tells.
 func (c *call) emit() {
-	data := map[string]any{"sender": c.hook.policy.Domain(), "hook": c.request.URL.Path, "template": c.hook.Template, "reference": c.reference, "reason": ""}
+	data := map[string]any{"sender": c.hook.policy.Domain(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
 	if c.cause != nil {
 		data["reason"] = explain(c.cause, c.hook.app.LogRecipients)
 	}

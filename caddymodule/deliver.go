@@ -14,9 +14,12 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
-// entryField is the metadata field that has the entry's id, by which Mandrill's search finds the message if
-// the operator made the field searchable.
-const entryField = "outbox_entry"
+// Metadata fields. Mandrill's search finds a message by the entry's id if the operator made that field searchable;
+// the other one tells entries of several outboxes of one account apart.
+const (
+	entryField  = "outbox_entry"
+	outboxField = "outbox"
+)
 
 // backlogged is how long Mandrill keeps the mail of an account that can't send.
 const backlogged = 48 * time.Hour
@@ -37,17 +40,13 @@ func (d deliverer) Deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 var verdicts = map[outbox.Verdict]string{
 	outbox.VerdictSent: "sent", outbox.VerdictRejected: "rejected", outbox.VerdictDead: "dead", outbox.VerdictDiscarded: "discarded",
 	outbox.VerdictRetry: "retry", outbox.VerdictHold: "held", outbox.VerdictUnknown: "unknown", outbox.VerdictUnrendered: "unrendered",
+	outbox.VerdictRendered: "rendered", outbox.VerdictGivenUp: "dead",
 }
 
 func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Result {
 	hook := d.hook(entry)
-	var rendered []byte
 	if entry.Unrendered {
-		var result *outbox.Result
-		if rendered, result = d.render(ctx, hook, entry); result != nil {
-			return *result
-		}
-		entry.Content = rendered
+		return d.render(ctx, hook, entry)
 	}
 	var request mandrill.Request
 	if err := json.Unmarshal(entry.Content, &request); err != nil {
@@ -55,92 +54,145 @@ func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 	}
 	client := d.app.clientOf(entry.Sender)
 	if client == nil {
-		return outbox.Result{Verdict: outbox.VerdictRetry, Reason: "no api_key is configured for the sender"}
+		// The next configuration doesn't work this sender any more, or has an account for it.
+		return outbox.Result{Verdict: outbox.VerdictHold, Reason: "no api_key is configured for the sender", Uncertain: entry.Uncertain}
 	}
-	timeout := defaultTimeout
+	a := attempt{deliverer: d, client: client, request: &request, entry: entry, timeout: defaultTimeout}
 	if hook != nil {
-		timeout = time.Duration(hook.Timeout)
+		a.timeout = time.Duration(hook.Timeout)
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	result := d.attempt(ctx, client, &request, entry)
-	result.Content = rendered
-	return result
+	return a.run(ctx)
 }
 
-// hook finds a hook with the entry's template and sender, or nil.
+// hook finds the hook that made an entry, or one with its template and sender, or nil.
 func (d deliverer) hook(entry outbox.Delivery) *Hook {
 	d.app.mu.Lock()
 	defer d.app.mu.Unlock()
+	var similar *Hook
 	for _, hook := range d.app.hooks {
-		if hook.Template == entry.Template && hook.policy.Allows(entry.Sender) {
+		if hook.id == entry.Handler {
 			return hook
 		}
+		if similar == nil && hook.Template == entry.Template && hook.policy.Allows(entry.Sender) {
+			similar = hook
+		}
 	}
-	return nil
+	return similar
 }
 
 // render renders an entry with the template of the day.
-func (d deliverer) render(ctx context.Context, hook *Hook, entry outbox.Delivery) ([]byte, *outbox.Result) {
-	still := func(reason string) *outbox.Result {
-		return &outbox.Result{Verdict: outbox.VerdictUnrendered, Reason: reason}
+func (d deliverer) render(ctx context.Context, hook *Hook, entry outbox.Delivery) outbox.Result {
+	still := func(reason string) outbox.Result {
+		return outbox.Result{Verdict: outbox.VerdictUnrendered, Reason: reason}
 	}
 	if hook == nil {
-		return nil, still("no hook has its template and its sender domain any more")
+		return still("no hook has its template and its sender domain any more")
 	}
 	var data map[string]any
 	if err := json.Unmarshal(entry.Content, &data); err != nil {
-		return nil, still("its ctx can't be read")
+		return still("its ctx can't be read")
 	}
 	message, err := hook.template.Render(ctx, data)
 	if errors.Is(err, render.ErrCancelled) {
-		return nil, &outbox.Result{Verdict: outbox.VerdictDiscarded, Reason: "the template cancelled"}
+		return outbox.Result{Verdict: outbox.VerdictDiscarded, Reason: "the template cancelled"}
 	}
 	if err != nil {
-		return nil, still(hook.explain(err, false))
+		return still(hook.explain(err, false))
 	}
 	request, err := mandrill.ParseRequest(message, hook.policy)
 	if err != nil {
-		return nil, still(hook.explain(err, false))
+		return still(hook.explain(err, false))
 	}
-	content, err := json.Marshal(request)
+	rendered, err := newEntry(request, entry.Accepted)
 	if err != nil {
-		return nil, still(err.Error())
+		return still(err.Error())
 	}
-	return content, nil
+	if rendered.Expires.IsZero() {
+		rendered.Expires = entry.Expires
+	}
+	return outbox.Result{Verdict: outbox.VerdictRendered, Rendered: &rendered}
 }
 
-func (d deliverer) attempt(ctx context.Context, client *mandrill.Client, request *mandrill.Request, entry outbox.Delivery) outbox.Result {
-	var before []mandrill.Recipient
-	if entry.Outcome != nil && json.Unmarshal(entry.Outcome, &before) == nil && slices.ContainsFunc(before, mandrill.Recipient.Held) {
-		return d.lookUp(ctx, client, before, entry)
+// attempt is one try to send a message.
+type attempt struct {
+	deliverer
+	client  *mandrill.Client
+	request *mandrill.Request
+	entry   outbox.Delivery
+	// timeout is that of one call.
+	timeout time.Duration
+}
+
+func (a attempt) run(ctx context.Context) outbox.Result {
+	if !a.entry.Taken.IsZero() {
+		return a.lookUp(ctx)
 	}
-	if entry.Uncertain {
-		// What can't be found is sent: the search lags, and needs a field that is searchable.
-		found, err := client.Search(ctx, "u_"+entryField+":"+entry.ID, searched)
-		if err == nil && slices.ContainsFunc(found, func(i mandrill.Info) bool { return isTo(request, i.Email) }) {
-			return outbox.Result{Verdict: outbox.VerdictSent, Reason: "found at Mandrill after an attempt whose end wasn't known"}
+	uncertain := a.entry.Uncertain
+	if uncertain {
+		result, answered := a.search(ctx)
+		if result != nil {
+			return *result
 		}
+		uncertain = !answered
 	}
-	request.SetMetadata(entryField, entry.ID)
+	a.request.SetMetadata(entryField, a.entry.ID)
+	a.request.SetMetadata(outboxField, a.app.outbox.ID())
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
 	started := time.Now()
-	recipients, err := client.Send(ctx, request)
-	d.app.metrics.sendSeconds.Observe(time.Since(started).Seconds())
+	recipients, err := a.client.Send(ctx, a.request)
+	a.app.metrics.sendSeconds.Observe(time.Since(started).Seconds())
 	if err != nil {
-		return failure(err)
+		result := failure(err)
+		result.Uncertain = uncertain
+		return result
 	}
 	for _, recipient := range recipients {
-		d.app.metrics.countRecipient(recipient)
+		a.app.metrics.countRecipient(recipient)
 	}
-	return d.outcome(request, recipients)
+	return a.outcome(a.request, recipients)
 }
 
-// searched is how many messages are looked at: another outbox, whose mails go through the same account, has
-// entries with the same ids.
-const searched = 20
-
-func isTo(request *mandrill.Request, address string) bool {
-	return slices.ContainsFunc(request.Recipients(), func(to string) bool { return strings.EqualFold(to, address) })
+// search looks for the mail of an attempt whose end isn't known. Its result is nil where the mail is to be sent: it wasn't found, or
+// the question wasn't answered, as where the key may not search.
+func (a attempt) search(ctx context.Context) (result *outbox.Result, answered bool) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	found, err := a.client.Search(ctx, "u_"+entryField+":"+a.entry.ID, 100)
+	if err != nil {
+		failed := failure(err)
+		if failed.Verdict != outbox.VerdictRetry && failed.Verdict != outbox.VerdictUnknown {
+			return nil, false
+		}
+		failed.Verdict, failed.Uncertain = outbox.VerdictRetry, true
+		return &failed, false
+	}
+	ours := func(info mandrill.Info) bool {
+		if info.Metadata[entryField] != a.entry.ID {
+			return false
+		}
+		// Where its metadata had no room, a mail doesn't say whose it is.
+		if whose, says := info.Metadata[outboxField]; says {
+			return whose == a.app.outbox.ID()
+		}
+		return slices.ContainsFunc(a.request.Recipients(), func(to string) bool { return strings.EqualFold(to, info.Email) })
+	}
+	found = slices.DeleteFunc(found, func(info mandrill.Info) bool { return !ours(info) })
+	if len(found) == 0 {
+		return nil, true
+	}
+	recipients := make([]mandrill.Recipient, len(found))
+	for i, info := range found {
+		recipients[i] = mandrill.Recipient{Email: info.Email, ID: info.ID, Status: "sent"}
+		if info.State == "rejected" {
+			recipients[i].Status, recipients[i].RejectReason = "rejected", info.RejectReason
+		}
+	}
+	outcome := a.outcome(a.request, recipients)
+	if outcome.Reason == "" {
+		outcome.Reason = "found at Mandrill after an attempt whose end wasn't known"
+	}
+	return &outcome, true
 }
 
 // keep is what is kept of what Mandrill said: addresses only where the operator asked for them.
@@ -207,17 +259,22 @@ func failure(err error) outbox.Result {
 }
 
 // lookUp asks what became of a mail that Mandrill had queued for a reason that lies with the account.
-func (d deliverer) lookUp(ctx context.Context, client *mandrill.Client, recipients []mandrill.Recipient, entry outbox.Delivery) outbox.Result {
+func (a attempt) lookUp(ctx context.Context) outbox.Result {
+	var recipients []mandrill.Recipient
+	if err := json.Unmarshal(a.entry.Outcome, &recipients); err != nil {
+		return outbox.Result{Verdict: outbox.VerdictDead, Reason: "what Mandrill said of the entry can't be read"}
+	}
+	addressed(recipients, a.request)
 	waiting := false
 	for i, recipient := range recipients {
 		if !recipient.Held() || recipient.ID == "" {
 			continue
 		}
-		info, err := client.Info(ctx, recipient.ID)
+		state, err := a.state(ctx, recipient.ID)
 		if err != nil {
 			return failure(err)
 		}
-		switch info.State {
+		switch state {
 		case "queued", "scheduled":
 			waiting = true
 		case "rejected", "canceled":
@@ -226,15 +283,33 @@ func (d deliverer) lookUp(ctx context.Context, client *mandrill.Client, recipien
 			recipients[i].Status, recipients[i].QueuedReason = "sent", ""
 		}
 	}
-	kept := d.keep(recipients)
 	switch {
-	case waiting && time.Since(entry.Accepted) > backlogged:
-		return outbox.Result{Verdict: outbox.VerdictDead, Outcome: kept, Reason: fmt.Sprintf("Mandrill queued the mail and gave it up after %s", backlogged)}
+	case waiting && time.Since(a.entry.Taken) > backlogged:
+		return outbox.Result{Verdict: outbox.VerdictGivenUp, Outcome: a.keep(recipients), Reason: fmt.Sprintf("Mandrill queued the mail and gave it up after %s", backlogged)}
 	case waiting:
-		return outbox.Result{Verdict: outbox.VerdictHold, Outcome: kept, Reason: "Mandrill queued the mail for the account's sake"}
-	case slices.ContainsFunc(recipients, mandrill.Recipient.Taken):
-		return outbox.Result{Verdict: outbox.VerdictSent, Outcome: kept}
-	default:
-		return outbox.Result{Verdict: outbox.VerdictRejected, Outcome: kept, Reason: "rejected after Mandrill had queued it"}
+		return outbox.Result{Verdict: outbox.VerdictHold, Outcome: a.keep(recipients), Reason: "Mandrill queued the mail for the account's sake"}
+	}
+	return a.outcome(a.request, recipients)
+}
+
+// state asks for one mail. Mandrill knows of a mail some time after it has queued it.
+func (a attempt) state(ctx context.Context, id string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	info, err := a.client.Info(ctx, id)
+	var failed *mandrill.Error
+	if errors.As(err, &failed) && failed.Name == "Unknown_Message" {
+		return "queued", nil
+	}
+	return info.State, err
+}
+
+// addressed gives recipients their addresses, which are kept only where the operator asked for them. Mandrill
+// answers in the order of the message.
+func addressed(recipients []mandrill.Recipient, request *mandrill.Request) {
+	if addresses := request.Recipients(); len(addresses) == len(recipients) {
+		for i := range recipients {
+			recipients[i].Email = addresses[i]
+		}
 	}
 }

@@ -20,6 +20,10 @@ func (a *App) heard(e outbox.Event) {
 	if name := eventNames[e.Name]; name != "" {
 		a.emit(name, entryData(e.Entry, e.Reason))
 	}
+	if e.Name == "lost" && e.Entry.ID == "" {
+		a.logger.Error("entries were forgotten", zap.String("state", string(e.Entry.State)), zap.String("reason", e.Reason))
+		return
+	}
 	if e.Entry.ID == "" {
 		a.logger.Warn("sender "+eventWords[e.Name], zap.String("sender", e.Entry.Sender), zap.String("reason", e.Reason))
 		return
@@ -39,6 +43,8 @@ func (a *App) heard(e outbox.Event) {
 		a.logger.Info("entry ended", fields...)
 	case "retry", "interrupted":
 		a.logger.Warn("entry is tried again", append(fields, zap.Duration("delay", e.Delay))...)
+	case "sealed":
+		a.logger.Error("entry can't be opened", fields...)
 	case string(outbox.Unrendered):
 		a.logger.Error("entry can't be rendered: mend the template and retry it", fields...)
 	case string(outbox.Rejected), string(outbox.Expired):
@@ -48,7 +54,7 @@ func (a *App) heard(e outbox.Event) {
 	}
 }
 
-var eventWords = map[string]string{"hold": "is held", "release": "is released", "lost": "lost entries"}
+var eventWords = map[string]string{"hold": "is held", "release": "is released"}
 
 // troubling are the outbox's events that are worth a look.
 var troubling = map[string]bool{

@@ -77,6 +77,8 @@ type Hook struct {
 	policy   *mandrill.Policy
 	template *render.Template
 	client   *mandrill.Client
+	// id tells hooks apart that share a template.
+	id string
 	// keyNamed is done when the warning of a key in the template was given.
 	keyNamed sync.Once
 }
@@ -200,6 +202,8 @@ func (h *Hook) provisionSender() error {
 	if h.policy, err = mandrill.NewPolicy(domains, from.Email, from.Name); err != nil {
 		return err
 	}
+	identity := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", h.Template, domains, from))
+	h.id = hex.EncodeToString(identity[:6])
 	key := h.app.key
 	if h.APIKey != "" {
 		if key, err = expand("api_key", h.APIKey); err != nil {
@@ -332,10 +336,18 @@ func (c *call) key(hook *ory.Hook, given string) (string, time.Duration) {
 		source, given, remember = "body", string(hook.Body), rememberBody
 	}
 	digest := sha256.New()
-	for _, part := range []string{"mailchimp_hook", strings.ToLower(r.Host), r.URL.Path, source, given} {
+	for _, part := range []string{"mailchimp_hook", strings.ToLower(r.Host), c.path(), source, given} {
 		fmt.Fprintf(digest, "%d:%s,", len(part), part)
 	}
 	return hex.EncodeToString(digest.Sum(nil)), remember
+}
+
+// path is that of the request as it came: routes may have rewritten it.
+func (c *call) path() string {
+	if original, ok := c.request.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.URL.Path
+	}
+	return c.request.URL.Path
 }
 
 // newReference returns what ties an answer to its log line.

@@ -72,20 +72,18 @@ func (a *App) provisionOutbox() error {
 		if a.outboxConfig.SQLite, err = filepath.Abs(file); err != nil {
 			return fmt.Errorf("outbox sqlite: %w", err)
 		}
-		a.outboxKey = "sqlite " + a.outboxConfig.SQLite
 	case "postgres":
 		if a.outboxConfig.Postgres, err = expand("outbox postgres", a.Outbox.DSN); err != nil {
 			return err
 		}
-		a.outboxKey = "postgres " + a.outboxConfig.Postgres
 	case "off":
 	default:
 		return fmt.Errorf("outbox: %q is none of sqlite, postgres and off", a.Outbox.Kind)
 	}
-	if a.outboxConfig.Keys, err = expandAll("outbox_key", a.OutboxKeys); err != nil {
+	if a.outboxKeys, err = expandAll("outbox_key", a.OutboxKeys); err != nil || a.Outbox.Kind == "off" {
 		return err
 	}
-	if err := a.outboxConfig.Check(); err != nil {
+	if a.outboxKey, err = a.outboxConfig.Name(); err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}
 	return nil
@@ -143,7 +141,11 @@ func (a *App) leavesBehind(before *App) error {
 	if before.outbox == nil || before.outboxKey == a.outboxKey {
 		return nil
 	}
-	if n := before.outbox.Undelivered(); n > 0 {
+	n, err := before.outbox.Left(a.ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("outbox: the present one can't say how many undelivered entries this configuration would leave behind: %w", err)
+	case n > 0:
 		return fmt.Errorf("outbox: the present one has %d undelivered entries, which this configuration would leave behind: wait until they are delivered, or discard them, and load it again", n)
 	}
 	return nil
@@ -186,6 +188,7 @@ func (a *App) outboxSettings() outbox.Settings {
 	return outbox.Settings{
 		Senders: senders, Deliverer: deliverer{a}, Notify: a.heard,
 		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep), MaxPending: a.MaxPending, KeepContent: a.KeepContent,
+		Keys: a.outboxKeys, Postgres: a.outboxConfig.Postgres,
 	}
 }
 

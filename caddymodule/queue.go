@@ -60,21 +60,25 @@ func (c *call) queue(hook *ory.Hook) answer {
 
 // entry makes an entry of a message.
 func (c *call) entry(request *mandrill.Request) (outbox.New, error) {
-	entry := c.newEntry()
-	entry.Sender, entry.Recipients, entry.Private = request.SenderDomain(), request.Recipients(), request.Private()
+	entry, err := newEntry(request, time.Now())
+	c.sign(&entry)
+	return entry, err
+}
+
+// newEntry makes an entry of a message alone. It expires so long after it was accepted as the template says.
+func newEntry(request *mandrill.Request, accepted time.Time) (outbox.New, error) {
+	entry := outbox.New{Sender: request.SenderDomain(), Recipients: request.Recipients(), Private: request.Private()}
 	if request.ExpiresIn() > 0 {
-		entry.Expires = time.Now().Add(request.ExpiresIn())
+		entry.Expires = accepted.Add(request.ExpiresIn())
 	}
 	var err error
 	entry.Content, err = json.Marshal(request)
 	return entry, err
 }
 
-func (c *call) newEntry() outbox.New {
-	return outbox.New{
-		Hook: c.request.URL.Path, Template: c.hook.Template, Sender: c.hook.policy.Domain(),
-		Trace: traceOf(c.request),
-	}
+// sign says where the entry comes from.
+func (c *call) sign(entry *outbox.New) {
+	entry.Hook, entry.Template, entry.Handler, entry.Trace = c.path(), c.hook.Template, c.hook.id, traceOf(c.request)
 }
 
 // render evaluates the template and checks what it returned.
@@ -96,8 +100,8 @@ func (c *call) render(hook *ory.Hook) (*mandrill.Request, error) {
 
 // unrendered makes an entry of a ctx, less what is secret in it.
 func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error) {
-	entry := c.newEntry()
-	entry.Unrendered = reason
+	entry := outbox.New{Sender: c.hook.policy.Domain(), Unrendered: reason}
+	c.sign(&entry)
 	_, courier := ctx["template_type"]
 	if courier {
 		// A code or a link is of no use for long, and is the mail's very content.

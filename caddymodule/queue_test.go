@@ -421,3 +421,24 @@ func (e *edge) afterRetry(id string) outbox.Entry {
 		}
 	}
 }
+
+// TestHooksBehindHandlePath share no key, though Caddy strips what tells their paths apart.
+func TestHooksBehindHandlePath(t *testing.T) {
+	e := newEdgeWith(t, minimal, "", "")
+	hook := "mailchimp_hook {\ntemplate " + e.path("t.jsonnet") + "\nauth header X-Hook-Key {env.HOOK_KEY}\n}\n"
+	config := strings.Replace(e.caddyfile(""), "metrics /metrics", "handle_path /one {\n"+hook+"}\nhandle_path /two {\n"+hook+"}\n", 1)
+	if err := e.load(config); err != nil {
+		t.Fatal(err)
+	}
+	base := strings.TrimSuffix(e.url, "/hooks/welcome")
+	for _, path := range []string{"/one", "/two"} {
+		e.url = base + path
+		got := e.post(ada)
+		if got.status != 204 || got.header.Get("Outbox-Duplicate") != "" {
+			t.Errorf("%s: %+v", path, got)
+		}
+		if entry := e.waitState(got.header.Get("Outbox-Entry"), outbox.Sent); entry.Hook != path {
+			t.Errorf("%s: the entry says %s", path, entry.Hook)
+		}
+	}
+}

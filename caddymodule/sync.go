@@ -49,10 +49,7 @@ func (c *call) deliver(hook *ory.Hook) answer {
 // the next call tries again.
 func remembered(r outbox.Result, remember time.Duration) time.Duration {
 	switch r.Verdict {
-	case outbox.VerdictSent, outbox.VerdictHold:
-		if r.Outcome == nil {
-			return 0
-		}
+	case outbox.VerdictSent:
 		return remember
 	case outbox.VerdictUnknown:
 		return rememberUnknown
@@ -98,12 +95,7 @@ func (c *call) known(receipt outbox.Receipt, request *mandrill.Request) answer {
 	case receipt.Claimed:
 		found = c.end(outcomeUnknown, ory.ErrUnavailable, nil)
 	case receipt.Entry.State == outbox.Sent && json.Unmarshal(receipt.Entry.Outcome, &recipients) == nil && len(recipients) > 0:
-		// Addresses are kept only where the operator asked for them. Mandrill answers in the order of the message.
-		if addresses := request.Recipients(); len(addresses) == len(recipients) {
-			for i := range recipients {
-				recipients[i].Email = addresses[i]
-			}
-		}
+		addressed(recipients, request)
 		found = c.told(recipients)
 	default:
 		found.queued = true
@@ -158,7 +150,7 @@ func (c *call) failed(verdict outbox.Verdict, err error) answer {
 
 func (c *call) logRejected(recipient mandrill.Recipient) {
 	fields := []zap.Field{
-		zap.String("hook", c.request.URL.Path),
+		zap.String("hook", c.path()),
 		zap.String("template", c.hook.Template),
 		zap.String("reference", c.reference),
 		zap.String("status", recipient.Status),

@@ -33,7 +33,8 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 			return o.giveUp(ctx, number)
 		}
 		// The account keeps the delivery back: from here on it is an entry as all others.
-		c.state, c.due, c.content = rivertype.JobStateAvailable, time.Now(), o.vault.seal(entry.Content)
+		m.Taken = time.Now().UnixMilli()
+		c.state, c.due, c.content = rivertype.JobStateAvailable, time.Now(), o.vault.Load().seal(entry.Content)
 		_, err = o.store.apply(ctx, number, entry.Key, c, rivertype.JobStateScheduled)
 		return err
 	case VerdictRejected, VerdictDead:
@@ -43,7 +44,7 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 	}
 	c.state = final[m.State]
 	if c.wipe = m.Private || !o.settings.Load().KeepContent; !c.wipe {
-		c.content = o.vault.seal(entry.Content)
+		c.content = o.vault.Load().seal(entry.Content)
 	}
 	changed, err := o.store.apply(ctx, number, entry.Key, c, rivertype.JobStateScheduled)
 	if err != nil || !changed {

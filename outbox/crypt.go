@@ -25,6 +25,8 @@ const (
 	sealed = 1
 )
 
+var errDamaged = errors.New("the content is damaged")
+
 func newVault(secrets []string) (*vault, error) {
 	v := new(vault)
 	for _, secret := range secrets {
@@ -73,11 +75,11 @@ func (v *vault) open(stored []byte) ([]byte, error) {
 		}
 		rest := stored[5:]
 		if len(rest) < key.aead.NonceSize() {
-			return nil, errors.New("the content is damaged")
+			return nil, errDamaged
 		}
 		content, err := key.aead.Open(nil, rest[:key.aead.NonceSize()], rest[key.aead.NonceSize():], key.id[:])
 		if err != nil {
-			return nil, errors.New("the content is damaged")
+			return nil, errDamaged
 		}
 		return content, nil
 	}

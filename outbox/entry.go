@@ -48,8 +48,8 @@ type New struct {
 	Remember time.Duration
 	// Sender is the account's name, a domain. Entries of a sender that isn't known here wait.
 	Sender string
-	// Hook and Template say where the entry comes from.
-	Hook, Template string
+	// Hook and Template say where the entry comes from, and Handler by whom it was made.
+	Hook, Template, Handler string
 	// Recipients are addresses. They are kept as keyed hashes, to be searched for.
 	Recipients []string
 	// Content is what the Deliverer delivers.
@@ -93,6 +93,8 @@ type Entry struct {
 	Recipients []string `json:"recipients,omitempty"`
 	// Events are what was heard of the mail after it was sent, the oldest first.
 	Events []MailEvent `json:"events,omitempty"`
+	// Handler is what made it.
+	Handler string `json:"-"`
 	// Content is there only where it was asked for, and isn't wiped.
 	Content []byte `json:"-"`
 }
@@ -122,6 +124,7 @@ type meta struct {
 	Sender   string `json:"sender"`
 	Hook     string `json:"hook"`
 	Template string `json:"template"`
+	Handler  string `json:"handler,omitempty"`
 	Trace    string `json:"trace,omitempty"`
 	Private  bool   `json:"private,omitempty"`
 	Expires  int64  `json:"expires,omitempty"`
@@ -135,13 +138,17 @@ type meta struct {
 	Attempts []Attempt       `json:"attempts,omitempty"`
 	Outcome  json.RawMessage `json:"outcome,omitempty"`
 	Events   []MailEvent     `json:"events,omitempty"`
-	// Held is for how long the entry waited in holds, in milliseconds.
-	Held int64 `json:"held,omitempty"`
+	// Retried is for how long the entry has been retried: the delays together, in milliseconds.
+	Retried int64 `json:"retried,omitempty"`
+	// Taken is when the account took the entry, and kept it back.
+	Taken int64 `json:"taken,omitempty"`
 	// Base is River's count of attempts before the present one, where all of them have ended.
 	Base int `json:"base,omitempty"`
 	// Waiting tells that a worker has the entry and sends nothing.
 	Waiting   bool `json:"waiting,omitempty"`
 	Uncertain bool `json:"uncertain,omitempty"`
+	// Wiped tells that a dead entry's content was wiped when it expired.
+	Wiped bool `json:"wiped,omitempty"`
 	// Claimed tells that who put the entry delivers it.
 	Claimed bool `json:"claimed,omitempty"`
 }

@@ -72,14 +72,18 @@ func (g *gate) pass(ctx context.Context) (probe bool, err error) {
 	}
 }
 
-// hold closes the gate, or keeps it closed after a probe that failed. It tells whether it was open.
-func (g *gate) hold(reason string, atLeast time.Duration) bool {
+// hold closes the gate, or keeps it closed after a probe that failed. It tells whether it was open. What was on its way when
+// the gate was closed, and fails too, changes nothing.
+func (g *gate) hold(reason string, atLeast time.Duration, probe bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	opened := g.reason == ""
-	if opened {
+	switch {
+	case opened:
 		g.since, g.delay = time.Now(), firstProbe
-	} else if g.probing {
+	case !probe:
+		return false
+	default:
 		g.delay = min(2*g.delay, lastProbe)
 	}
 	g.reason, g.probing = reason, false
@@ -98,6 +102,14 @@ func (g *gate) release() bool {
 		g.change()
 	}
 	return closed
+}
+
+// retry has the next probe go at once: what kept the sender may have been mended.
+func (g *gate) retry() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.delay, g.next = firstProbe, time.Now()
+	g.change()
 }
 
 // leave says that a probe told nothing: another entry is to probe.

@@ -29,7 +29,7 @@ func TestGateProbes(t *testing.T) {
 			t.Fatalf("open: %v, %v", probe, err)
 		}
 		began := time.Now()
-		if !g.hold("suspended", 0) {
+		if !g.hold("suspended", 0, false) {
 			t.Error("it was held already")
 		}
 		var at []time.Duration
@@ -39,7 +39,7 @@ func TestGateProbes(t *testing.T) {
 				t.Fatalf("held: %v, %v", probe, err)
 			}
 			at = append(at, time.Since(began))
-			g.hold("suspended", 0)
+			g.hold("suspended", 0, true)
 		}
 		want := []time.Duration{1, 3, 7, 15, 31, 61, 91, 121}
 		for i := range want {
@@ -50,11 +50,13 @@ func TestGateProbes(t *testing.T) {
 		// Retry-After counts, within bounds.
 		began = time.Now()
 		g.release()
-		g.hold("rate limit", 10*time.Second)
+		g.hold("rate limit", 10*time.Second, false)
 		if _, err := g.pass(t.Context()); err != nil || time.Since(began) != 10*time.Second {
 			t.Errorf("probe after %v, %v", time.Since(began), err)
 		}
-		g.hold("rate limit", time.Hour)
+		// What was on its way when the sender was held doesn't move the next probe.
+		g.hold("rate limit", time.Hour, false)
+		g.hold("rate limit", time.Hour, true)
 		began = time.Now()
 		if _, err := g.pass(t.Context()); err != nil || time.Since(began) != lastProbe {
 			t.Errorf("probe after %v, %v", time.Since(began), err)
@@ -65,7 +67,7 @@ func TestGateProbes(t *testing.T) {
 func TestGateReleasesAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		g.hold("suspended", 0)
+		g.hold("suspended", 0, true)
 		passed := make(chan bool, 10)
 		for range 10 {
 			go func() {

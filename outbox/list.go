@@ -183,8 +183,10 @@ func (o *Outbox) Get(ctx context.Context, id string) (Entry, error) {
 		return Entry{}, err
 	}
 	entry := o.entry(&row.JobRow, &row.meta)
-	entry.Content, err = o.vault.open(row.args.Content)
-	return entry, err
+	if entry.Content, err = o.vault.Load().open(row.args.Content); err != nil {
+		entry.Reason = err.Error()
+	}
+	return entry, nil
 }
 
 func (o *Outbox) get(ctx context.Context, id string) (*row, error) {
@@ -205,6 +207,9 @@ func (o *Outbox) get(ctx context.Context, id string) (*row, error) {
 	return rows[0], nil
 }
 
+// atWork finds rows that are being sent.
+const atWork = "(state = 'running' AND NOT coalesce(" + isWaiting + ", false) OR state = 'scheduled' AND metadata->>'claimed' IS NOT NULL)"
+
 // Forget erases all entries to a recipient, and returns how many. Entries that are being sent are not erased: an
 // error says how many.
 func (o *Outbox) Forget(ctx context.Context, address string) (int, error) {
@@ -217,12 +222,12 @@ func (o *Outbox) Forget(ctx context.Context, address string) (int, error) {
 	}
 	n, busy := 0, 0
 	err = o.windows(ctx, true, func(window string) (bool, error) {
-		deleted, err := o.store.exec(ctx, fmt.Sprintf("DELETE FROM river_job WHERE state <> 'running' AND %s AND %s", window, w), w.arguments...)
+		deleted, err := o.store.exec(ctx, fmt.Sprintf("DELETE FROM river_job WHERE NOT "+atWork+" AND %s AND %s", window, w), w.arguments...)
 		if err != nil {
 			return false, err
 		}
 		n += int(deleted)
-		rows, err := o.store.rows(ctx, fmt.Sprintf("state = 'running' AND %s AND %s", window, w), w.arguments...)
+		rows, err := o.store.rows(ctx, fmt.Sprintf(atWork+" AND %s AND %s", window, w), w.arguments...)
 		busy += len(rows)
 		return true, err
 	})

@@ -118,11 +118,11 @@ func (o *Outbox) clean(ctx context.Context) error {
 	if err := o.expire(ctx); err != nil {
 		return err
 	}
-	if _, err := o.store.exec(ctx, "DELETE FROM river_job WHERE state IN ('completed', 'cancelled') AND finalized_at < $1", o.store.time(time.Now().Add(-s.Keep))); err != nil {
+	if _, err := o.purge(ctx, "state IN ('completed', 'cancelled') AND finalized_at < $1 LIMIT $2", o.store.time(time.Now().Add(-s.Keep)), purgeBatch); err != nil {
 		return err
 	}
 	for _, state := range []rivertype.JobState{rivertype.JobStateDiscarded, rivertype.JobStatePending} {
-		surplus, err := o.store.exec(ctx, "DELETE FROM river_job WHERE id IN (SELECT id FROM river_job WHERE state = state($1) ORDER BY id DESC LIMIT 1000000 OFFSET $2)", string(state), s.MaxDead)
+		surplus, err := o.purge(ctx, "state = state($1) ORDER BY id DESC LIMIT $2 OFFSET $3", string(state), purgeBatch, s.MaxDead)
 		if err != nil {
 			return err
 		}
@@ -134,6 +134,20 @@ func (o *Outbox) clean(ctx context.Context) error {
 	return o.store.truncate(ctx)
 }
 
+// purgeBatch is how many entries are forgotten in one statement: hooks wait for its end.
+const purgeBatch = 2000
+
+// purge forgets the entries that a condition with a limit picks, batch by batch, and returns how many.
+func (o *Outbox) purge(ctx context.Context, condition string, arguments ...any) (total int64, err error) {
+	for {
+		n, err := o.store.exec(ctx, "DELETE FROM river_job WHERE id IN (SELECT id FROM river_job WHERE "+condition+")", arguments...)
+		total += n
+		if err != nil || n < purgeBatch {
+			return total, err
+		}
+	}
+}
+
 // truncate has SQLite's WAL forget what was wiped and deleted. PostgreSQL has no such thing to call.
 func (s *store) truncate(ctx context.Context) error {
 	if s.postgres {
@@ -143,18 +157,37 @@ func (s *store) truncate(ctx context.Context) error {
 	return err
 }
 
-// expire ends entries that nobody is at.
+// expire ends entries that nobody is at, and wipes the content of dead ones that may not be kept longer.
 func (o *Outbox) expire(ctx context.Context) error {
-	rows, err := o.store.rows(ctx, ""+mayExpire+" AND "+expires+" <= $1 ORDER BY "+expires+" LIMIT 1000", time.Now().UnixMilli())
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		if _, err := o.end(ctx, row, Expired, "it expired before it could be sent"); err != nil {
+	const batch = 1000
+	for {
+		rows, err := o.store.rows(ctx, mayExpire+" AND "+expires+" <= $1 ORDER BY "+expires+" LIMIT $2", time.Now().UnixMilli(), batch)
+		if err != nil {
 			return err
 		}
+		for _, row := range rows {
+			if isFinal[row.State] {
+				err = o.wipe(ctx, row)
+			} else {
+				_, err = o.end(ctx, row, Expired, "it expired before it could be sent")
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if len(rows) < batch {
+			return nil
+		}
 	}
-	return nil
+}
+
+// wipe takes the content of a dead entry away, which stays listed.
+func (o *Outbox) wipe(ctx context.Context, row *row) error {
+	m := row.meta
+	m.Wiped = true
+	m.Reason += " (its content was wiped when it expired)"
+	_, err := o.store.apply(ctx, row.ID, row.args.Key, change{state: row.State, meta: &m, wipe: true}, row.State)
+	return err
 }
 
 var waitingStates = []rivertype.JobState{
@@ -181,7 +214,8 @@ func (o *Outbox) endIn(ctx context.Context, s *store, row *row, state State, rea
 	m := row.meta
 	m.State, m.Uncertain, m.Waiting = state, false, false
 	m.note(time.Now(), reason)
-	changed, err := s.apply(ctx, row.ID, row.args.Key, change{state: final[state], meta: &m, wipe: true, waiting: true}, append(waitingStates, rivertype.JobStateDiscarded)...)
+	wipe := m.Private || m.Unrendered || !o.settings.Load().KeepContent
+	changed, err := s.apply(ctx, row.ID, row.args.Key, change{state: final[state], meta: &m, wipe: wipe, waiting: true}, append(waitingStates, rivertype.JobStateDiscarded)...)
 	if err != nil || !changed {
 		return nil, err
 	}
@@ -203,6 +237,8 @@ type row struct {
 
 // rows reads the rows that a condition with an order picks.
 func (s *store) rows(ctx context.Context, condition string, arguments ...any) ([]*row, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
 	result, err := s.run().QueryContext(ctx, s.query("SELECT id, state, text(args), text(metadata), list(tags), created_at, scheduled_at, finalized_at FROM river_job WHERE "+condition), arguments...)
 	if err != nil {
 		return nil, err

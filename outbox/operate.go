@@ -46,9 +46,11 @@ func (o *Outbox) retry(ctx context.Context, s *store, row *row) (after func(), e
 	}
 	counted := !isFinal[row.State] && row.State != rivertype.JobStatePending
 	m := row.meta
-	m.State, m.Tries = "", 0
-	// Retries count from now on.
-	m.Held = time.Since(row.CreatedAt).Milliseconds()
+	m.State, m.Tries, m.Retried = "", 0, 0
+	if m.Taken != 0 {
+		// What the account kept back and gave up is sent anew.
+		m.Taken, m.Outcome = 0, nil
+	}
 	// A moment later, because River may still have to write down the end of the last attempt.
 	c := change{state: rivertype.JobStateAvailable, meta: &m, due: time.Now().Add(time.Second)}
 	changed, err := s.apply(ctx, row.ID, row.args.Key, c, append(waitingStates, rivertype.JobStateDiscarded)...)

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 )
@@ -33,25 +34,9 @@ type Config struct {
 	// SQLite is a file of this process's own, Postgres the DSN of a database that several processes may
 	// share. One of them is given.
 	SQLite, Postgres string
-	// Keys seal the content at rest: the first one writes, all of them read. Without any, it is not sealed.
-	Keys []string
 	// Logger takes River's own messages. Default: none are logged.
 	Logger *slog.Logger
 }
-
-// Check finds what is wrong with the configuration without looking at a database.
-func (c Config) Check() error {
-	if c.Postgres != "" {
-		if _, err := pgx.ParseConfig(c.Postgres); err != nil {
-			return errDSN
-		}
-	}
-	_, err := newVault(c.Keys)
-	return err
-}
-
-// errDSN doesn't say what the parser says, which may repeat the DSN and so its password.
-var errDSN = errors.New("the DSN can't be parsed: it is a URL such as postgres://user:password@host/database, or words such as host=… dbname=…")
 
 // Settings may change while the outbox is open.
 type Settings struct {
@@ -69,6 +54,10 @@ type Settings struct {
 	MaxPending int
 	// MaxDead is how many dead ones, and how many unrendered ones, there may be. Default: 100,000.
 	MaxDead int
+	// Keys seal the content at rest: the first one writes, all of them read. Without any, it is not sealed.
+	Keys []string
+	// Postgres may bring other credentials for the database.
+	Postgres string
 	// KeepContent keeps the content of finished entries that aren't private.
 	KeepContent bool
 	// Notify hears what happens. It must not block.
@@ -121,7 +110,7 @@ var ErrNotFound = errors.New("there is no such entry in a state for this")
 // An Outbox is the queue. It may be used by several goroutines at once.
 type Outbox struct {
 	store    *store
-	vault    *vault
+	vault    atomic.Pointer[vault]
 	settings atomic.Pointer[Settings]
 	logger   *slog.Logger
 
@@ -160,9 +149,8 @@ func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	if o.logger == nil {
 		o.logger = slog.New(slog.DiscardHandler)
 	}
-	o.settings.Store(s.withDefaults())
-	var err error
-	if o.vault, err = newVault(c.Keys); err != nil {
+	err := o.set(s)
+	if err != nil {
 		return nil, err
 	}
 	if c.Postgres != "" {
@@ -242,11 +230,34 @@ func (o *Outbox) prepare(ctx context.Context) error {
 func (o *Outbox) Configure(ctx context.Context, s Settings) error {
 	o.life.Lock()
 	defer o.life.Unlock()
-	o.settings.Store(s.withDefaults())
+	if err := o.set(s); err != nil {
+		return err
+	}
+	if o.store.postgres && s.Postgres != "" {
+		if err := o.store.login(s.Postgres); err != nil {
+			return err
+		}
+	}
+	o.mu.Lock()
+	gates := slices.Collect(maps.Values(o.gates))
+	o.mu.Unlock()
+	for _, gate := range gates {
+		gate.retry()
+	}
 	if !o.started {
 		return nil
 	}
 	return o.setQueues(ctx)
+}
+
+func (o *Outbox) set(s Settings) error {
+	vault, err := newVault(s.Keys)
+	if err != nil {
+		return err
+	}
+	o.vault.Store(vault)
+	o.settings.Store(s.withDefaults())
+	return nil
 }
 
 // Start begins to deliver. It may be called again after Stop.
@@ -296,10 +307,11 @@ func (o *Outbox) setQueues(ctx context.Context) error {
 		// River waits for the queue's workers, and they for a hold to end.
 		gate := o.gate(has.sender)
 		gate.dismiss(true)
-		if err := o.client.Queues().Remove(ctx, queue); err != nil {
+		err := o.client.Queues().Remove(ctx, queue)
+		gate.dismiss(false)
+		if err != nil {
 			return fmt.Errorf("removing the sender %s from the outbox: %w", has.sender, err)
 		}
-		gate.dismiss(false)
 		delete(o.queues, queue)
 	}
 	for queue, wants := range wanted {

@@ -184,6 +184,20 @@ func put(t *testing.T, o *outbox.Outbox, key string, change ...func(*outbox.New)
 	return receipt
 }
 
+// retry has an entry tried again, as soon as its last attempt is written down.
+func retry(t *testing.T, o *outbox.Outbox, id string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		err := o.Retry(t.Context(), id)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, outbox.ErrNotFound) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func get(t *testing.T, o *outbox.Outbox, id string) outbox.Entry {
 	t.Helper()
 	entry, err := o.Get(t.Context(), id)
@@ -589,8 +603,7 @@ func TestFull(t *testing.T) {
 func TestSealedContent(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
 		f := newFake(sent)
-		c.Keys = []string{"first"}
-		o, err := outbox.Open(t.Context(), c, outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify})
+		o, err := outbox.Open(t.Context(), c, outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify, Keys: []string{"first"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -605,19 +618,18 @@ func TestSealedContent(t *testing.T) {
 				}
 			}
 		}
-		c.Keys = []string{"other"}
-		if o, err = outbox.Open(t.Context(), c, outbox.Settings{}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := o.Get(t.Context(), receipt.ID); err == nil || !strings.Contains(err.Error(), "outbox_key") {
-			t.Errorf("with another key: %v", err)
-		}
-		if err := o.Close(); err != nil {
-			t.Fatal(err)
-		}
-		c.Keys = []string{"second", "first"}
-		o = open(t, c, f)
+		o = open(t, c, f, func(s *outbox.Settings) { s.Keys = []string{"other"} })
 		start(t, o)
+		f.waitEvents(t, "sealed", 1)
+		if entry := get(t, o, receipt.ID); entry.Content != nil || !strings.Contains(entry.Reason, "outbox_key") {
+			t.Errorf("with another key: %+v", entry)
+		}
+		// Keys change while it is open.
+		err = o.Configure(t.Context(), outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify, Keys: []string{"second", "first"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		retry(t, o, receipt.ID)
 		f.waitEvents(t, "sent", 1)
 		if string(f.delivered[0].Content) != "content of key\x00" {
 			t.Errorf("delivered %q", f.delivered[0].Content)
@@ -712,4 +724,153 @@ func TestDatabaseAwayAtTheStart(t *testing.T) {
 	if !errors.Is(err, outbox.ErrUnavailable) || strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestReloadWhileHeld mends an account by new settings: the held entries go by them, at once.
+func TestReloadWhileHeld(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		broken := newFake(func(outbox.Delivery, int) outbox.Result {
+			return outbox.Result{Verdict: outbox.VerdictHold, Reason: "invalid key"}
+		})
+		o := open(t, c, broken, func(s *outbox.Settings) { s.Workers = 2 })
+		start(t, o)
+		for n := range 5 {
+			put(t, o, fmt.Sprint(n))
+		}
+		broken.waitEvents(t, "hold", 1)
+		mended := newFake(sent)
+		if err := o.Configure(t.Context(), outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: mended, Notify: mended.notify}); err != nil {
+			t.Fatal(err)
+		}
+		mended.waitEvents(t, "sent", 5)
+	})
+}
+
+// TestCrashingDeliverer panics while it probes: the sender isn't held for ever, and the entry ends.
+func TestCrashingDeliverer(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
+			switch {
+			case n == 1:
+				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
+			case n == 2:
+				panic("crash")
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		put(t, o, "one")
+		f.waitEvents(t, "hold", 1)
+		put(t, o, "two")
+		f.waitEvents(t, "sent", 1)
+		if f.count("release") != 1 {
+			t.Errorf("%d releases", f.count("release"))
+		}
+	})
+}
+
+// TestUncertaintyStays until a search was answered.
+func TestUncertaintyStays(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
+			switch n {
+			case 1:
+				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "rate limit", Uncertain: true}
+			case 2:
+				return outbox.Result{Verdict: outbox.VerdictRetry, Reason: "down", Uncertain: d.Uncertain}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		put(t, o, "one")
+		f.waitEvents(t, "sent", 1)
+		for n, d := range f.delivered {
+			if d.Uncertain != (n > 0) {
+				t.Errorf("attempt %d: uncertain %v", n+1, d.Uncertain)
+			}
+		}
+	})
+}
+
+// TestRenderedLater has an entry become what its template makes of it.
+func TestRenderedLater(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		const second = "second.example"
+		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+			if d.Unrendered {
+				return outbox.Result{Verdict: outbox.VerdictRendered, Rendered: &outbox.New{
+					Sender: second, Content: []byte("rendered"), Recipients: []string{"grace@example.net"}, Private: true, Expires: time.Now().Add(time.Hour),
+				}}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f, func(s *outbox.Settings) { s.Senders, s.KeepContent = []string{sender, second}, true })
+		start(t, o)
+		receipt := put(t, o, "one", func(n *outbox.New) { n.Unrendered = "broken" })
+		if err := o.Retry(t.Context(), receipt.ID); err != nil {
+			t.Fatal(err)
+		}
+		f.waitEvents(t, "sent", 1)
+		entry := get(t, o, receipt.ID)
+		if entry.Sender != second || !entry.Private || entry.Content != nil || entry.Expires.IsZero() || string(f.delivered[1].Content) != "rendered" {
+			t.Errorf("%+v", entry)
+		}
+		for address, want := range map[string]int{"grace@example.net": 1, "Ada@example.net": 0} {
+			found, err := o.List(t.Context(), outbox.Filter{Recipient: address})
+			if err != nil || len(found) != want {
+				t.Errorf("%s finds %d, %v", address, len(found), err)
+			}
+		}
+	})
+}
+
+// TestDeadAndPrivate wipes a code when it is of no more use, and keeps the dead entry in sight.
+func TestDeadAndPrivate(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(outbox.Delivery, int) outbox.Result {
+			return outbox.Result{Verdict: outbox.VerdictDead, Reason: "refused"}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		receipt := put(t, o, "one", func(n *outbox.New) { n.Private, n.Expires = true, time.Now().Add(time.Second) })
+		f.waitEvents(t, "dead", 1)
+		for deadline := time.Now().Add(time.Minute); get(t, o, receipt.ID).Content != nil; {
+			if time.Now().After(deadline) {
+				t.Fatal("its content is never wiped")
+			}
+		}
+		if entry := get(t, o, receipt.ID); entry.State != outbox.Dead {
+			t.Errorf("%+v", entry)
+		}
+	})
+}
+
+// TestForgetHeld erases a person whose mail waits in a worker's hands.
+func TestForgetHeld(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
+			if n == 1 {
+				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended", After: time.Hour}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		put(t, o, "one")
+		f.waitEvents(t, "hold", 1)
+		for deadline := time.Now().Add(time.Minute); ; {
+			if n, err := o.Forget(t.Context(), "ada@example.net"); n == 1 && err == nil {
+				break
+			} else if time.Now().After(deadline) {
+				t.Fatalf("%d forgotten, %v", n, err)
+			}
+		}
+		put(t, o, "two", func(n *outbox.New) { n.Recipients = nil })
+		f.waitEvents(t, "sent", 1)
+		if len(f.delivered) != 2 {
+			t.Errorf("%d deliveries", len(f.delivered))
+		}
+	})
 }

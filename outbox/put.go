@@ -204,18 +204,14 @@ func (o *Outbox) params(entry New) (river.InsertManyParams, error) {
 	if err != nil {
 		return river.InsertManyParams{}, err
 	}
-	var tags []string
-	for _, recipient := range entry.Recipients {
-		tags = append(tags, o.store.hash(recipient))
-	}
 	var due time.Time
 	if m.Claimed {
 		due = time.Now().Add(entry.Claim)
 	}
 	return river.InsertManyParams{
-		Args: args{Key: entry.Key, Content: o.vault.seal(entry.Content)},
+		Args: args{Key: entry.Key, Content: o.vault.Load().seal(entry.Content)},
 		InsertOpts: &river.InsertOpts{
-			Queue: queueOf(entry.Sender), MaxAttempts: riverAttempts, Metadata: encoded, Tags: tags, Pending: m.Unrendered, ScheduledAt: due,
+			Queue: queueOf(entry.Sender), MaxAttempts: riverAttempts, Metadata: encoded, Tags: o.store.tags(entry.Recipients), Pending: m.Unrendered, ScheduledAt: due,
 			// By default, the states that are unique leave out the cancelled and the discarded.
 			UniqueOpts: river.UniqueOpts{ByArgs: true},
 		},
@@ -226,7 +222,7 @@ func newMeta(entry New) meta {
 	// PostgreSQL takes no NUL in JSON.
 	clean := func(s string) string { return strings.ReplaceAll(s, "\x00", "") }
 	m := meta{
-		Sender: entry.Sender, Hook: clean(entry.Hook), Template: clean(entry.Template), Trace: clean(entry.Trace),
+		Sender: entry.Sender, Hook: clean(entry.Hook), Template: clean(entry.Template), Handler: entry.Handler, Trace: clean(entry.Trace),
 		Private: entry.Private, Expires: milliseconds(entry.Expires),
 		Unrendered: entry.Unrendered != "", Reason: clean(entry.Unrendered), Claimed: entry.Claim > 0,
 	}
@@ -246,7 +242,7 @@ func (o *Outbox) notify(name string, entry Entry, reason string, delay time.Dura
 // entry makes an Entry of a row, without its content.
 func (o *Outbox) entry(row *rivertype.JobRow, m *meta) Entry {
 	e := Entry{
-		ID: strconv.FormatInt(row.ID, 10), State: m.state(row.State), Sender: m.Sender, Hook: m.Hook, Template: m.Template,
+		ID: strconv.FormatInt(row.ID, 10), State: m.state(row.State), Sender: m.Sender, Hook: m.Hook, Template: m.Template, Handler: m.Handler,
 		Accepted: row.CreatedAt, Expires: fromMilliseconds(m.Expires), Attempts: m.Attempts, Reason: m.Reason,
 		Outcome: m.Outcome, Trace: m.Trace, Private: m.Private, Uncertain: m.Uncertain,
 		Recipients: row.Tags, Events: m.Events,

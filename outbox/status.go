@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 )
 
@@ -196,8 +197,22 @@ func (o *Outbox) Holds() map[string]Hold {
 	return holds
 }
 
+// ID tells this outbox from others of the same account.
+func (o *Outbox) ID() string { return hex.EncodeToString(o.store.hashKey[:4]) }
+
 // Undelivered returns how many entries wait to be delivered, unrendered and dead ones not counted.
 func (o *Outbox) Undelivered() int { return int(o.pending.Load()) }
+
+// Left counts all that is not delivered: what waits, is unrendered or is dead.
+func (o *Outbox) Left(ctx context.Context) (n int, err error) {
+	if !o.ready.Load() {
+		return 0, nil // the database was never reached, and nothing put into it
+	}
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	err = o.store.db.QueryRowContext(ctx, "SELECT count(*) FROM river_job WHERE state IN ('available', 'scheduled', 'retryable', 'running', 'pending', 'discarded')").Scan(&n)
+	return n, err
+}
 
 // MaxPending is how many there may be.
 func (o *Outbox) MaxPending() int { return o.settings.Load().MaxPending }

@@ -14,9 +14,11 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
@@ -31,6 +33,8 @@ type store struct {
 	db       *sql.DB
 	postgres bool
 	driver   riverdriver.Driver[*sql.Tx]
+	// dsn has the credentials for new connections to PostgreSQL.
+	dsn *atomic.Pointer[pgx.ConnConfig]
 	// hashKey keys the hashes of recipients. It is made once, and kept in the database.
 	hashKey []byte
 	// tx, where it isn't nil, is the transaction that statements run in.
@@ -104,13 +108,51 @@ func openSQLite(file string) (*store, error) {
 }
 
 func openPostgres(dsn string) (*store, error) {
-	db, err := sql.Open("pgx", dsn)
-	if err != nil {
-		return nil, errDSN
+	s := &store{postgres: true, dsn: new(atomic.Pointer[pgx.ConnConfig])}
+	if err := s.login(dsn); err != nil {
+		return nil, err
 	}
-	db.SetMaxOpenConns(16)
-	db.SetMaxIdleConns(16)
-	return &store{db: db, postgres: true, driver: riverdatabasesql.New(db)}, nil
+	s.db = stdlib.OpenDB(*s.dsn.Load(), stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error {
+		latest := s.dsn.Load()
+		c.User, c.Password = latest.User, latest.Password
+		return nil
+	}))
+	s.db.SetMaxOpenConns(16)
+	s.db.SetMaxIdleConns(16)
+	s.driver = riverdatabasesql.New(s.db)
+	return s, nil
+}
+
+// errDSN doesn't say what the parser says, which may repeat the DSN and so its password.
+var errDSN = errors.New("the DSN can't be parsed: it is a URL such as postgres://user:password@host/database, or words such as host=… dbname=…")
+
+// login has new connections use the credentials of a DSN.
+func (s *store) login(dsn string) error {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return errDSN
+	}
+	s.dsn.Store(config)
+	return nil
+}
+
+// Name tells databases apart: it is a SQLite file, or a PostgreSQL database without credentials. The error says that the
+// DSN can't be parsed.
+func (c Config) Name() (string, error) {
+	if c.Postgres == "" {
+		return "sqlite " + c.SQLite, nil
+	}
+	config, err := pgx.ParseConfig(c.Postgres)
+	if err != nil {
+		return "", errDSN
+	}
+	hosts := fmt.Sprintf("%s:%d", config.Host, config.Port)
+	for _, other := range config.Fallbacks {
+		if host := fmt.Sprintf("%s:%d", other.Host, other.Port); !strings.Contains(hosts, host) {
+			hosts += "," + host
+		}
+	}
+	return fmt.Sprintf("postgres %s/%s %s", hosts, config.Database, config.RuntimeParams["search_path"]), nil
 }
 
 // prepare makes the tables and reads what is kept in them.
@@ -199,7 +241,12 @@ func (s *store) time(t time.Time) any {
 	return t.UTC().Round(time.Millisecond).Format("2006-01-02 15:04:05.000")
 }
 
+// statementTimeout ends a statement that the database doesn't answer: its server may have vanished.
+const statementTimeout = 10 * time.Second
+
 func (s *store) exec(ctx context.Context, query string, arguments ...any) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
 	result, err := s.run().ExecContext(ctx, s.query(query), arguments...)
 	if err != nil {
 		return 0, err
@@ -219,6 +266,11 @@ type change struct {
 	content []byte
 	// waiting lets rows be changed too that a worker has and sends nothing of.
 	waiting bool
+	// queue and tags replace those of the row where queue isn't empty.
+	queue string
+	tags  []string
+	// attempt, where it isn't 0, is River's count that the row must have: else another worker has it.
+	attempt int
 }
 
 // isWaiting finds rows that a worker has and sends nothing of. SQLite has 1 for true.
@@ -228,7 +280,8 @@ const isWaiting = "CAST(metadata->>'waiting' AS text) IN ('true', '1')"
 // them, so that a large backlog isn't searched for them again and again.
 const (
 	expires   = "(CAST(metadata->>'expires' AS bigint))"
-	mayExpire = expires + " IS NOT NULL AND state NOT IN ('running', 'completed', 'cancelled', 'discarded')"
+	mayExpire = expires + " IS NOT NULL AND state NOT IN ('running', 'completed', 'cancelled') AND " +
+		"(state <> 'discarded' OR metadata->>'private' IS NOT NULL AND metadata->>'wiped' IS NULL)"
 )
 
 var isFinal = map[rivertype.JobState]bool{
@@ -273,12 +326,37 @@ func (s *store) apply(ctx context.Context, id int64, key string, c change, from 
 	for _, state := range from {
 		states = append(states, "'"+string(state)+"'")
 	}
+	if c.queue != "" {
+		set("queue", "%s", c.queue)
+		encoded, err := json.Marshal(append([]string{}, c.tags...))
+		if err != nil {
+			return false, err
+		}
+		form := "json(%s)"
+		if s.postgres {
+			form = "ARRAY(SELECT jsonb_array_elements_text(json(%s)))"
+		}
+		set("tags", form, string(encoded))
+	}
 	where := "state IN (" + strings.Join(states, ", ") + ")"
 	if c.waiting {
 		where += " OR state = 'running' AND " + isWaiting
 	}
+	if c.attempt != 0 {
+		arguments = append(arguments, c.attempt)
+		where += fmt.Sprintf(" AND attempt = $%d", len(arguments))
+	}
 	n, err := s.exec(ctx, "UPDATE river_job SET "+strings.Join(sets, ", ")+" WHERE id = $1 AND ("+where+")", arguments...)
 	return n > 0, err
+}
+
+// tags are the hashes of recipients.
+func (s *store) tags(recipients []string) []string {
+	var tags []string
+	for _, recipient := range recipients {
+		tags = append(tags, s.hash(recipient))
+	}
+	return tags
 }
 
 // hash is a recipient as it is stored: the same address has the same hash in this database alone.

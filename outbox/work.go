@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -33,6 +34,8 @@ type Delivery struct {
 	Uncertain bool
 	// Unrendered tells that the content is what the entry is to be rendered from.
 	Unrendered bool
+	// Taken is when the account took the entry and kept it back, which Outcome tells, or zero.
+	Taken time.Time
 }
 
 // Verdict says what became of an attempt.
@@ -56,6 +59,10 @@ const (
 	VerdictUnknown
 	// VerdictUnrendered: it still can't be rendered.
 	VerdictUnrendered
+	// VerdictRendered: it was rendered, and is now to be delivered.
+	VerdictRendered
+	// VerdictGivenUp: the account took it, kept it back and gave it up.
+	VerdictGivenUp
 )
 
 // Result is what a Deliverer says of an attempt.
@@ -67,8 +74,10 @@ type Result struct {
 	After time.Duration
 	// Outcome is JSON that is kept with the entry.
 	Outcome json.RawMessage
-	// Content replaces the content of an entry that was unrendered.
-	Content []byte
+	// Uncertain tells, of VerdictRetry and VerdictHold, that an earlier attempt may still have succeeded.
+	Uncertain bool
+	// Rendered is what an entry that was unrendered has become: its Sender, Recipients, Content, Private and Expires.
+	Rendered *New
 }
 
 // backoff is the time between the attempt that is the nth to fail and the next: 1 s, doubled each time up to
@@ -103,13 +112,13 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	defer cancel()
 	unlink := context.AfterFunc(running, cancel)
 	defer unlink()
-	t := &try{o: o, job: job, settings: o.settings.Load(), waiting: waiting}
+	t := &try{o: o, job: job, waiting: waiting}
 	if err := json.Unmarshal(job.Metadata, &t.meta); err != nil {
 		return t.finish(ctx, Dead, "the entry can't be read")
 	}
 	err := t.run(ctx)
 	if errors.Is(err, errTaken) {
-		return nil // whoever took the entry has written down what became of it
+		return t.yield(ctx)
 	}
 	return err
 }
@@ -118,12 +127,26 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 // another process thought that this one was dead.
 var errTaken = errors.New("the entry was taken away")
 
+// yield waits until nobody is at the entry: River takes a worker's return for the end of whoever is.
+func (t *try) yield(ctx context.Context) error {
+	for {
+		rows, err := t.o.store.rows(ctx, "id = $1 AND state = 'running'", t.job.ID)
+		if err == nil && len(rows) == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // try is one attempt of an entry.
 type try struct {
-	o        *Outbox
-	job      *river.Job[args]
-	meta     meta
-	settings *Settings
+	o    *Outbox
+	job  *river.Job[args]
+	meta meta
 	// waiting ends when the entry is not to wait any more.
 	waiting context.Context
 }
@@ -144,54 +167,73 @@ func (t *try) run(ctx context.Context) error {
 			return t.later(ctx, uncertainWait)
 		}
 	}
-	g := o.gate(m.Sender)
 	for {
-		if reason := t.over(); reason != "" {
-			if m.Expires != 0 && m.Expires <= time.Now().UnixMilli() {
-				return t.finish(ctx, Expired, reason)
-			}
-			return t.finish(ctx, Dead, reason)
+		if t.expired() {
+			return t.finish(ctx, Expired, "it expired before it could be sent")
 		}
+		g := o.gate(m.Sender)
 		probe, err := t.pass(ctx, g)
-		if err != nil {
-			if probe {
-				g.leave()
-			}
-			return err
+		again := false
+		if err == nil {
+			again, err = t.attempt(ctx, g, probe)
+		} else if probe {
+			g.leave()
 		}
-		if t.over() != "" {
-			if probe {
-				g.leave()
-			}
-			continue
-		}
-		content, err := o.vault.open(t.job.Args.Content)
-		if err != nil {
-			if probe {
-				g.leave()
-			}
-			m.Reason = err.Error()
-			return t.later(ctx, sealedWait)
-		}
-		delivery := Delivery{Entry: o.entry(t.job.JobRow, m), Uncertain: m.Uncertain, Unrendered: m.Unrendered}
-		delivery.Content = content
-		r := t.settings.Deliverer.Deliver(ctx, delivery)
-		if again, err := t.judge(ctx, g, probe, r); !again {
+		if !again {
 			return err
 		}
 	}
 }
 
-// over says why the entry is not to be tried any more, or nothing.
-func (t *try) over() string {
-	now := time.Now()
-	if t.meta.Expires != 0 && t.meta.Expires <= now.UnixMilli() {
-		return "it expired before it could be sent"
+// attempt tries the entry once. again tells that it is to be tried once more, after it has waited at the gate.
+func (t *try) attempt(ctx context.Context, g *gate, probe bool) (again bool, err error) {
+	m, o := &t.meta, t.o
+	if t.expired() {
+		if probe {
+			g.leave()
+		}
+		return true, nil
 	}
-	if tried := now.Sub(t.job.CreatedAt) - time.Duration(t.meta.Held)*time.Millisecond; t.meta.Tries > 0 && tried > t.settings.RetryFor {
-		return "it was retried for as long as retry_for says; at last: " + t.meta.Reason
+	content, err := o.vault.Load().open(t.job.Args.Content)
+	if err != nil {
+		if probe {
+			g.leave()
+		}
+		return false, t.sealed(ctx, err)
 	}
-	return ""
+	delivery := Delivery{
+		Entry: o.entry(t.job.JobRow, m), Uncertain: m.Uncertain, Unrendered: m.Unrendered, Taken: fromMilliseconds(m.Taken),
+	}
+	delivery.Content = content
+	// A reload may have changed the settings while the entry waited.
+	return t.judge(ctx, g, probe, t.deliver(ctx, delivery))
+}
+
+// deliver is the Deliverer's doing. Where that panics, the attempt has failed.
+func (t *try) deliver(ctx context.Context, d Delivery) (r Result) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			t.o.logger.Error("delivering an entry crashed", "entry", d.ID, "stack", string(debug.Stack()))
+			r = Result{Verdict: VerdictUnknown, Reason: "the delivery crashed: see the log"}
+		}
+	}()
+	return t.o.settings.Load().Deliverer.Deliver(ctx, d)
+}
+
+// sealed lets an entry wait whose content can't be opened for want of a key, and ends one whose content is damaged.
+func (t *try) sealed(ctx context.Context, reason error) error {
+	if errors.Is(reason, errDamaged) {
+		return t.finish(ctx, Dead, reason.Error())
+	}
+	if t.meta.Reason != reason.Error() {
+		t.meta.Reason = reason.Error()
+		t.o.notify("sealed", t.o.entry(t.job.JobRow, &t.meta), t.meta.Reason, sealedWait)
+	}
+	return t.later(ctx, sealedWait)
+}
+
+func (t *try) expired() bool {
+	return t.meta.Expires != 0 && t.meta.Expires <= time.Now().UnixMilli()
 }
 
 // pass waits at the sender's gate.
@@ -199,7 +241,6 @@ func (t *try) pass(ctx context.Context, g *gate) (probe bool, err error) {
 	if g.open() && !t.meta.Waiting {
 		return false, nil
 	}
-	began := time.Now()
 	if !g.open() {
 		t.meta.Waiting = true
 		if err := t.save(ctx); err != nil {
@@ -213,7 +254,6 @@ func (t *try) pass(ctx context.Context, g *gate) (probe bool, err error) {
 		defer cancel()
 	}
 	probe, err = g.pass(waiting)
-	t.meta.Held += time.Since(began).Milliseconds()
 	if err != nil && (t.waiting.Err() != nil || errors.Is(err, errGone)) {
 		// Nothing is in flight: the next process may begin at once.
 		return probe, t.later(ctx, 0)
@@ -230,18 +270,16 @@ func (t *try) judge(ctx context.Context, g *gate, probe bool, r Result) (again b
 	if r.Outcome != nil {
 		m.Outcome = r.Outcome
 	}
-	if r.Content != nil {
-		t.job.Args.Content = o.vault.seal(r.Content)
-		m.Unrendered = false
-	}
-	entry := o.entry(t.job.JobRow, m)
-	answered := r.Verdict == VerdictSent || r.Verdict == VerdictRejected || r.Verdict == VerdictDead
-	if answered {
+	switch r.Verdict {
+	case VerdictSent, VerdictRejected, VerdictDead:
 		if g.release() {
 			o.notify("release", Entry{Sender: m.Sender}, "", 0)
 		}
-	} else if probe && r.Verdict != VerdictHold {
-		g.leave()
+	case VerdictHold:
+	default:
+		if probe {
+			g.leave()
+		}
 	}
 	switch r.Verdict {
 	case VerdictSent:
@@ -249,35 +287,57 @@ func (t *try) judge(ctx context.Context, g *gate, probe bool, r Result) (again b
 		return false, t.finish(ctx, Sent, r.Reason)
 	case VerdictRejected:
 		return false, t.finish(ctx, Rejected, r.Reason)
-	case VerdictDead:
+	case VerdictDead, VerdictGivenUp:
 		return false, t.finish(ctx, Dead, r.Reason)
 	case VerdictDiscarded:
 		return false, t.finish(ctx, Discarded, r.Reason)
 	case VerdictUnrendered:
-		m.Unrendered = true
 		m.note(time.Now(), r.Reason)
 		return false, t.apply(ctx, change{state: rivertype.JobStatePending, meta: m}, Unrendered)
+	case VerdictRendered:
+		return true, t.rendered(ctx, r.Rendered)
 	case VerdictHold:
-		m.Uncertain = false
-		if g.hold(r.Reason, r.After) {
+		m.Uncertain = r.Uncertain
+		if r.Outcome != nil && m.Taken == 0 {
+			m.Taken = time.Now().UnixMilli()
+		}
+		if g.hold(r.Reason, r.After, probe) {
 			o.notify("hold", Entry{Sender: m.Sender}, r.Reason, 0)
 		}
 		m.Reason = r.Reason
 		return true, nil
 	case VerdictUnknown:
 		m.Uncertain = true
-		m.Tries++
-		m.note(time.Now(), r.Reason)
-		o.notify("retry", entry, r.Reason, uncertainWait)
-		return false, t.later(ctx, uncertainWait)
+		return false, t.retry(ctx, r.Reason, uncertainWait)
 	default:
-		m.Uncertain = false
-		m.Tries++
-		m.note(time.Now(), r.Reason)
-		delay := max(backoff(m.Tries, rand.Float64()), min(r.After, lastRetry))
-		o.notify("retry", entry, r.Reason, delay)
-		return false, t.later(ctx, delay)
+		m.Uncertain = r.Uncertain
+		return false, t.retry(ctx, r.Reason, max(backoff(m.Tries+1, rand.Float64()), min(r.After, lastRetry)))
 	}
+}
+
+// rendered makes the entry what it has been rendered to.
+func (t *try) rendered(ctx context.Context, n *New) error {
+	m := &t.meta
+	m.Unrendered, m.Sender, m.Private, m.Expires = false, n.Sender, m.Private || n.Private, milliseconds(n.Expires)
+	t.job.Args.Content = t.o.vault.Load().seal(n.Content)
+	t.job.Tags = t.o.store.tags(n.Recipients)
+	return t.write(ctx, change{
+		state: rivertype.JobStateRunning, meta: m, content: t.job.Args.Content, queue: queueOf(n.Sender), tags: t.job.Tags,
+	})
+}
+
+// retry tries the entry again after a failed attempt, until it has been retried for as long as it may be. Only delays count: no
+// hold, no backlog, and no time in which no process ran.
+func (t *try) retry(ctx context.Context, reason string, delay time.Duration) error {
+	m := &t.meta
+	if time.Duration(m.Retried)*time.Millisecond >= t.o.settings.Load().RetryFor {
+		return t.finish(ctx, Dead, "it was retried for as long as retry_for says; at last: "+reason)
+	}
+	m.Tries++
+	m.Retried += delay.Milliseconds()
+	m.note(time.Now(), reason)
+	t.o.notify("retry", t.o.entry(t.job.JobRow, m), reason, delay)
+	return t.later(ctx, delay)
 }
 
 // later gives the entry back for another attempt, which is not later than its expiry.
@@ -293,8 +353,14 @@ func (t *try) later(ctx context.Context, delay time.Duration) error {
 
 // save keeps the metadata and the content of an entry that stays in the hands of this worker.
 func (t *try) save(ctx context.Context) error {
+	return t.write(ctx, change{state: rivertype.JobStateRunning, meta: &t.meta, content: t.job.Args.Content})
+}
+
+// write changes the row while it is this worker's.
+func (t *try) write(ctx context.Context, c change) error {
+	c.attempt = t.job.Attempt
 	return t.persist(ctx, func(ctx context.Context) error {
-		changed, err := t.o.store.apply(ctx, t.job.ID, t.job.Args.Key, change{state: rivertype.JobStateRunning, meta: &t.meta, content: t.job.Args.Content}, rivertype.JobStateRunning)
+		changed, err := t.o.store.apply(ctx, t.job.ID, t.job.Args.Key, c, rivertype.JobStateRunning)
 		if err == nil && !changed {
 			return errTaken
 		}
@@ -306,7 +372,7 @@ func (t *try) save(ctx context.Context) error {
 func (t *try) finish(ctx context.Context, state State, reason string) error {
 	t.meta.State = state
 	t.meta.note(time.Now(), reason)
-	wipe := state != Dead && (t.meta.Private || !t.settings.KeepContent)
+	wipe := state != Dead && (t.meta.Private || !t.o.settings.Load().KeepContent)
 	c := change{state: final[state], meta: &t.meta, wipe: wipe}
 	if !wipe {
 		c.content = t.job.Args.Content
@@ -317,20 +383,13 @@ func (t *try) finish(ctx context.Context, state State, reason string) error {
 func (t *try) apply(ctx context.Context, c change, state State) error {
 	// The attempt has ended, and is none that a kill has cut off.
 	t.meta.Base = t.job.Attempt
-	changed := false
-	err := t.persist(ctx, func(ctx context.Context) (err error) {
-		changed, err = t.o.store.apply(ctx, t.job.ID, t.job.Args.Key, c, rivertype.JobStateRunning)
-		return err
-	})
-	if err != nil {
-		return err
-	}
 	entry := t.o.entry(t.job.JobRow, &t.meta)
 	entry.State = state
-	if !changed {
-		// Another process thought that this one was dead.
-		t.o.notify("lost", entry, "the entry was taken over while it was sent", 0)
-		return nil
+	if err := t.write(ctx, c); err != nil {
+		if errors.Is(err, errTaken) {
+			t.o.notify("lost", entry, "the entry was taken over while it was sent", 0)
+		}
+		return err
 	}
 	t.o.pending.Add(-1)
 	t.o.notify(string(state), entry, t.meta.Reason, 0)
