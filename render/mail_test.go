@@ -167,6 +167,7 @@ func FuzzMailLayout(f *testing.F) {
 		}
 	})
 }
+
 // TestMailDocumentation renders the example of docs/mail.md.
 func TestMailDocumentation(t *testing.T) {
 	page, err := os.ReadFile("../docs/mail.md")
