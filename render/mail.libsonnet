@@ -3,24 +3,32 @@
 //   local mail = import 'mail.libsonnet';
 //
 // Strings that are handed to it are text, never HTML: it escapes them, and takes the meaning from Mandrill's merge
-// tags in them. It uses + and functions that are native to the interpreter, which are many times faster than %.
+// tags in them. It uses +, and those functions of std that are native to the interpreter: the others are many times slower.
 
 // gap breaks merge tags where no entity can: it has no width.
 local gap = '\u200b';
 
-local textOf(value) = if value == null then '' else if std.isString(value) then value else std.toString(value);
+local isString(v) = std.type(v) == 'string';
+local isObject(v) = std.type(v) == 'object';
+local isArray(v) = std.type(v) == 'array';
+local has(o, key) = std.objectHasEx(o, key, false);
+local get(o, key, default) = if has(o, key) then o[key] else default;
+local split(s, by) = std.splitLimit(s, by, -1);
 
-// at walks into a value, and is null where the way ends.
-local at(value, path) = std.foldl(
-  function(v, key) if std.isObject(v) && std.objectHas(v, key) then v[key] else null, path, value
-);
+local textOf(value) = if value == null then '' else if isString(value) then value else std.toString(value);
 
-local strings(values) = [v for v in values if std.isString(v) && v != ''];
+// at is a field of what may be no object, or null.
+local at(o, key) = if isObject(o) && has(o, key) then o[key];
+local stringAt(o, key) = local v = at(o, key); if isString(v) then v else '';
+
+// first is the first of the values that isn't `none`, else `none`. Those behind it are not evaluated.
+local first(values, none, i=0) =
+  if i >= std.length(values) then none else if values[i] != none then values[i] else first(values, none, i + 1);
 
 // words is a string on one line, without surplus white space.
 local words(value) =
-  local spaced = std.foldl(function(s, c) std.strReplace(s, c, ' '), ['\r', '\n', '\t', '\u0000', '\u2028', '\u2029'], value);
-  std.join(' ', [word for word in std.split(spaced, ' ') if word != '']);
+  local spaced = std.strReplace(std.strReplace(std.strReplace(std.strReplace(value, '\r', ' '), '\n', ' '), '\t', ' '), '\u0000', ' ');
+  std.join(' ', [word for word in split(spaced, ' ') if word != '']);
 
 local escape(value) =
   std.strReplace(std.strReplace(std.strReplace(std.strReplace(std.strReplace(
@@ -32,22 +40,21 @@ local plain(value) =
 
 // checked is a link that can't run code, without merge tags.
 local checked(url) =
-  local lower = std.asciiLower(textOf(url));
-  if std.startsWith(lower, 'https://') || std.startsWith(lower, 'http://') || std.startsWith(lower, 'mailto:')
-  then std.foldl(
-    function(s, c) std.strReplace(s, c[0], c[1]),
-    [[' ', '%20'], ['\r', ''], ['\n', ''], ['|', '%7C'], ['{', '%7B'], ['*', '%2A']], url
-  )
+  local begins(scheme) = isString(url) && std.equalsIgnoreCase(std.substr(url, 0, std.length(scheme)), scheme);
+  if begins('https://') || begins('http://') || begins('mailto:')
+  then std.strReplace(std.strReplace(std.strReplace(std.strReplace(std.strReplace(
+    std.strReplace(url, ' ', '%20'), '\r', ''
+  ), '\n', ''), '|', '%7C'), '{', '%7B'), '*', '%2A')
   else error 'mail.libsonnet: a link must begin with https://, http:// or mailto:';
 
 // An element has HTML and text. What marks it is hidden: data can't pass for one, for it has no hidden fields.
 local element(html, text) = { element:: 'inline', html: html, text: text };
 local kind(content) =
-  if std.isObject(content) && std.objectHasAll(content, 'element') && !std.objectHas(content, 'element') then content.element;
+  if isObject(content) && std.objectHasEx(content, 'element', true) && !has(content, 'element') then content.element;
 
 // inline is a string, an inline element, or an array of them, as HTML and as text.
 local inline(content) =
-  if std.isArray(content) then
+  if isArray(content) then
     local parts = [inline(part) for part in content];
     { html: std.join('', [p.html for p in parts]), text: std.join('', [p.text for p in parts]) }
   else if kind(content) != null then content
@@ -58,23 +65,23 @@ local inline(content) =
 
 // languages
 
-local lower(tag) = std.strReplace(std.asciiLower(std.trim(tag)), '_', '-');
+local clean(tag) = std.strReplace(std.trim(tag), '_', '-');
 local primary(tag) = std.splitLimit(tag, '-', 1)[0];
 
 // match is the language that a tag asks for, or null.
 local match(languages, tag) =
-  local wanted = lower(tag);
-  local exact = [l for l in languages if lower(l) == wanted];
-  local close = [l for l in languages if primary(lower(l)) == primary(wanted)];
+  local wanted = clean(tag);
+  local exact = [l for l in languages if std.equalsIgnoreCase(clean(l), wanted)];
+  local close = [l for l in languages if std.equalsIgnoreCase(primary(clean(l)), primary(wanted))];
   if exact != [] then exact[0] else if close != [] then close[0] else null;
 
 // accepted is the language that an Accept-Language header likes best, or null. Weights are compared as strings, which
 // orders 0.85, 0.9 and 1 as numbers do, and can't fail.
 local accepted(languages, header) =
   local weigh(part) =
-    local fields = std.split(part, ';');
-    local q = [std.trim(f)[2:] for f in fields[1:] if std.startsWith(lower(f), 'q=')];
-    local weight = if q == [] then '1' else if std.startsWith(q[0], '0') || std.startsWith(q[0], '1') then q[0] else '0';
+    local fields = split(part, ';');
+    local q = [std.substr(std.trim(f), 2, 9) for f in fields if std.equalsIgnoreCase(std.substr(std.trim(f), 0, 2), 'q=')];
+    local weight = if q == [] then '1' else if std.member(['0', '1'], std.substr(q[0], 0, 1)) then q[0] else '0';
     { language: match(languages, fields[0]), weight: std.rstripChars(weight, '.0') };
   std.foldl(
     function(best, p) if p.language != null && p.weight > best.weight then p else best,
@@ -107,7 +114,7 @@ local style = |||
 
 local font = 'font-family:-apple-system,BlinkMacSystemFont,Segoe UI,Roboto,Helvetica,Arial,sans-serif';
 
-local rtl(lang) = std.member(['ar', 'fa', 'he', 'ur'], primary(lower(lang)));
+local rtl(lang) = std.member(['ar', 'fa', 'he', 'ur'], primary(clean(lang)));
 
 local head(lang, subject) =
   '<!DOCTYPE html>\n<html lang="' + escape(lang) + '" dir="' + (if rtl(lang) then 'rtl' else 'ltr') + '">\n'
@@ -116,10 +123,10 @@ local head(lang, subject) =
   + '<title>' + escape(subject) + '</title>\n' + style + '</head>\n';
 
 local masthead(brand, color) =
-  local name = escape(std.get(brand, 'name', ''));
-  local logo = std.get(brand, 'logo', '');
+  local name = escape(get(brand, 'name', ''));
+  local logo = get(brand, 'logo', '');
   local shown = if logo == '' then name else '<img src="' + escape(checked(logo)) + '" alt="' + name + '" height="32" style="height:32px;border:0">';
-  local url = std.get(brand, 'url', '');
+  local url = get(brand, 'url', '');
   if shown == '' then ''
   else '<p style="margin:0 0 28px;font-size:18px;font-weight:bold">'
        + (if url == '' then '<span class="brand" style="color:' + color + '">' + shown + '</span>'
@@ -143,15 +150,17 @@ local paragraph(content) =
   // address is the e-mail address of an identity, or null. Their order is random: that of traits.email is preferred,
   // then a verified one.
   address(identity)::
-    local of(list) = [a for a in (if std.isArray(list) then list else []) if at(a, ['via']) == 'email' && strings([at(a, ['value'])]) != []];
-    local typed = at(identity, ['traits', 'email']);
-    local known = of(at(identity, ['verifiable_addresses']));
-    local candidates = [a.value for a in known if std.isString(typed) && std.equalsIgnoreCase(a.value, typed)]
-                       + std.sort([a.value for a in known if at(a, ['verified']) == true])
-                       + std.sort([a.value for a in known])
-                       + std.sort([a.value for a in of(at(identity, ['recovery_addresses']))])
-                       + [t for t in strings([typed]) if std.member(t, '@')];
-    if candidates == [] then null else candidates[0],
+    local listed(field) = local list = at(identity, field); [a for a in (if isArray(list) then list else []) if at(a, 'via') == 'email' && stringAt(a, 'value') != ''];
+    local typed = stringAt(at(identity, 'traits'), 'email');
+    local known = listed('verifiable_addresses');
+    local found = first([
+      [a.value for a in known if std.equalsIgnoreCase(a.value, typed)],
+      std.sort([a.value for a in known if at(a, 'verified') == true]),
+      std.sort([a.value for a in known]),
+      std.sort([a.value for a in listed('recovery_addresses')]),
+      if std.member(typed, '@') then [typed] else [],
+    ], []);
+    if found != [] then found[0],
 
   // recipient is an element of `to`. Where the identity has no e-mail address, no mail is sent.
   recipient(identity)::
@@ -162,30 +171,40 @@ local paragraph(content) =
 
   // fullName is what there is of a person's name, on one line, or ''.
   fullName(identity)::
-    local traits = at(identity, ['traits']);
-    local name = at(traits, ['name']);
-    local part(keys) = (strings([at(from, [key]) for from in [name, traits] for key in keys]) + [''])[0];
-    words(if std.isString(name) then name
-          else part(['first', 'first_name', 'given_name']) + ' ' + part(['last', 'last_name', 'family_name'])),
+    local traits = at(identity, 'traits');
+    local name = at(traits, 'name');
+    local named(from, given, family) = words(stringAt(from, given) + ' ' + stringAt(from, family));
+    first([if isString(name) then words(name) else ''] + [
+      named(from, keys[0], keys[1])
+      for from in [name, traits]
+      for keys in [['first', 'last'], ['first_name', 'last_name'], ['given_name', 'family_name']]
+    ], ''),
 
   // language is one of the languages: the one that the form passed along, else that of the person's traits or public
   // metadata, else the one that the browser likes best, else the first.
   language(ctx, languages)::
-    local data = at(ctx, ['template_data']);
-    local identity = [at(ctx, ['identity']), at(data, ['identity']), data, at(ctx, ['flow', 'identity'])];
-    local places = [at(ctx, ['flow', 'transient_payload']), at(data, ['transient_payload'])]
-                   + [at(i, ['traits']) for i in identity] + [at(i, ['metadata_public']) for i in identity];
-    local asked = strings([at(place, [key]) for place in places for key in ['lang', 'language', 'locale']]);
-    local found = [l for l in [match(languages, tag) for tag in asked] if l != null];
-    local header = at(ctx, ['request_headers', 'Accept-Language']);
-    local liked = accepted(languages, std.join(',', if std.isArray(header) then strings(header) else strings([header])));
-    if found != [] then found[0] else if liked != null then liked else languages[0],
+    local data = at(ctx, 'template_data');
+    local flow = at(ctx, 'flow');
+    local identities = [i for i in [at(ctx, 'identity'), at(data, 'identity'), data, at(flow, 'identity')] if isObject(i)];
+    local places = [at(flow, 'transient_payload'), at(data, 'transient_payload')]
+                   + [at(i, 'traits') for i in identities] + [at(i, 'metadata_public') for i in identities];
+    local asked = [
+      match(languages, place[key])
+      for place in places
+      if isObject(place)
+      for key in ['lang', 'language', 'locale']
+      if has(place, key) && isString(place[key])
+    ];
+    local header = at(at(ctx, 'request_headers'), 'Accept-Language');
+    local liked = accepted(languages, std.join(',', [h for h in (if isArray(header) then header else [header]) if isString(h)]));
+    first(asked + [liked, languages[0]], null),
 
   // Inline elements, for the arrays that blocks take.
   strong(content):: local c = inline(content); element('<strong>' + c.html + '</strong>', c.text),
   link(content, url)::
     local c = inline(content);
-    element('<a class="link" href="' + escape(checked(url)) + '" style="color:' + colors.brand + '">' + c.html + '</a>', c.text + ' (' + checked(url) + ')'),
+    local target = checked(url);
+    element('<a class="link" href="' + escape(target) + '" style="color:' + colors.brand + '">' + c.html + '</a>', c.text + ' (' + target + ')'),
 
   // Blocks, for the content of a layout. A string or an array is a paragraph too.
   paragraph(content):: paragraph(content),
@@ -194,10 +213,12 @@ local paragraph(content) =
     block('<h1 style="margin:0 0 16px;font-size:24px;line-height:32px;font-weight:bold">' + c.html + '</h1>', c.text),
   button(content, url, color=colors.brand)::
     local c = inline(content);
+    local target = checked(url);
+    local ground = escape(color);
     block(
-      '<p style="margin:28px 0"><a class="button" href="' + escape(checked(url)) + '" style="display:inline-block;padding:12px 24px;border:1px solid '
-      + escape(color) + ';border-radius:6px;background:' + escape(color) + ';color:#ffffff;font-weight:bold;text-decoration:none">' + c.html + '</a></p>',
-      c.text + ':\n' + checked(url)
+      '<p style="margin:28px 0"><a class="button" href="' + escape(target) + '" style="display:inline-block;padding:12px 24px;border:1px solid '
+      + ground + ';border-radius:6px;background:' + ground + ';color:#ffffff;font-weight:bold;text-decoration:none">' + c.html + '</a></p>',
+      c.text + ':\n' + target
     ),
   code(content)::
     local c = inline(content);
@@ -212,11 +233,11 @@ local paragraph(content) =
   // layout is subject, html and text of a message, from { subject, content } and what it may have beside them:
   // lang, preview (what inboxes show after the subject), brand ({ name, url, logo, color }), footer.
   layout(mail)::
-    local brand = std.get(mail, 'brand', {});
-    local lang = std.get(mail, 'lang', 'en');
-    local preview = std.get(mail, 'preview', '');
+    local brand = get(mail, 'brand', {});
+    local lang = get(mail, 'lang', 'en');
+    local preview = get(mail, 'preview', '');
     local blocks = [paragraph(c) for c in mail.content];
-    local footer = inline(std.get(mail, 'footer', ''));
+    local footer = inline(get(mail, 'footer', ''));
     local table = '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"';
     {
       subject: plain(words(textOf(mail.subject))),
@@ -228,7 +249,7 @@ local paragraph(content) =
             + table + ' style="max-width:560px"><tr><td class="card" align="' + (if rtl(lang) then 'right' else 'left')
             + '" style="padding:36px 40px;border-radius:8px;background:' + colors.card + ';color:' + colors.text + ';' + font
             + ';font-size:16px;line-height:24px;overflow-wrap:anywhere">\n'
-            + masthead(brand, escape(std.get(brand, 'color', colors.brand)))
+            + masthead(brand, escape(get(brand, 'color', colors.brand)))
             + std.join('', [b.html for b in blocks])
             + (if footer.html == '' then '' else '<p class="muted" style="margin:32px 0 0;font-size:13px;line-height:20px;color:' + colors.muted + '">' + footer.html + '</p>\n')
             + '</td></tr></table>\n<!--[if mso]></td></tr></table><![endif]-->\n</td></tr></table>\n</body>\n</html>\n',
