@@ -52,11 +52,14 @@ type mandrill struct {
 	mu       sync.Mutex
 	received map[string]int
 	changed  chan struct{}
+	// first is closed at the first call.
+	sending sync.Once
+	first   chan struct{}
 }
 
 func newMandrill(t *testing.T) *mandrill {
 	t.Helper()
-	m := &mandrill{Sandbox: sandbox.New(), received: make(map[string]int), changed: make(chan struct{})}
+	m := &mandrill{Sandbox: sandbox.New(), received: make(map[string]int), changed: make(chan struct{}), first: make(chan struct{})}
 	server := httptest.NewServer(m)
 	t.Cleanup(server.Close)
 	m.url = server.URL + "/api/1.0"
@@ -70,6 +73,7 @@ func (m *mandrill) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the sender was killed
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	m.sending.Do(func() { close(m.first) })
 	answer := httptest.NewRecorder()
 	m.Sandbox.ServeHTTP(answer, r)
 	var request struct {
@@ -117,6 +121,16 @@ func (m *mandrill) expect(t *testing.T, accepted []string, patience time.Duratio
 	}
 }
 
+// called waits until a sender has called.
+func (m *mandrill) called(t *testing.T) {
+	t.Helper()
+	select {
+	case <-m.first:
+	case <-time.After(time.Minute):
+		t.Fatal("nobody called")
+	}
+}
+
 // wait waits until the condition holds, which is looked at again whenever a mail has arrived.
 func (m *mandrill) wait(t *testing.T, patience time.Duration, what string, holds func() bool) {
 	t.Helper()
@@ -146,6 +160,8 @@ type edge struct {
 	config  string
 	process *exec.Cmd
 	log     *os.File
+	// logRead is how far waitForLog has read.
+	logRead int
 }
 
 // freeAddress is an address on loopback that nobody listens at.
@@ -170,13 +186,23 @@ func newEdge(t *testing.T, m *mandrill, outbox string) *edge {
 // newEdgeWith runs a Caddy with the site's directives in a folder with the files.
 func newEdgeWith(t *testing.T, m *mandrill, outbox, site string, files map[string]string) *edge {
 	t.Helper()
+	return runEdge(t, files, func(e *edge) string {
+		return fmt.Sprintf("{\nadmin %s\nauto_https off\npersist_config off\nmailchimp {\napi_key key\nsender_domain example.com\napi_base %s\n%s\n}\n}\nhttp://:%s {\nbind 127.0.0.1\n%s}\n",
+			e.admin, m.url, strings.ReplaceAll(outbox, "FOLDER", e.folder), e.port(), site)
+	})
+}
+
+func (e *edge) port() string { return e.address[strings.LastIndexByte(e.address, ':')+1:] }
+
+// runEdge runs a Caddy in a folder with the files.
+func runEdge(t *testing.T, files map[string]string, caddyfile func(*edge) string) *edge {
+	t.Helper()
 	e := &edge{t: t, address: freeAddress(t), admin: freeAddress(t), folder: t.TempDir()}
 	for name, text := range files {
 		e.write(name, text)
 	}
 	e.config = filepath.Join(e.folder, "Caddyfile")
-	e.write("Caddyfile", fmt.Sprintf("{\nadmin %s\nauto_https off\npersist_config off\nmailchimp {\napi_key key\nsender_domain example.com\napi_base %s\n%s\n}\n}\nhttp://:%s {\nbind 127.0.0.1\n%s}\n",
-		e.admin, m.url, strings.ReplaceAll(outbox, "FOLDER", e.folder), e.address[strings.LastIndexByte(e.address, ':')+1:], site))
+	e.write("Caddyfile", caddyfile(e))
 	var err error
 	if e.log, err = os.Create(filepath.Join(e.folder, "log")); err != nil {
 		t.Fatal(err)
@@ -198,7 +224,7 @@ func (e *edge) start() {
 	e.t.Helper()
 	e.process = exec.Command(binary, "run", "--config", e.config)
 	e.process.Dir = e.folder
-	e.process.Env = append(os.Environ(), "XDG_DATA_HOME="+e.folder, "XDG_CONFIG_HOME="+e.folder)
+	e.process.Env = append(os.Environ(), "XDG_DATA_HOME="+e.folder, "XDG_CONFIG_HOME="+e.folder, "MANDRILL_API_KEY=key", "HOOK_KEY=s3cret-header")
 	e.process.Stdout, e.process.Stderr = e.log, e.log
 	if err := e.process.Start(); err != nil {
 		e.t.Fatal(err)
@@ -222,12 +248,36 @@ func (e *edge) write(name, text string) {
 	}
 }
 
+func (e *edge) read(name string) string {
+	e.t.Helper()
+	text, err := os.ReadFile(filepath.Join(e.folder, name))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// waitForLog waits until the log has the text behind where the last wait ended.
+func (e *edge) waitForLog(text string) {
+	e.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		log := e.read("log")
+		if at := strings.Index(log[e.logRead:], text); at >= 0 {
+			e.logRead += at + len(text)
+			return
+		}
+		if time.Now().After(deadline) {
+			e.t.Fatalf("the log never had %s", text)
+		}
+	}
+}
+
 // command runs a command of the plugin's Caddy against the running one.
 func (e *edge) command(arguments ...string) string {
 	e.t.Helper()
 	command := exec.Command(binary, append(arguments, "--address", e.admin)...)
 	command.Dir = e.folder
-	command.Env = append(os.Environ(), "XDG_DATA_HOME="+e.folder, "XDG_CONFIG_HOME="+e.folder)
+	command.Env = e.process.Env
 	output, err := command.CombinedOutput()
 	if err != nil {
 		e.t.Fatalf("%v: %v\n%s", arguments, err, output)
