@@ -104,7 +104,7 @@ func TestRejectedAddress(t *testing.T) {
 		flow := p.start("registration")
 		fields := object{"method": "password", "password": password, "traits": object{"email": rejected}}
 		got := p.submit(flow, fields)
-		if got.status != http.StatusBadRequest || got.errors()["traits.email"] != text || len(got.errors()) != 1 || p.signedIn() {
+		if got.status != http.StatusBadRequest || got.errors()["traits.email"] != text || len(got.errors()) != 1 || !strings.Contains(got.text, "9422003") || p.signedIn() {
 			t.Errorf("browser %v sees %d %v %s", browser, got.status, got.errors(), got.text)
 		}
 		if found := k.identities(rejected); len(found) != 0 {
