@@ -14,6 +14,7 @@ local isArray(v) = std.type(v) == 'array';
 local has(o, key) = std.objectHasEx(o, key, false);
 local get(o, key, default) = if has(o, key) then o[key] else default;
 local split(s, by) = std.splitLimit(s, by, -1);
+local contains(s, part) = std.length(std.splitLimit(s, part, 1)) > 1;
 
 local textOf(value) = if value == null then '' else if isString(value) then value else std.toString(value);
 
@@ -169,16 +170,18 @@ local paragraph(content) =
     if email == null then error 'cancel'
     else { email: email, type: 'to' } + (if name == '' then {} else { name: plain(name) }),
 
-  // fullName is what there is of a person's name, on one line, or ''.
+  // fullName is what there is of a person's name, on one line, or ''. Anybody can have a mail sent to a stranger by registering
+  // with their address: what has a link is no name, and a name ends somewhere.
   fullName(identity)::
     local traits = at(identity, 'traits');
     local name = at(traits, 'name');
     local named(from, given, family) = words(stringAt(from, given) + ' ' + stringAt(from, family));
-    first([if isString(name) then words(name) else ''] + [
+    local full = first([if isString(name) then words(name) else ''] + [
       named(from, keys[0], keys[1])
       for from in [name, traits]
       for keys in [['first', 'last'], ['first_name', 'last_name'], ['given_name', 'family_name']]
-    ], ''),
+    ], '');
+    if contains(full, '://') || contains(full, 'www.') then '' else std.substr(full, 0, 100),
 
   // language is one of the languages: the one that the form passed along, else that of the person's traits or public
   // metadata, else the one that the browser likes best, else the first.
