@@ -18,6 +18,8 @@ type answer struct {
 	entry string
 	// queued tells that the mail is sent after the answer.
 	queued bool
+	// stored tells that Ory keeps what Mandrill said in the identity.
+	stored bool
 	// duplicate tells that the answer is that of an earlier call.
 	duplicate bool
 }
@@ -27,6 +29,14 @@ type (
 	sentBody struct {
 		Status     string               `json:"status"`
 		Recipients []mandrill.Recipient `json:"recipients"`
+	}
+	// storedBody is what Ory takes over into an identity.
+	storedBody struct {
+		Identity struct {
+			MetadataAdmin struct {
+				Mailchimp sentBody `json:"mailchimp"`
+			} `json:"metadata_admin"`
+		} `json:"identity"`
 	}
 	queuedBody struct {
 		Status    string `json:"status"`
@@ -40,7 +50,7 @@ func (a answer) status(r *http.Request) int {
 	switch {
 	case a.problem != nil:
 		return a.problem.Status
-	case a.recipients != nil && wantsBody(r):
+	case a.recipients != nil && (a.stored || wantsBody(r)):
 		return http.StatusOK
 	case a.queued && wantsBody(r):
 		return http.StatusAccepted
@@ -65,9 +75,15 @@ func (a answer) write(w http.ResponseWriter, r *http.Request, reference string) 
 		w.WriteHeader(status)
 		return nil
 	}
-	var value any = sentBody{"sent", a.recipients}
-	if a.queued {
+	sent := sentBody{"sent", a.recipients}
+	var value any = sent
+	switch {
+	case a.queued:
 		value = queuedBody{"queued", a.entry, a.duplicate}
+	case a.stored:
+		var stored storedBody
+		stored.Identity.MetadataAdmin.Mailchimp = sent
+		value = stored
 	}
 	body, err := json.Marshal(value)
 	if err != nil {

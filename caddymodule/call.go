@@ -43,8 +43,12 @@ const (
 func (c *call) serve() answer {
 	hook, problem := c.hook.reader.Read(c.request)
 	if problem != nil {
+		if problem == ory.ErrMethod {
+			c.hook.warnOfMethod(c.request)
+		}
 		return c.end(outcomeRefused, problem, problem)
 	}
+	c.hook.warnOfCtx(c.request, hook)
 	if c.hook.Delivery == "queued" {
 		return c.queue(hook)
 	}

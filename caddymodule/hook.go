@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -71,6 +70,10 @@ type Hook struct {
 	// Folders that the template may import from, beside its own.
 	Imports []string `json:"imports,omitempty"`
 
+	// Answers with what Mandrill said of each recipient, for Ory to keep in the identity's metadata_admin, which
+	// is replaced as a whole. For hooks of registration with response.parse; needs delivery sync.
+	StoreResult bool `json:"store_result,omitempty"`
+
 	logger   *zap.Logger
 	app      *App
 	reader   ory.Reader
@@ -78,9 +81,8 @@ type Hook struct {
 	template *render.Template
 	client   *mandrill.Client
 	// id tells hooks apart that share a template.
-	id string
-	// keyNamed is done when the warning of a key in the template was given.
-	keyNamed sync.Once
+	id     string
+	warned warnings
 }
 
 // From is the sender of messages that name none.
@@ -256,6 +258,9 @@ func (h *Hook) Validate() error {
 	if err := checkDelivery(h.Delivery); err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}
+	if err := h.checkStoreResult(); err != nil {
+		return err
+	}
 	if h.Delivery == "queued" && h.app.outboxKey == "" {
 		return errOutboxOff
 	}
@@ -285,11 +290,19 @@ func checkDelivery(delivery string) error {
 	}
 }
 
+func (h *Hook) checkStoreResult() error {
+	if h.StoreResult && h.Delivery != "sync" {
+		return errors.New("store_result: the result is known in time only with delivery sync: add that line, or remove this one")
+	}
+	return nil
+}
+
 // ServeHTTP answers a hook. It returns no error: Caddy would log the request with it, secrets included.
 func (h *Hook) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	noteProvider(r)
 	call := &call{hook: h, request: r, reference: newReference(), started: time.Now()}
 	answer := call.serve()
+	answer.stored = h.StoreResult
 	err := answer.write(w, r, call.reference)
 	call.log(answer, err)
 	return nil
@@ -310,12 +323,6 @@ func (h *Hook) watch(ctx context.Context) {
 func (h *Hook) templateBroken(err error) {
 	h.app.emit(eventTemplateFailed, map[string]any{"template": h.Template, "reason": explain(err, h.app.LogRecipients)})
 	h.logger.Error("template is broken, the last good one stays in force", zap.String("template", h.Template), zap.Error(err))
-}
-
-func (h *Hook) warnOfKey() {
-	h.keyNamed.Do(func() {
-		h.logger.Warn("the template names a key, which is ignored: remove it, api_key of the configuration counts", zap.String("template", h.Template))
-	})
 }
 
 // key returns the idempotency key under which a repeat of the call is recognised, and for how long.
@@ -343,11 +350,13 @@ func (c *call) key(hook *ory.Hook, given string) (string, time.Duration) {
 }
 
 // path is that of the request as it came: routes may have rewritten it.
-func (c *call) path() string {
-	if original, ok := c.request.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+func (c *call) path() string { return pathOf(c.request) }
+
+func pathOf(r *http.Request) string {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		return original.URL.Path
 	}
-	return c.request.URL.Path
+	return r.URL.Path
 }
 
 // newReference returns what ties an answer to its log line.

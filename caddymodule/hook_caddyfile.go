@@ -83,7 +83,7 @@ func (h *Hook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("mailchimp_hook takes one template: its options stand in a block")
 	}
-	return options{
+	err := options{
 		"template":      text("template <file>", &h.Template),
 		"api_key":       text("api_key <key>", &h.APIKey),
 		"sender_domain": texts("sender_domain <domain>...", &h.SenderDomains),
@@ -104,9 +104,17 @@ func (h *Hook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"max_body":       size("max_body <size>", &h.MaxBody),
 		"imports":        texts("imports <dir>...", &h.Imports),
 		"store_result": {usage: "store_result", set: func([]string) error {
-			return errors.New("this version can't write back into an identity: remove the line")
+			h.StoreResult = true
+			return nil
 		}},
 	}.unmarshal(d, seen...)
+	if err != nil {
+		return err
+	}
+	if err := h.checkStoreResult(); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
 }
 
 func (h *Hook) setAuth(args []string) error {

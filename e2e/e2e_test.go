@@ -1,5 +1,5 @@
-// Package e2e runs real Caddy processes, kills them, and takes their databases away. It is a module of its own:
-// it needs more than Go. See .ci/run for what.
+// Package e2e runs real Caddy processes, kills them, and takes their databases away; and a real Ory Kratos, whose people
+// register and sign in. It is a module of its own: it needs more than Go. See .ci/run for what.
 package e2e
 
 import (
@@ -52,11 +52,14 @@ type mandrill struct {
 	mu       sync.Mutex
 	received map[string]int
 	changed  chan struct{}
+	// first is closed at the first call.
+	sending sync.Once
+	first   chan struct{}
 }
 
 func newMandrill(t *testing.T) *mandrill {
 	t.Helper()
-	m := &mandrill{Sandbox: sandbox.New(), received: make(map[string]int), changed: make(chan struct{})}
+	m := &mandrill{Sandbox: sandbox.New(), received: make(map[string]int), changed: make(chan struct{}), first: make(chan struct{})}
 	server := httptest.NewServer(m)
 	t.Cleanup(server.Close)
 	m.url = server.URL + "/api/1.0"
@@ -70,6 +73,7 @@ func (m *mandrill) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the sender was killed
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	m.sending.Do(func() { close(m.first) })
 	answer := httptest.NewRecorder()
 	m.Sandbox.ServeHTTP(answer, r)
 	var request struct {
@@ -117,34 +121,89 @@ func (m *mandrill) expect(t *testing.T, accepted []string, patience time.Duratio
 	}
 }
 
+// called waits until a sender has called.
+func (m *mandrill) called(t *testing.T) {
+	t.Helper()
+	select {
+	case <-m.first:
+	case <-time.After(time.Minute):
+		t.Fatal("nobody called")
+	}
+}
+
+// wait waits until the condition holds, which is looked at again whenever a mail has arrived.
+func (m *mandrill) wait(t *testing.T, patience time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		m.mu.Lock()
+		changed := m.changed
+		m.mu.Unlock()
+		if holds() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("%s: it never came to that", what)
+		}
+	}
+}
+
 // edge is a Caddy process.
 type edge struct {
 	t       *testing.T
 	address string
+	// admin is where its admin endpoint is.
+	admin   string
 	folder  string
 	config  string
 	process *exec.Cmd
 	log     *os.File
+	// logRead is how far waitForLog has read.
+	logRead int
 }
 
-func newEdge(t *testing.T, m *mandrill, outbox string) *edge {
+// freeAddress is an address on loopback that nobody listens at.
+func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &edge{t: t, address: listener.Addr().String(), folder: t.TempDir()}
-	listener.Close()
-	template := filepath.Join(e.folder, "t.jsonnet")
-	if err := os.WriteFile(template, []byte(`function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: ctx.email }], text: 'Hi' } }`), 0o600); err != nil {
-		t.Fatal(err)
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// newEdge runs a Caddy whose hook is at every path.
+func newEdge(t *testing.T, m *mandrill, outbox string) *edge {
+	t.Helper()
+	return newEdgeWith(t, m, outbox, "mailchimp_hook * t.jsonnet {\nauth off\n}\n", map[string]string{
+		"t.jsonnet": `function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: ctx.email }], text: 'Hi' } }`,
+	})
+}
+
+// newEdgeWith runs a Caddy with the site's directives in a folder with the files.
+func newEdgeWith(t *testing.T, m *mandrill, outbox, site string, files map[string]string) *edge {
+	t.Helper()
+	return runEdge(t, files, func(e *edge) string {
+		return fmt.Sprintf("{\nadmin %s\nauto_https off\npersist_config off\nmailchimp {\napi_key key\nsender_domain example.com\napi_base %s\n%s\n}\n}\nhttp://:%s {\nbind 127.0.0.1\n%s}\n",
+			e.admin, m.url, strings.ReplaceAll(outbox, "FOLDER", e.folder), e.port(), site)
+	})
+}
+
+func (e *edge) port() string { return e.address[strings.LastIndexByte(e.address, ':')+1:] }
+
+// runEdge runs a Caddy in a folder with the files.
+func runEdge(t *testing.T, files map[string]string, caddyfile func(*edge) string) *edge {
+	t.Helper()
+	e := &edge{t: t, address: freeAddress(t), admin: freeAddress(t), folder: t.TempDir()}
+	for name, text := range files {
+		e.write(name, text)
 	}
 	e.config = filepath.Join(e.folder, "Caddyfile")
-	caddyfile := fmt.Sprintf("{\nadmin off\nauto_https off\npersist_config off\nmailchimp {\napi_key key\nsender_domain example.com\napi_base %s\n%s\n}\n}\nhttp://:%s {\nbind 127.0.0.1\nmailchimp_hook * %s {\nauth off\n}\n}\n",
-		m.url, strings.ReplaceAll(outbox, "FOLDER", e.folder), e.address[strings.LastIndexByte(e.address, ':')+1:], template)
-	if err := os.WriteFile(e.config, []byte(caddyfile), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e.write("Caddyfile", caddyfile(e))
+	var err error
 	if e.log, err = os.Create(filepath.Join(e.folder, "log")); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +223,8 @@ func newEdge(t *testing.T, m *mandrill, outbox string) *edge {
 func (e *edge) start() {
 	e.t.Helper()
 	e.process = exec.Command(binary, "run", "--config", e.config)
-	e.process.Env = append(os.Environ(), "XDG_DATA_HOME="+e.folder, "XDG_CONFIG_HOME="+e.folder)
+	e.process.Dir = e.folder
+	e.process.Env = append(os.Environ(), "XDG_DATA_HOME="+e.folder, "XDG_CONFIG_HOME="+e.folder, "MANDRILL_API_KEY=key", "HOOK_KEY=s3cret-header")
 	e.process.Stdout, e.process.Stderr = e.log, e.log
 	if err := e.process.Start(); err != nil {
 		e.t.Fatal(err)
@@ -179,6 +239,50 @@ func (e *edge) start() {
 			e.t.Fatal("Caddy didn't start")
 		}
 	}
+}
+
+func (e *edge) write(name, text string) {
+	e.t.Helper()
+	if err := os.WriteFile(filepath.Join(e.folder, name), []byte(text), 0o600); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+func (e *edge) read(name string) string {
+	e.t.Helper()
+	text, err := os.ReadFile(filepath.Join(e.folder, name))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// waitForLog waits until the log has the text behind where the last wait ended.
+func (e *edge) waitForLog(text string) {
+	e.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		log := e.read("log")
+		if at := strings.Index(log[e.logRead:], text); at >= 0 {
+			e.logRead += at + len(text)
+			return
+		}
+		if time.Now().After(deadline) {
+			e.t.Fatalf("the log never had %s", text)
+		}
+	}
+}
+
+// command runs a command of the plugin's Caddy against the running one.
+func (e *edge) command(arguments ...string) string {
+	e.t.Helper()
+	command := exec.Command(binary, append(arguments, "--address", e.admin)...)
+	command.Dir = e.folder
+	command.Env = e.process.Env
+	output, err := command.CombinedOutput()
+	if err != nil {
+		e.t.Fatalf("%v: %v\n%s", arguments, err, output)
+	}
+	return string(output)
 }
 
 func (e *edge) kill() {

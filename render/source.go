@@ -15,9 +15,6 @@ import (
 	"slices"
 )
 
-// library holds the files that can be imported everywhere. The operator's own files come first.
-var library = map[string]string{}
-
 // source is a template and what it imports, as read at one time. What was read once is not read
 // again, so that all evaluations of a version see the same.
 type source struct {

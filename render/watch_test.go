@@ -213,10 +213,10 @@ func TestLoadWritesNothing(t *testing.T) {
 }
 
 func TestLibrary(t *testing.T) {
-	render.Library["mail.libsonnet"] = `{ name: 'library' }`
-	defer delete(render.Library, "mail.libsonnet")
-	files := map[string]string{"t.jsonnet": `function(ctx) { a: (import 'mail.libsonnet').name }`}
-	for want, more := range map[string]string{"library": "other.libsonnet", "own": "mail.libsonnet"} {
+	render.Library["test.libsonnet"] = `{ name: 'library' }`
+	defer delete(render.Library, "test.libsonnet")
+	files := map[string]string{"t.jsonnet": `function(ctx) { a: (import 'test.libsonnet').name }`}
+	for want, more := range map[string]string{"library": "other.libsonnet", "own": "test.libsonnet"} {
 		files[more] = `{ name: 'own' }`
 		template, err := render.Load(filepath.Join(write(t, files), "t.jsonnet"), render.Options{})
 		if err != nil {

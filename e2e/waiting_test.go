@@ -1,0 +1,90 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var measure = flag.Int("measure", 0, "how many people register at each Kratos of TestWaiting; 0 skips it")
+
+// slow is how long the stand-in for Mandrill takes to answer.
+const slow = 150 * time.Millisecond
+
+// TestWaiting measures how long a registration takes by the way in which its mail is sent, and prints a table.
+func TestWaiting(t *testing.T) {
+	if *measure == 0 {
+		t.Skip("-measure says how often")
+	}
+	m := newMandrill(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(slow)
+		m.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	m.url = server.URL + "/api/1.0"
+	examples, err := filepath.Abs("../examples/ory")
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := "mailchimp_hook /courier {\ntemplate " + examples + "/courier.jsonnet\n" + authLines + "}\n"
+	for _, delivery := range []string{"sync", "queued"} {
+		site += "mailchimp_hook /hooks/" + delivery + " {\ntemplate " + examples + "/registration.jsonnet\n" + authLines + "delivery " + delivery + "\n}\n"
+		site += "mailchimp_hook /hooks/small-" + delivery + " {\ntemplate small.jsonnet\n" + authLines + "delivery " + delivery + "\n}\n"
+	}
+	const small = `function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: ctx.identity.traits.email }], subject: 'Welcome', text: 'Hi' } }`
+	e := newEdgeWith(t, m, "", site, map[string]string{"small.jsonnet": small})
+	straight := hook(e, "", "plain", "header")
+	asObject(straight["config"])["url"] = m.url + "/messages/send"
+	asObject(straight["config"])["body"] = "base64://" + base64.StdEncoding.EncodeToString([]byte(strings.Replace(small, "{ message", "{ key: 'key', message", 1)))
+	ways := []struct {
+		name   string
+		kratos *kratos
+		took   []time.Duration
+	}{
+		{name: "no hook", kratos: registering(t, e)},
+		{name: "plain, straight to Mandrill", kratos: registering(t, e, straight)},
+		{name: "plain, `delivery sync`", kratos: registering(t, e, hook(e, "sync", "plain", "header"))},
+		{name: "plain, `delivery queued`", kratos: registering(t, e, hook(e, "queued", "plain", "header"))},
+		{name: "plain, `delivery queued`, a template of four fields", kratos: registering(t, e, hook(e, "small-queued", "plain", "header"))},
+		{name: "`response.ignore`, `delivery queued`", kratos: registering(t, e, hook(e, "queued", "ignore", "header"))},
+	}
+	const warm = 3
+	for n := range *measure + warm {
+		for i := range ways {
+			p := newPerson(t, ways[i].kratos, false)
+			flow := p.start("registration")
+			fields := object{"method": "password", "password": password, "traits": object{"email": fmt.Sprintf("ada%d@example.net", n)}}
+			started := time.Now()
+			got := p.submit(flow, fields)
+			if got.status != http.StatusOK {
+				t.Fatalf("%s: %d %s", ways[i].name, got.status, got.text)
+			}
+			if n >= warm {
+				ways[i].took = append(ways[i].took, time.Since(started))
+			}
+		}
+	}
+	table := "| hook | a registration takes | longer than without |\n| --- | --- | --- |\n"
+	for _, way := range ways {
+		longer := make([]time.Duration, *measure)
+		for i := range longer {
+			longer[i] = way.took[i] - ways[0].took[i]
+		}
+		table += fmt.Sprintf("| %s | %.1f ms | %.1f ms |\n", way.name, milliseconds(way.took), milliseconds(longer))
+	}
+	fmt.Fprint(os.Stdout, table)
+}
+
+// milliseconds is the median.
+func milliseconds(durations []time.Duration) float64 {
+	return float64(slices.Sorted(slices.Values(durations))[len(durations)/2].Microseconds()) / 1000
+}
