@@ -115,17 +115,21 @@ func since(t time.Time) string {
 	}
 }
 
-// oneLine makes text fit a table, and takes from it what a terminal would obey.
-func oneLine(text string) string {
-	text = strings.Map(func(r rune) rune {
+// printable takes from a text what a terminal would obey.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
 		}
 		return r
 	}, text)
+}
+
+// oneLine makes a text fit a table.
+func oneLine(text string) string {
 	const width = 100
-	if runes := []rune(text); len(runes) > width {
+	if runes := []rune(printable(text)); len(runes) > width {
 		return string(runes[:width-1]) + "…"
 	}
-	return text
+	return printable(text)
 }

@@ -55,7 +55,7 @@ func (s status) print(cmd *cobra.Command) {
 		fmt.Fprintln(w, "MAIL DOESN'T FLOW.")
 	}
 	for _, line := range append(s.Troubles, s.Attention...) {
-		fmt.Fprintln(w, "- "+oneLine(line))
+		fmt.Fprintln(w, "- "+printable(line))
 	}
 	fmt.Fprintf(w, "\nOutbox: %s\n", s.Outbox)
 	if s.Outbox != "off" {
@@ -86,7 +86,7 @@ func (s status) print(cmd *cobra.Command) {
 	for _, t := range s.Templates {
 		state := "in force"
 		if t.Error != "" {
-			state = "broken on disk: " + oneLine(t.Error)
+			state = "broken on disk: " + printable(t.Error)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s ago\t%s\n", t.Template, t.Version, since(t.LoadedAt), state)
 	}
@@ -96,7 +96,7 @@ func (s status) print(cmd *cobra.Command) {
 		if last.Entry != "" {
 			entry = "entry " + last.Entry
 		}
-		fmt.Fprintf(w, "\nLast error: %s, %s, %s: %s\n", last.Time.Local().Format(time.DateTime), entry, last.Event, oneLine(last.Reason))
+		fmt.Fprintf(w, "\nLast error: %s, %s, %s: %s\n", last.Time.Local().Format(time.DateTime), entry, last.Event, printable(last.Reason))
 	}
 }
 

@@ -26,3 +26,9 @@ func ForgetRecords() {
 	records.byKey = make(map[string]*list.Element)
 	records.byAge.Init()
 }
+
+// StatusCommand is `caddy mailchimp status`, and SendTestCommand `caddy mailchimp send-test`.
+var (
+	StatusCommand   = statusCommand
+	SendTestCommand = sendTestCommand
+)

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -30,6 +31,35 @@ type metrics struct {
 const namespace = "caddy_mailchimp"
 
 var newMetrics = sync.OnceValue(func() *metrics {
+	m := makeMetrics()
+	m.begin()
+	return m
+})
+
+// begin counts from 0 what alerts look at: Prometheus doesn't see the first one of a series that wasn't there.
+func (m *metrics) begin() {
+	for _, status := range []int{http.StatusNoContent, http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusServiceUnavailable} {
+		m.hooks.WithLabelValues(strconv.Itoa(status))
+	}
+	for _, status := range mandrill.Statuses {
+		m.recipients.WithLabelValues(status, "")
+	}
+	for _, reason := range mandrill.RejectReasons {
+		m.recipients.WithLabelValues("rejected", reason)
+	}
+	for _, outcome := range verdicts {
+		m.attempts.WithLabelValues(outcome)
+	}
+	for _, event := range mandrill.EventKinds {
+		m.mailEvents.WithLabelValues(event, "true")
+		m.mailEvents.WithLabelValues(event, "false")
+	}
+	for _, event := range []string{"retry", "interrupted", "hold", "release", "lost"} {
+		m.outboxEvents.WithLabelValues(event)
+	}
+}
+
+func makeMetrics() *metrics {
 	return &metrics{
 		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "hooks_total",
@@ -71,7 +101,7 @@ var newMetrics = sync.OnceValue(func() *metrics {
 			Help: "Changed templates that were broken, so that the last good one stayed in force.",
 		}),
 	}
-})
+}
 
 // registerMetrics returns the process's metrics, registered with the configuration's registry.
 func registerMetrics(ctx caddy.Context) (*metrics, error) {
