@@ -128,10 +128,12 @@ export function showMail(container, mail, { frameAddress, filesAddress, more = [
 			...mail.recipients.map((address, i) => el('option', { value: i, selected: i === mail.to }, address)))
 		: mail.recipients.join(', ');
 	const problems = [...notes, ...mail.problems];
+	const focused = container.contains(document.activeElement) && document.activeElement.id;
 	container.replaceChildren(
 		el('div', { class: 'head' }, el('h2', { tabindex: '-1' }, mail.subject || '(no subject)'), el('p', {}, `${mail.from} → `, to)),
 		...(problems.length ? [el('ul', { class: 'notes', 'aria-label': 'Warnings' }, ...problems.map((problem) => el('li', {}, problem)))] : []),
 		el('div', { class: 'tools' }, tabs, looks, schemes),
 		...[...shown.values()].map(({ panel }) => panel),
 	);
+	if (focused) document.getElementById(focused)?.focus();
 }
