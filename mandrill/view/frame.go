@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,31 +31,94 @@ func Frame(w http.ResponseWriter, content string, images []mandrill.Attachment) 
 	_, _ = w.Write(still(content)) // the client is gone
 }
 
-// still takes off what makes a browser connect before any policy is asked, as <link rel="preconnect"> does, and gives
-// links a target that the sandbox forbids. All else stays as it is.
+// still takes off what makes a browser connect before it asks any policy: links in the head, frames, and the targets of
+// links. All else stays as it is.
 func still(content string) []byte {
-	const base = `<base target="_blank">`
 	var kept bytes.Buffer
 	tokens := html.NewTokenizer(strings.NewReader(content))
-	based := false
+	inFrame := false
 	for {
 		kind := tokens.Next()
-		raw := tokens.Raw()
-		if !based && kind != html.DoctypeToken && kind != html.CommentToken && (kind != html.TextToken || strings.TrimSpace(string(raw)) != "") {
-			// Not before the doctype: that would change how the browser draws.
-			kept.WriteString(base)
-			based = true
-		}
 		if kind == html.ErrorToken {
-			kept.Write(raw)
+			kept.Write(tokens.Raw())
 			return kept.Bytes()
 		}
-		if name, _ := tokens.TagName(); kind == html.StartTagToken || kind == html.SelfClosingTagToken {
-			if string(name) == "link" || string(name) == "base" {
-				continue
-			}
+		raw := bytes.Clone(tokens.Raw())
+		if inFrame && kind == html.TextToken {
+			continue // what stands in an <iframe> is no text of the mail
 		}
-		kept.Write(raw)
+		inFrame = false
+		if kind != html.StartTagToken && kind != html.SelfClosingTagToken {
+			kept.Write(raw)
+			continue
+		}
+		token := tokens.Token()
+		switch token.Data {
+		case "link", "base", "frame", "embed", "object":
+		case "iframe":
+			inFrame = kind == html.StartTagToken
+		case "meta":
+			if _, refreshes := attribute(token, "http-equiv"); !refreshes {
+				kept.Write(raw)
+			}
+		case "noscript":
+			tokens.NextIsNotRawText() // no script runs: it is shown
+			kept.Write(raw)
+		case "a", "area":
+			kept.WriteString(withoutTarget(token))
+		default:
+			kept.Write(raw)
+		}
+	}
+}
+
+func attribute(token html.Token, name string) (string, bool) {
+	for _, a := range token.Attr {
+		if a.Key == name {
+			return a.Val, true
+		}
+	}
+	return "", false
+}
+
+// withoutTarget keeps a link's look, and shows where it leads when a mouse is over it.
+func withoutTarget(link html.Token) string {
+	href, leads := attribute(link, "href")
+	_, titled := attribute(link, "title")
+	link.Attr = slices.DeleteFunc(link.Attr, func(a html.Attribute) bool {
+		return slices.Contains([]string{"href", "xlink:href", "ping", "target"}, a.Key)
+	})
+	if leads {
+		link.Attr = append(link.Attr, html.Attribute{Key: "href", Val: "#"})
+		if !titled {
+			link.Attr = append(link.Attr, html.Attribute{Key: "title", Val: href})
+		}
+	}
+	return link.String()
+}
+
+// links are where a mail leads to, with the text of each link.
+func links(content string) [][2]string {
+	found := [][2]string{}
+	tokens := html.NewTokenizer(strings.NewReader(content))
+	open := false
+	for {
+		kind := tokens.Next()
+		token := tokens.Token()
+		switch {
+		case kind == html.ErrorToken:
+			return found
+		case kind == html.StartTagToken && token.Data == "a":
+			href, leads := attribute(token, "href")
+			if open = leads; leads {
+				found = append(found, [2]string{"", href})
+			}
+		case kind == html.EndTagToken && token.Data == "a":
+			open = false
+		case open && kind == html.TextToken:
+			last := &found[len(found)-1]
+			last[0] = strings.Join(strings.Fields(last[0]+" "+token.Data), " ")
+		}
 	}
 }
 

@@ -26,6 +26,8 @@ type Mail struct {
 	HTMLSize int `json:"html_size"`
 	// Lines are the headers in the order in which they are shown.
 	Lines [][2]string `json:"lines"`
+	// Links are the texts and the addresses of the links in the HTML.
+	Links [][2]string `json:"links"`
 	Files []Attached  `json:"files"`
 	// Template is the name of the template at Mandrill that is filled with Regions.
 	Template string                     `json:"template"`
@@ -67,6 +69,7 @@ func NewMail(request json.RawMessage, to int) (*Mail, *mandrill.Message, error) 
 	mail.Mail = merge.Fill(m, recipient)
 	mail.From = address(mail.FromName, m.FromEmail)
 	mail.HTMLSize, mail.HasHTML = len(mail.HTML), mail.HTML != ""
+	mail.Links = links(mail.HTML)
 	filled := *m
 	filled.HTML = mail.HTML
 	mail.HTML = "" // it goes into the frame

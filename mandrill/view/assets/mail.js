@@ -61,7 +61,7 @@ function frame(mail, address) {
 		return el('p', { class: 'none' }, why);
 	}
 	// A sandbox without any permission: no script, no form, no window, no origin.
-	return el('iframe', { sandbox: '', src: address, title: 'The mail as HTML', 'data-width': remembered.width, 'data-scheme': remembered.scheme, tabindex: '0' });
+	return el('iframe', { onload: (event) => { event.target.dataset.loaded = 'true'; }, sandbox: '', src: address, title: 'The mail as HTML', 'data-width': remembered.width, 'data-scheme': remembered.scheme, tabindex: '0' });
 }
 
 function mergePanel(mail) {
@@ -90,6 +90,7 @@ export function showMail(container, mail, { frameAddress, filesAddress, more = [
 		['text', ['Text'], 'text', [mail.text ? el('pre', {}, mail.text) : el('p', { class: 'dim' }, 'The mail has no text part.')]],
 		['headers', ['Headers'], 'table', [table(null, mail.lines)]],
 		['merge', counted('Merge', mail.vars.length), 'table', mergePanel(mail)],
+		['links', counted('Links', mail.links.length), 'table', [table(['Text', 'Leads to'], mail.links) || el('p', { class: 'dim' }, 'The mail has no links.')]],
 		['files', counted('Files', mail.files.length), 'table', filesPanel(mail, filesAddress)],
 		['json', ['JSON'], 'text', [el('pre', {}, mail.request)]],
 		...more,
