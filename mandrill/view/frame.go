@@ -41,6 +41,8 @@ func still(content string) []byte {
 		kind := tokens.Next()
 		if kind == html.ErrorToken {
 			kept.Write(tokens.Raw())
+			// Goes to the body that is there. Else the keyboard couldn't scroll a mail that has no links.
+			kept.WriteString(`<body tabindex="0">`)
 			return kept.Bytes()
 		}
 		raw := bytes.Clone(tokens.Raw())
