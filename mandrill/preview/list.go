@@ -34,12 +34,14 @@ func (p *Preview) list() ([]listed, error) {
 	var ctxs []string
 	found := 0
 	err := filepath.WalkDir(p.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil && path == p.dir {
+			return err
+		}
+		if err != nil {
+			return nil // what can't be read isn't shown
+		}
 		name := entry.Name()
 		switch {
-		case err != nil && path == p.dir:
-			return err
-		case err != nil:
-			return nil // what can't be read isn't shown
 		case entry.IsDir() && path != p.dir && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "vendor"):
 			return fs.SkipDir
 		case entry.IsDir() || !strings.HasSuffix(name, templateSuffix) && !strings.HasSuffix(name, ctxSuffix):

@@ -40,8 +40,8 @@ func still(content string) []byte {
 	for {
 		kind := tokens.Next()
 		if kind == html.ErrorToken {
-			kept.Write(tokens.Raw())
-			// Goes to the body that is there. Else the keyboard couldn't scroll a mail that has no links.
+			// A tag that isn't closed is none, and what comes after it must not close it.
+			// The attribute goes to the body that is there. Else the keyboard couldn't scroll a mail that has no links.
 			kept.WriteString(`<body tabindex="0">`)
 			return kept.Bytes()
 		}
