@@ -17,8 +17,11 @@ const maxInputs = 60
 
 // typed are the parts of a ctx that hold what a person typed: in a flow's hook, and in what Kratos sends to a courier.
 var typed = [][]string{
-	{"identity", "traits"}, {"flow", "transient_payload"}, {"transient_payload"},
-	{"template_data", "identity", "traits"}, {"template_data", "transient_payload"},
+	{"identity", "traits"},
+	{"flow", "transient_payload"},
+	{"transient_payload"},
+	{"template_data", "identity", "traits"},
+	{"template_data", "transient_payload"},
 }
 
 // input is a field of ctx, and what tells it from the others in the mail.

@@ -38,7 +38,7 @@ func (p *Preview) list() ([]listed, error) {
 			return err
 		}
 		if err != nil {
-			return nil // what can't be read isn't shown
+			return nil //nolint:nilerr // what can't be read isn't shown
 		}
 		name := entry.Name()
 		switch {

@@ -201,9 +201,10 @@ func TestRefusals(t *testing.T) {
 }
 
 // states reads the events of a page.
-func states(t *testing.T, address string) (next func() map[string]any, stop func()) {
+func states(t *testing.T, address string) (next func() map[string]any) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -212,8 +213,9 @@ func states(t *testing.T, address string) (next func() map[string]any, stop func
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { answer.Body.Close() })
 	lines := bufio.NewScanner(answer.Body)
-	next = func() (state map[string]any) {
+	return func() (state map[string]any) {
 		t.Helper()
 		for lines.Scan() {
 			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
@@ -226,10 +228,6 @@ func states(t *testing.T, address string) (next func() map[string]any, stop func
 		t.Fatal("the stream ended: ", lines.Err())
 		return nil
 	}
-	return next, func() {
-		cancel()
-		answer.Body.Close()
-	}
 }
 
 func TestEvents(t *testing.T) {
@@ -237,8 +235,7 @@ func TestEvents(t *testing.T) {
 		"a.jsonnet": good, "a.ctx.json": "{}", "a.german.ctx.json": "{}", "a.b.jsonnet": good, "a.b.ctx.json": "{}",
 		"alone.jsonnet": good, ".hidden/x.jsonnet": good, "node_modules/x.jsonnet": good, "stray.ctx.json": "{}", "below/c.jsonnet": good, "below/c.ctx.json": "{}",
 	})
-	next, stop := states(t, address+"/events?template=a.jsonnet&ctx=a.ctx.json")
-	defer stop()
+	next := states(t, address+"/events?template=a.jsonnet&ctx=a.ctx.json")
 	state := next()
 	templates, err := json.Marshal(state["templates"])
 	if err != nil {

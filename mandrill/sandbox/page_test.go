@@ -70,9 +70,10 @@ func TestForeignPagesChangeNothing(t *testing.T) {
 }
 
 // events reads the events of the page until one of a kind, and returns its data.
-func events(t *testing.T, address string) (next func(kind string) string, stop func()) {
+func events(t *testing.T, address string) (next func(kind string) string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/sandbox/events", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -81,8 +82,9 @@ func events(t *testing.T, address string) (next func(kind string) string, stop f
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { answer.Body.Close() })
 	lines := bufio.NewScanner(answer.Body)
-	next = func(kind string) string {
+	return func(kind string) string {
 		t.Helper()
 		present := ""
 		for lines.Scan() {
@@ -96,16 +98,11 @@ func events(t *testing.T, address string) (next func(kind string) string, stop f
 		t.Fatalf("no event %s came: %v", kind, lines.Err())
 		return ""
 	}
-	return next, func() {
-		cancel()
-		answer.Body.Close()
-	}
 }
 
 func TestEvents(t *testing.T) {
 	s, c, address := start(t)
-	next, stop := events(t, address)
-	defer stop()
+	next := events(t, address)
 	if mails := next("mails"); mails != "[]" {
 		t.Errorf("at first there is %s", mails)
 	}

@@ -65,7 +65,7 @@ func TestPage(t *testing.T) {
 	mux.Handle("GET /assets/{name}", view.Assets(fstest.MapFS{"own.js": {Data: []byte("own")}}))
 	for name, want := range map[string]int{"own.js": 200, "style.css": 200, "mail.js": 200, "icon.svg": 200, "none.js": 404, "..%2fview.go": 400} {
 		w := httptest.NewRecorder()
-		mux.ServeHTTP(w, httptest.NewRequest("GET", "/assets/"+name, nil))
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/assets/"+name, nil))
 		if w.Code != want {
 			t.Errorf("%s: %d", name, w.Code)
 		}
