@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,11 +17,44 @@ import (
 )
 
 type renderOptions struct {
+	checks
 	template, ctx string
 	html, text    bool
+}
+
+// checks are those of mailchimp_hook, for the commands that show what a template makes.
+type checks struct {
 	imports       []string
 	senderDomains []string
 	from          string
+}
+
+func (c *checks) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&c.imports, "imports", nil, "A folder that templates may import from; several are allowed")
+	flags.StringArrayVar(&c.senderDomains, "sender-domain", nil, "A domain that the mail may come from; several are allowed")
+	flags.StringVar(&c.from, "from", "", "The sender's address where the template names none")
+}
+
+func (c *checks) load(file string) (*render.Template, error) {
+	return render.Load(file, render.Options{Imports: c.imports, Timeout: defaultRenderTimeout})
+}
+
+// request is what a template makes of a ctx file's contents.
+func (c *checks) request(ctx context.Context, template *render.Template, body []byte) (*mandrill.Request, error) {
+	data, problem := ory.DecodeCtx(body)
+	if problem != nil {
+		return nil, describeJSON(body, problem)
+	}
+	message, err := template.Render(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := c.policy(message)
+	if err != nil {
+		return nil, err
+	}
+	return mandrill.ParseRequest(message, policy)
 }
 
 func renderCommand() *cobra.Command {
@@ -51,9 +85,7 @@ repeat what stands in the ctx.`,
 	flags.StringVarP(&o.ctx, "ctx", "c", "", "The JSON file with ctx (required)")
 	flags.BoolVar(&o.html, "html", false, "Print the HTML part alone")
 	flags.BoolVar(&o.text, "text", false, "Print the text part alone")
-	flags.StringArrayVar(&o.imports, "imports", nil, "A folder that the template may import from; several are allowed")
-	flags.StringArrayVar(&o.senderDomains, "sender-domain", nil, "A domain that the mail may come from; several are allowed")
-	flags.StringVar(&o.from, "from", "", "The sender's address where the template names none")
+	o.flags(cmd)
 	for _, required := range []string{"template", "ctx"} {
 		if err := cmd.MarkFlagRequired(required); err != nil {
 			panic(err) // the flag stands above
@@ -68,28 +100,22 @@ func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading ctx: %w", err)
 	}
-	ctx, problem := ory.DecodeCtx(body)
-	if problem != nil {
-		return nil, fmt.Errorf("%s: %w", o.ctx, describeJSON(body, problem))
-	}
-	template, err := render.Load(o.template, render.Options{Imports: o.imports, Timeout: defaultRenderTimeout})
+	template, err := o.load(o.template)
 	if err != nil {
 		return nil, err
 	}
-	message, err := template.Render(cmd.Context(), ctx)
-	if errors.Is(err, render.ErrCancelled) {
+	request, err := o.request(cmd.Context(), template, body)
+	var inCtx *ctxError
+	var invalid *mandrill.InvalidError
+	switch {
+	case errors.Is(err, render.ErrCancelled):
 		return nil, fmt.Errorf("%s cancelled: no mail is sent for this ctx", o.template)
-	}
-	if err != nil {
-		return nil, err
-	}
-	policy, err := o.policy(message)
-	if err != nil {
-		return nil, err
-	}
-	request, err := mandrill.ParseRequest(message, policy)
-	if err != nil {
+	case errors.As(err, &inCtx):
+		return nil, fmt.Errorf("%s: %w", o.ctx, err)
+	case errors.As(err, &invalid):
 		return nil, fmt.Errorf("%s: %w", o.template, err)
+	case err != nil:
+		return nil, err
 	}
 	if request.HadKey() {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s names a key, which is ignored: remove it\n", o.template)
@@ -98,15 +124,15 @@ func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
 }
 
 // policy is the operator's where a domain is given. Without one, the message's own sender is let pass.
-func (o *renderOptions) policy(message []byte) (*mandrill.Policy, error) {
-	domains := o.senderDomains
+func (c *checks) policy(message []byte) (*mandrill.Policy, error) {
+	domains := c.senderDomains
 	if len(domains) == 0 {
 		var sender struct {
 			Message struct {
 				FromEmail string `json:"from_email"`
 			} `json:"message"`
 		}
-		from := o.from
+		from := c.from
 		if json.Unmarshal(message, &sender) == nil && sender.Message.FromEmail != "" {
 			from = sender.Message.FromEmail
 		}
@@ -116,7 +142,7 @@ func (o *renderOptions) policy(message []byte) (*mandrill.Policy, error) {
 		}
 		domains = []string{domain}
 	}
-	return mandrill.NewPolicy(domains, o.from, "")
+	return mandrill.NewPolicy(domains, c.from, "")
 }
 
 func (o *renderOptions) print(request *mandrill.Request) ([]byte, error) {
@@ -151,14 +177,28 @@ func (o *renderOptions) print(request *mandrill.Request) ([]byte, error) {
 	return []byte(part), nil
 }
 
+// ctxError is an error in a ctx file. Line is 0 where the place isn't known.
+type ctxError struct {
+	line int
+	err  error
+}
+
+func (e *ctxError) Error() string {
+	if e.line == 0 {
+		return e.err.Error()
+	}
+	return fmt.Sprintf("line %d: %v", e.line, e.err)
+}
+
+func (e *ctxError) Unwrap() error { return e.err }
+
 // describeJSON adds the line to what is wrong with a JSON file.
 func describeJSON(body []byte, problem *ory.Error) error {
 	var value any
 	err := json.Unmarshal(body, &value)
 	var syntax *json.SyntaxError
 	if !errors.As(err, &syntax) {
-		return problem
+		return &ctxError{err: problem}
 	}
-	line := 1 + bytes.Count(body[:min(int(syntax.Offset), len(body))], []byte("\n"))
-	return fmt.Errorf("line %d: %w", line, err)
+	return &ctxError{line: 1 + bytes.Count(body[:min(int(syntax.Offset), len(body))], []byte("\n")), err: err}
 }

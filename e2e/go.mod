@@ -4,9 +4,14 @@ go 1.26.0
 
 replace github.com/caddy-mailchimp-hook/caddy-mailchimp-hook => ../
 
-require github.com/caddy-mailchimp-hook/caddy-mailchimp-hook v0.0.0-00010101000000-000000000000
+require (
+	github.com/caddy-mailchimp-hook/caddy-mailchimp-hook v0.0.0-00010101000000-000000000000
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
+)
 
 require (
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )

@@ -17,12 +17,15 @@ local html = std.escapeStringXML;
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
     <title>%(title)s</title>
+    <style>
+    @media (prefers-color-scheme: dark) { .brand { color: #8fbcff !important } .footer { color: #b0afac !important } }
+    </style>
     </head>
     <body style="margin:0;padding:24px 12px;font:16px/24px Helvetica,Arial,sans-serif">
     <div style="max-width:560px;margin:0 auto">
-    <p style="margin:0 0 24px;font-size:20px;font-weight:bold;color:%(color)s">%(brand)s</p>
+    <p class="brand" style="margin:0 0 24px;font-size:20px;font-weight:bold;color:%(color)s">%(brand)s</p>
     %(body)s
-    <p style="margin:32px 0 0;font-size:13px;line-height:20px;color:#77767b">%(footer)s</p>
+    <p class="footer" style="margin:32px 0 0;font-size:13px;line-height:20px;color:#6a696e">%(footer)s</p>
     </div>
     </body>
     </html>

@@ -24,6 +24,10 @@ func validation(format string, args ...any) error {
 
 func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, endpoint string) {
 	failure := s.nextFailure()
+	noted := &notingWriter{ResponseWriter: w}
+	w = noted
+	var body []byte
+	defer func(begun time.Time) { s.called(begun, endpoint, body, noted) }(time.Now())
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		respondError(w, http.StatusUnprocessableEntity, "ValidationError", "The request could not be read, or is larger than 25 MiB.")

@@ -59,6 +59,7 @@ func (s *Sandbox) Fail(f Failure) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failures = append(s.failures, f)
+	s.change()
 	return nil
 }
 
@@ -68,6 +69,7 @@ func (s *Sandbox) Recover() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failures, s.recovered = nil, time.Now()
+	s.change()
 }
 
 func (s *Sandbox) recoveredSince(t time.Time) bool {
@@ -86,6 +88,7 @@ func (s *Sandbox) nextFailure() Failure {
 	if s.failures[0].Calls--; s.failures[0].Calls == 0 {
 		s.failures = s.failures[1:]
 	}
+	s.change()
 	return next
 }
 

@@ -3,70 +3,148 @@ package sandbox
 import (
 	"bytes"
 	"embed"
-	"encoding/json"
 	"html/template"
+	"io/fs"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/view"
 )
 
-//go:embed page.html
-var pages embed.FS
+//go:embed page
+var embedded embed.FS
 
-var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"recipients": func(m *Mail) string {
-		var addresses []string
-		for _, recipient := range m.Recipients {
-			addresses = append(addresses, recipient.Email)
+// LocalOnly refuses clients beyond loopback, and Host headers that aren't this machine's.
+func LocalOnly(next http.Handler) http.Handler {
+	return view.LocalOnly(next, "Write allow_remote into the block of mandrill_sandbox to let others in.")
+}
+
+// page adds the inbox to the routes.
+func (s *Sandbox) page(mux *http.ServeMux) {
+	files, err := fs.Sub(embedded, "page")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	// Without JavaScript there is a plain list.
+	inbox := template.Must(template.ParseFS(files, "inbox.html"))
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		var page bytes.Buffer
+		if err := inbox.Execute(&page, s.Mails()); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
 		}
-		return strings.Join(addresses, ", ")
-	},
-	"indent": func(data json.RawMessage) string {
-		var indented bytes.Buffer
-		if json.Indent(&indented, data, "", "  ") != nil {
-			return string(data)
+		view.Page(w, page.Bytes())
+	})
+	mux.Handle("GET /assets/{name}", view.Assets(files))
+	mux.HandleFunc("GET /mail/{id}", s.withMail(func(w http.ResponseWriter, _ *Mail, mail *view.Mail, _ *mandrill.Message) {
+		respond(w, http.StatusOK, mail)
+	}))
+	mux.HandleFunc("GET /mail/{id}/html", s.withMail(func(w http.ResponseWriter, _ *Mail, _ *view.Mail, filled *mandrill.Message) {
+		view.Frame(w, filled.HTML, filled.Images)
+	}))
+	mux.HandleFunc("GET /mail/{id}/file/{n}", func(w http.ResponseWriter, r *http.Request) {
+		s.withMail(func(w http.ResponseWriter, _ *Mail, _ *view.Mail, filled *mandrill.Message) {
+			view.File(w, view.Files(filled), r.PathValue("n"))
+		})(w, r)
+	})
+	mux.HandleFunc("GET /sandbox/find", s.findMails)
+	mux.HandleFunc("GET /sandbox/events", s.events)
+}
+
+// withMail shows a mail as the recipient whose number is in the query gets it.
+func (s *Sandbox) withMail(show func(http.ResponseWriter, *Mail, *view.Mail, *mandrill.Message)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		received := s.mail(r.PathValue("id"))
+		if received == nil {
+			http.Error(w, "there is no such mail", http.StatusNotFound)
+			return
 		}
-		return indented.String()
-	},
-}).ParseFS(pages, "page.html"))
-
-func (s *Sandbox) listPage(w http.ResponseWriter, _ *http.Request) {
-	show(w, "list", s.Mails())
+		to, _ := strconv.Atoi(r.URL.Query().Get("to")) // else the first one
+		mail, filled, err := view.NewMail(received.Request, to)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		show(w, received, mail, filled)
+	}
 }
 
-func (s *Sandbox) mailPage(w http.ResponseWriter, r *http.Request) {
-	mail := s.mail(r.PathValue("id"))
-	if mail == nil {
-		http.Error(w, "there is no such mail", http.StatusNotFound)
-		return
+// findMails answers with the ids of the mails that hold all words of the query.
+func (s *Sandbox) findMails(w http.ResponseWriter, r *http.Request) {
+	words := strings.Fields(strings.ToLower(r.URL.Query().Get("q")))
+	found := []string{}
+	for _, mail := range s.Mails() {
+		m := mail.Message
+		held := []string{m.Subject, m.FromEmail, m.FromName, m.Text, m.HTML, strings.Join(m.Tags, " "), mail.Template}
+		for _, r := range mail.Recipients {
+			held = append(held, r.Email, r.Status, r.RejectReason)
+		}
+		text := strings.ToLower(strings.Join(held, "\n"))
+		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(text, word) }) {
+			found = append(found, mail.ID)
+		}
 	}
-	show(w, "mail", mail)
+	respond(w, http.StatusOK, found)
 }
 
-func show(w http.ResponseWriter, name string, data any) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
-	var body bytes.Buffer
-	if err := page.ExecuteTemplate(&body, name, data); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	_, _ = body.WriteTo(w) // the client is gone
+// summary is a mail in the list.
+type summary struct {
+	ID         string               `json:"id"`
+	Time       time.Time            `json:"time"`
+	From       string               `json:"from"`
+	Subject    string               `json:"subject"`
+	Template   string               `json:"template,omitempty"`
+	Recipients []mandrill.Recipient `json:"recipients"`
 }
 
-// mailHTML shows the HTML part in a frame: no script runs, and nothing is fetched.
-func (s *Sandbox) mailHTML(w http.ResponseWriter, r *http.Request) {
-	mail := s.mail(r.PathValue("id"))
-	if mail == nil {
-		http.Error(w, "there is no such mail", http.StatusNotFound)
-		return
+func summaries(mails []*Mail) []summary {
+	list := make([]summary, len(mails))
+	for i, mail := range mails {
+		list[i] = summary{mail.ID, mail.Time, mail.Message.FromEmail, mail.Message.Subject, mail.Template, mail.Recipients}
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write([]byte(mail.Message.HTML)) // the client is gone
+	return list
+}
+
+// events tells a page what there is, and then of each change: "mails" are all, the newest first, "mail" are
+// those that came since, and "state" are the failures to come and the last calls.
+func (s *Sandbox) events(w http.ResponseWriter, r *http.Request) {
+	stream := view.NewStream(w)
+	stopping := view.Stopping(r)
+	received, cleared := -1, 0
+	for {
+		s.mu.Lock()
+		present := struct {
+			received, cleared int
+			mails             []*Mail
+			changed           chan struct{}
+		}{s.received, s.cleared, slices.Clone(s.mails), s.changed}
+		state := map[string]any{"failures": append([]Failure{}, s.failures...), "calls": append([]Call{}, s.calls...)}
+		s.mu.Unlock()
+		slices.Reverse(present.mails)
+		var err error
+		switch arrived := present.received - received; {
+		case received < 0 || present.cleared != cleared:
+			err = stream.Send("mails", summaries(present.mails))
+		case arrived > 0:
+			err = stream.Send("mail", summaries(present.mails[:min(arrived, len(present.mails))]))
+		}
+		received, cleared = present.received, present.cleared
+		if err == nil {
+			err = stream.Send("state", state)
+		}
+		if err != nil {
+			return // the page is gone
+		}
+		select {
+		case <-present.changed:
+		case <-stopping:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
 }

@@ -46,17 +46,21 @@ const (
 // A Sandbox is an http.Handler that keeps the mails that it receives in memory. It may be used by
 // several goroutines at once.
 type Sandbox struct {
-	mux http.Handler
+	handler http.Handler
 
 	mu sync.Mutex
 	// mails has the oldest one first.
 	mails    []*Mail
 	bytes    int
 	received int
-	arrival  chan struct{}
+	cleared  int
+	// changed is closed when anything here changes.
+	changed  chan struct{}
 	failures []Failure
 	// recovered is when the account was last mended.
 	recovered time.Time
+	// calls are the last ones of the API, the oldest one first.
+	calls []Call
 	// domains are the account's, the oldest one first.
 	domains []string
 }
@@ -67,6 +71,8 @@ type Mail struct {
 	Time time.Time `json:"time"`
 	// Endpoint is messages/send or messages/send-template.
 	Endpoint string `json:"endpoint"`
+	// Template is the name of the template at Mandrill that is filled.
+	Template string `json:"template,omitempty"`
 	// Request is the body of the call without its key.
 	Request json.RawMessage `json:"request"`
 	// Message is the part of it that says what the mail is.
@@ -77,7 +83,7 @@ type Mail struct {
 
 // New returns a sandbox without mails.
 func New() *Sandbox {
-	s := &Sandbox{arrival: make(chan struct{})}
+	s := &Sandbox{changed: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sandbox/messages", s.listMails)
 	mux.HandleFunc("GET /sandbox/messages/{id}", s.showMail)
@@ -90,11 +96,15 @@ func New() *Sandbox {
 		s.Recover()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("GET /{$}", s.listPage)
-	mux.HandleFunc("GET /mail/{id}", s.mailPage)
-	mux.HandleFunc("GET /mail/{id}/html", s.mailHTML)
+	s.page(mux)
 	// A page of another site must not change anything here through somebody's browser.
-	s.mux = http.NewCrossOriginProtection().Handler(mux)
+	s.handler = http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if match := apiPath.FindStringSubmatch(r.URL.Path); match != nil {
+			s.serveAPI(w, r, match[1])
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	return s
 }
 
@@ -102,11 +112,7 @@ var apiPath = regexp.MustCompile(`/api/1\.\d+/([a-z0-9-]+/[a-z0-9-]+)(?:\.json)?
 
 // ServeHTTP answers a call of the API, or shows the page.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if match := apiPath.FindStringSubmatch(r.URL.Path); match != nil {
-		s.serveAPI(w, r, match[1])
-		return
-	}
-	s.mux.ServeHTTP(w, r)
+	s.handler.ServeHTTP(w, r)
 }
 
 // Mails returns what was received, the newest first.
@@ -122,13 +128,13 @@ func (s *Sandbox) Mails() []*Mail {
 func (s *Sandbox) Wait(ctx context.Context, n int) ([]*Mail, error) {
 	for {
 		s.mu.Lock()
-		received, arrival := s.received, s.arrival
+		received, changed := s.received, s.changed
 		s.mu.Unlock()
 		if received >= n {
 			return s.Mails(), nil
 		}
 		select {
-		case <-arrival:
+		case <-changed:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -140,6 +146,14 @@ func (s *Sandbox) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mails, s.bytes = nil, 0
+	s.cleared++
+	s.change()
+}
+
+// change tells those who wait that something changed. The lock is held.
+func (s *Sandbox) change() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 func (s *Sandbox) add(mail *Mail) {
@@ -152,8 +166,7 @@ func (s *Sandbox) add(mail *Mail) {
 		s.mails = slices.Delete(s.mails, 0, 1)
 	}
 	s.received++
-	close(s.arrival)
-	s.arrival = make(chan struct{})
+	s.change()
 }
 
 func (s *Sandbox) mail(id string) *Mail {

@@ -41,7 +41,7 @@ func (s *Sandbox) send(endpoint string, body []byte, failure Failure) (any, erro
 		return nil, validation("Validation error: {\"template_content\":\"Please enter an array\"}")
 	}
 	message := request.Message
-	received := &Mail{ID: newID(), Time: time.Now(), Endpoint: endpoint, Request: withoutKey(body), Message: *message}
+	received := &Mail{ID: newID(), Time: time.Now(), Endpoint: endpoint, Template: request.TemplateName, Request: withoutKey(body), Message: *message}
 	for _, to := range message.To {
 		recipient := mandrill.Recipient{Email: to.Email, Status: "sent", ID: newID()}
 		switch reason := refusal(message.FromEmail, to.Email); {
