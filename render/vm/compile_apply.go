@@ -51,13 +51,10 @@ func (c *compiler) apply(node *ast.Apply, s *scope, tail bool) code {
 				return leftToCaller{}, nil
 			}
 			v, f = m.enterBody(callee, inner)
-		} else {
-			v, f = m.call(callee, args, byName)
+			return v, f.at(at)
 		}
-		if f != nil {
-			return nil, f.at(at)
-		}
-		return v, nil
+		v, f = m.call(callee, args, byName)
+		return v, f.at(at)
 	}
 }
 

@@ -163,81 +163,106 @@ func format(m *machine, args []*thunk) (value, *fault) {
 	return newText(string(w.out)), nil
 }
 
-// value returns the next value of the list, or nil.
-func (w *formatting) value() (value, *fault) {
+// take returns the next value of the list, or nil.
+func (w *formatting) take() *thunk {
 	if w.list == nil || w.next >= len(w.list.elements) {
-		return nil, nil
+		return nil
 	}
 	w.next++
-	return w.list.elements[w.next-1].force(w.m)
+	return w.list.elements[w.next-1]
 }
 
-// add appends a conversion, and tells whether it could.
+// star evaluates a width or a precision that is among the values.
+func (w *formatting) star(t *thunk, into *float64) (bool, *fault) {
+	if t != nil {
+		v, f := t.force(w.m)
+		n, ok := v.(float64)
+		if f != nil || !ok {
+			return false, f
+		}
+		*into = n
+	}
+	if *into < 0 || *into != math.Floor(*into) {
+		return false, nil
+	}
+	return true, w.m.charge(int(min(2**into, 1<<40)))
+}
+
+// add appends a conversion, and tells whether it could. It evaluates what the Jsonnet text does, in the
+// same order.
 func (w *formatting) add(c *conversion) (bool, *fault) {
 	if c.letter == 0 {
 		w.out = append(w.out, c.literal...)
 		return true, nil
 	}
-	width, precision := c.width, c.precision
-	for _, star := range []struct {
-		set  bool
-		into *float64
-	}{{c.starWidth, &width}, {c.starPrecision, &precision}} {
-		if !star.set {
-			continue
+	var starWidth, starPrecision *thunk
+	if c.starWidth {
+		if starWidth = w.take(); starWidth == nil {
+			return false, nil
 		}
-		v, f := w.value()
-		n, ok := v.(float64)
-		if f != nil || !ok {
+	}
+	if c.starPrecision {
+		if starPrecision = w.take(); starPrecision == nil {
+			return false, nil
+		}
+	}
+	width, s := c.width, ""
+	if !c.left {
+		if ok, f := w.star(starWidth, &width); f != nil || !ok {
 			return false, f
 		}
-		*star.into = n
 	}
-	if width < 0 || width != math.Floor(width) || precision < 0 || precision != math.Floor(precision) {
-		return false, nil
-	}
-	if f := w.m.charge(int(min(2*width+2*precision, 1<<40))); f != nil {
-		return false, f
-	}
-	s, ok, f := w.convert(c, int(width), int(precision))
+	s, ok, f := w.convert(c, width, starPrecision)
 	if f != nil || !ok {
 		return false, f
+	}
+	if c.left {
+		if ok, f := w.star(starWidth, &width); f != nil || !ok {
+			return false, f
+		}
 	}
 	if f := w.m.charge(2 * len(s)); f != nil {
 		return false, f
 	}
-	padding := 0
-	if width > 0 {
-		padding = max(int(width)-utf8.RuneCountInString(s), 0)
-	}
-	if c.left {
-		w.out = append(w.out, s...)
-	}
-	for range padding {
-		w.out = append(w.out, ' ')
-	}
-	if !c.left {
-		w.out = append(w.out, s...)
-	}
+	w.pad(s, width, c.left)
 	return true, nil
 }
 
-func (w *formatting) convert(c *conversion, width, precision int) (string, bool, *fault) {
+func (w *formatting) pad(s string, width float64, left bool) {
+	if left {
+		w.out = append(w.out, s...)
+	}
+	if width > 0 {
+		for range max(int(width)-utf8.RuneCountInString(s), 0) {
+			w.out = append(w.out, ' ')
+		}
+	}
+	if !left {
+		w.out = append(w.out, s...)
+	}
+}
+
+// field returns what the conversion is of, or nil.
+func (w *formatting) field(c *conversion) (value, *fault) {
+	if w.object == nil {
+		if t := w.take(); t != nil {
+			return t.force(w.m)
+		}
+		return nil, nil
+	}
+	if c.keyed {
+		if _, has := w.object.hiding(c.key); has {
+			return w.object.get(w.m, c.key)
+		}
+	}
+	return nil, nil
+}
+
+func (w *formatting) convert(c *conversion, width float64, starPrecision *thunk) (string, bool, *fault) {
 	if c.letter == '%' {
 		return "%", true, nil
 	}
-	var v value
-	var f *fault
-	if w.object == nil {
-		v, f = w.value()
-	} else {
-		if !c.keyed {
-			return "", false, nil
-		}
-		if _, has := w.object.hiding(c.key); has {
-			v, f = w.object.get(w.m, c.key)
-		}
-	}
+	v, f := w.field(c)
 	if f != nil || v == nil {
 		return "", false, f
 	}
@@ -252,9 +277,12 @@ func (w *formatting) convert(c *conversion, width, precision int) (string, bool,
 	if !ok {
 		return "", false, nil
 	}
-	n := numeral{conversion: c, precision: float64(precision)}
+	n := numeral{conversion: c, precision: c.precision}
+	if ok, f := w.star(starPrecision, &n.precision); f != nil || !ok {
+		return "", false, f
+	}
 	if c.zero && !c.left {
-		n.zeros = float64(width)
+		n.zeros = width
 	}
 	s, ok := n.write(x)
 	return s, ok, nil

@@ -165,17 +165,18 @@ func substr(m *machine, str, from, length value) (value, *fault) {
 	return t.cut(m, int(start), min(int(start)+n, total))
 }
 
-// slice is s[index:end:step] where those are whole and not negative or null.
+// slice is s[index:end:step] where those are whole or null, and step more than 0.
 func slice(m *machine, args []*thunk) (value, *fault) {
-	var v [4]value
-	var f *fault
-	for _, i := range []int{3, 0, 1, 2} {
-		if v[i], f = args[i].force(m); f != nil {
-			return nil, f
-		}
+	step, ok, f := bound(m, args[3], 1)
+	if f != nil || !ok || step < 1 {
+		return nil, f
+	}
+	v, f := args[0].force(m)
+	if f != nil {
+		return nil, f
 	}
 	length := 0
-	switch of := v[0].(type) {
+	switch of := v.(type) {
 	case *text:
 		length, f = of.length(m)
 	case *array:
@@ -186,26 +187,37 @@ func slice(m *machine, args []*thunk) (value, *fault) {
 	if f != nil {
 		return nil, f
 	}
-	bounds := [3]int{0, length, 1}
-	for i := range bounds {
-		switch n := v[i+1].(type) {
-		case null:
-		case float64:
-			if n != math.Floor(n) || math.Abs(n) > 1<<30 {
-				return nil, nil
-			}
-			if bounds[i] = int(n); n < 0 && i < 2 {
-				bounds[i] += length
-			}
-		default:
-			return nil, nil
-		}
+	from, ok, f := bound(m, args[1], 0)
+	if f != nil || !ok {
+		return nil, f
 	}
-	from, to, step := max(bounds[0], 0), min(bounds[1], length), bounds[2]
-	if step < 1 {
-		return nil, nil
+	to, ok, f := bound(m, args[2], length)
+	if f != nil || !ok {
+		return nil, f
 	}
-	return cut(m, v[0], from, max(from, to), step)
+	if from < 0 {
+		from = max(0, length+from)
+	}
+	if to < 0 {
+		to += length
+	}
+	to = min(to, length)
+	return cut(m, v, from, max(from, to), step)
+}
+
+// bound evaluates an argument of slice: it is a whole number, or null.
+func bound(m *machine, t *thunk, byDefault int) (int, bool, *fault) {
+	v, f := t.force(m)
+	if f != nil {
+		return 0, false, f
+	}
+	switch n := v.(type) {
+	case null:
+		return byDefault, true, nil
+	case float64:
+		return int(n), n == math.Floor(n) && math.Abs(n) < 1<<30, nil
+	}
+	return 0, false, nil
 }
 
 func cut(m *machine, v value, from, to, step int) (value, *fault) {
@@ -284,42 +296,41 @@ func ascii(m *machine, args []*thunk, first, last byte) (value, *fault) {
 	return newText(string(out)), nil
 }
 
+// twoTexts returns two arguments. The second one isn't evaluated where the first one is no string.
+func twoTexts(m *machine, args []*thunk) (x, y string, ok bool, f *fault) {
+	var s [2]string
+	for i := range s {
+		v, f := args[i].force(m)
+		if f != nil {
+			return "", "", false, f
+		}
+		t, ok := v.(*text)
+		if !ok {
+			return "", "", false, nil
+		}
+		if s[i], f = t.flat(m); f != nil {
+			return "", "", false, f
+		}
+	}
+	return s[0], s[1], true, nil
+}
+
 func within(m *machine, args []*thunk, test func(a, b string) bool) (value, *fault) {
-	var v [2]value
-	if f := evaluated(m, args, v[:]); f != nil {
+	a, b, ok, f := twoTexts(m, args)
+	if f != nil || !ok {
 		return nil, f
 	}
-	a, ok := v[0].(*text)
-	b, okay := v[1].(*text)
-	if !ok || !okay {
-		return nil, nil
-	}
-	x, f := a.flat(m)
-	if f != nil {
-		return nil, f
-	}
-	y, f := b.flat(m)
-	return test(x, y), f
+	return test(a, b), nil
 }
 
 // findSubstr returns where a pattern begins, overlaps included.
 func findSubstr(m *machine, args []*thunk) (value, *fault) {
-	var v [2]value
-	if f := evaluated(m, args, v[:]); f != nil {
+	p, s, ok, f := twoTexts(m, args)
+	if f != nil || !ok {
 		return nil, f
 	}
-	pattern, ok := v[0].(*text)
-	in, okay := v[1].(*text)
-	if !ok || !okay {
-		return nil, nil
-	}
-	p, f := pattern.flat(m)
-	if f != nil {
-		return nil, f
-	}
-	s, f := in.flat(m)
-	if f != nil || p == "" {
-		return newArray(nil), f
+	if p == "" {
+		return newArray(nil), nil
 	}
 	var elements []*thunk
 	for at, letters := 0, 0; ; {

@@ -236,16 +236,25 @@ func flattenArrays(m *machine, args []*thunk) (value, *fault) {
 }
 
 func repeat(m *machine, args []*thunk) (value, *fault) {
-	var v [2]value
-	if f := evaluated(m, args, v[:]); f != nil {
+	what, f := args[0].force(m)
+	if f != nil {
 		return nil, f
 	}
-	n, f := asInt(v[1])
+	switch what.(type) {
+	case *text, *array:
+	default:
+		return nil, nil
+	}
+	count, f := args[1].force(m)
+	if f != nil {
+		return nil, f
+	}
+	n, f := asInt(count)
 	if f != nil {
 		return nil, nil
 	}
 	n = max(n, 0)
-	switch what := v[0].(type) {
+	switch what := what.(type) {
 	case *text:
 		if n > 0 && what.size > maxText/n {
 			return nil, limited("a string grew too long")

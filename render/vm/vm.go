@@ -43,7 +43,9 @@ type Error struct {
 	cause        error
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
+}
 
 func (e *Error) Unwrap() error { return e.cause }
 
