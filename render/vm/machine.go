@@ -115,7 +115,7 @@ func (m *machine) work(n int) *fault {
 func (m *machine) look() *fault {
 	m.steps = period
 	if m.memory < 0 {
-		return limited("the evaluation needs too much memory")
+		return limited("the evaluation allocates more than its bounds allow")
 	}
 	if time.Now().After(m.bounds.Deadline) {
 		return &fault{kind: TimedOut, message: "the evaluation took too long"}

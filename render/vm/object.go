@@ -126,6 +126,9 @@ func (o *object) from(m *machine, start int, name string) (value, *fault) {
 		return nil, fail("Attempt to use super when there is no super class.")
 	}
 	i, n := o.find(start, name)
+	if f := m.work(len(o.layers) >> 3); f != nil {
+		return nil, f
+	}
 	if i < 0 {
 		return nil, fail("Field does not exist: " + name)
 	}

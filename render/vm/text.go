@@ -174,5 +174,5 @@ func compareTexts(m *machine, a, b *text) (int, *fault) {
 	if f != nil {
 		return 0, f
 	}
-	return strings.Compare(x, y), nil // UTF-8 sorts as its runes do
+	return strings.Compare(x, y), m.work(min(len(x), len(y)) >> 6) // UTF-8 sorts as its runes do
 }

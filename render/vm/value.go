@@ -180,13 +180,17 @@ func asText(v value) (*text, *fault) {
 	return nil, unexpected(v, "string")
 }
 
-// asString is asText, flat.
+// asString is asText, flat. Whoever asks for the letters will go through them.
 func (m *machine) asString(v value) (string, *fault) {
 	t, f := asText(v)
 	if f != nil {
 		return "", f
 	}
-	return t.flat(m)
+	s, f := t.flat(m)
+	if f != nil {
+		return "", f
+	}
+	return s, m.work(len(s) >> 6)
 }
 
 func asArray(v value) (*array, *fault) {
