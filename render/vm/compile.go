@@ -157,7 +157,8 @@ func (c *compiler) variable(node *ast.Var, s *scope) code {
 	}
 }
 
-// delay makes what gives a thunk for a node: that of a variable is the variable's own.
+// delay makes what gives a thunk for a node: that of a variable is the variable's own, where no fault in it
+// is to be placed.
 func (c *compiler) delay(node ast.Node, s *scope) func(m *machine, e *env) *thunk {
 	switch node := node.(type) {
 	case *ast.LiteralNull, *ast.LiteralBoolean, *ast.LiteralString:
@@ -171,7 +172,15 @@ func (c *compiler) delay(node ast.Node, s *scope) func(m *machine, e *env) *thun
 		}
 	case *ast.Var:
 		if bound, hops, slot := s.find(node.Id); bound != nil && slot >= 0 {
-			return func(_ *machine, e *env) *thunk { return e.hop(hops).slots[slot] }
+			run, placed := c.variable(node, s), c.placed
+			return func(m *machine, e *env) *thunk {
+				t := e.hop(hops).slots[slot]
+				if t.v != nil || !placed {
+					return t
+				}
+				m.memory -= sizeThunk
+				return &thunk{run: run, env: e}
+			}
 		}
 	}
 	run := c.compile(node, s, false)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-jsonnet"
 )
 
 // TestReferenceSuite runs go-jsonnet's own test programs, as far as they are single files.
@@ -26,6 +28,9 @@ func TestReferenceSuite(t *testing.T) {
 			}
 			if strings.Contains(string(program), "import") || strings.Contains(string(program), "extVar") || strings.Contains(string(program), "native") {
 				t.Skip("needs more than itself")
+			}
+			if _, err := jsonnet.SnippetToAST("", string(program)); err != nil {
+				t.Skip("it is about the parser")
 			}
 			agree(t, string(program), map[string]any{})
 		})

@@ -115,7 +115,7 @@ func (g *generator) operation(kind string) string {
 	switch kind {
 	case "number":
 		return g.fill(g.one("(%n + %n)", "(%n - %n)", "(%n * %n)", "(%n / %n)", "(%n %% %n)", "(-%n)", "(~%n)", "(%n << 3)", "(%n >> 1)", "(%n & %n)", "(%n | %n)", "(%n ^ %n)",
-			"%a[%n]", "%o.a", "std.length(%a)", "std.length(%s)", "std.length(%o)", "std.abs(%n)", "std.max(%n, %n)", "std.min(%n, %n)", "std.floor(%n)", "std.round(%n)", "std.pow(%n, 2)",
+			"(%a)[%n]", "(%o).a", "std.length(%a)", "std.length(%s)", "std.length(%o)", "std.abs(%n)", "std.max(%n, %n)", "std.min(%n, %n)", "std.floor(%n)", "std.round(%n)", "std.pow(%n, 2)",
 			"std.sqrt(%n)", "std.sign(%n)", "std.clamp(%n, 0, 5)", "std.codepoint(%s)", "std.parseInt(%s)", "std.parseHex(%s)", "std.sum(%a)", "std.avg(%a)", "std.count(%a, %x)",
 			"std.foldl(function(a, b) a + b, %a, %n)", "std.foldr(function(a, b) a - b, %a, %n)", "std.minArray(%a)", "std.maxArray(%a, %f)", "std.log(%n)", "std.mantissa(%n)", "std.exponent(%n)", "std.exp(%n)", "std.hypot(%n, %n)"))
 	case "string":
@@ -139,11 +139,11 @@ func (g *generator) text() string {
 	if g.pick(3) == 0 {
 		return g.format()
 	}
-	return g.fill(g.one("(%s + %x)", "(%x + %s)", "(%s + %s + %s)", "%s[%n]", "%s[1:]", "%s[:2]", "%s[0:3:2]", "%s[-2:]", "%o['x y']", "std.toString(%x)", "std.join(%s, %a)", "std.join(', ', [%s, %s, null])",
+	return g.fill(g.one("(%s + %x)", "(%x + %s)", "(%s + %s + %s)", "(%s)[%n]", "(%s)[1:]", "(%s)[:2]", "(%s)[0:3:2]", "(%s)[-2:]", "(%s)[%n:]", "(%o)['x y']", "std.toString(%x)", "std.join(%s, %a)", "std.join(', ', [%s, %s, null])",
 		"std.substr(%s, %n, %n)", "std.asciiUpper(%s)", "std.asciiLower(%s)", "std.escapeStringXML(%x)", "std.escapeStringJson(%x)", "std.escapeStringBash(%s)", "std.escapeStringDollars(%s)", "std.escapeStringPython(%s)",
 		"std.strReplace(%s, %s, %s)", "std.strReplace(%s, 'a', 'bb')", "std.trim(%s)", "std.stripChars(%s, %s)", "std.lstripChars(%s, ' a')", "std.rstripChars(%s, ['b', 'o'])", "std.char(%n)", "std.type(%x)",
 		"std.repeat(%s, 3)", "std.lines(%a)", "std.manifestJson(%x)", "std.manifestJsonMinified(%x)", "std.manifestJsonEx(%x, %s)", "std.manifestJsonEx(%x, ' ', '', '=')", "std.base64(%s)", "std.base64(%a)", "std.base64Decode(%s)",
-		"std.md5(%s)", "std.sha1(%s)", "std.manifestPython(%x)", "std.manifestYamlDoc(%o)", "std.deepJoin(%a)", "std.decodeUTF8(std.encodeUTF8(%s))", "std.resolvePath(%s, %s)", "std.flatMap(function(c) c + c, %s)",
+		"std.md5(%s)", "std.sha1(%s)", "std.manifestPython(%x)", "std.manifestYamlDoc(std.parseJson(std.manifestJson(%o)))", "std.deepJoin(%a)", "std.decodeUTF8(std.encodeUTF8(%s))", "std.resolvePath(%s, %s)", "std.flatMap(function(c) c + c, %s)",
 		"std.foldl(function(a, b) a + b, %s, '')", "std.foldl(function(a, b) b + a, %a, %s)", "|||\n  block %%(a)s\n||| %% %o", "std.get(%o, 'a', %s)", "std.join('', std.map(function(c) c, %s))"))
 }
 
@@ -164,7 +164,7 @@ func (g *generator) format() string {
 }
 
 func (g *generator) list() string {
-	return g.fill(g.one("[%x, %x]", "(%a + %a)", "[%x for i in %a]", "[i for i in %a if %b]", "[[i, j] for i in %a for j in %a]", "%a[1:]", "%a[:-1]", "%a[::2]", "std.map(%f, %a)", "std.filter(function(x) %b, %a)", "std.filter(%f, %a)",
+	return g.fill(g.one("[%x, %x]", "(%a + %a)", "[%x for i in %a]", "[i for i in %a if %b]", "[[i, j] for i in %a for j in %a]", "(%a)[1:]", "(%a)[:-1]", "(%a)[::2]", "(%a)[%n:%n:%n]", "std.map(%f, %a)", "std.filter(function(x) %b, %a)", "std.filter(%f, %a)",
 		"std.range(%n, 6)", "std.makeArray(3, %f)", "std.reverse(%a)", "std.sort(%a)", "std.sort(%a, function(x) -x)", "std.uniq(%a)", "std.set(%a)", "std.setUnion(std.set(%a), std.set(%a))", "std.setInter(%a, %a)", "std.setDiff(%a, %a)",
 		"std.flattenArrays(%a)", "std.flattenArrays([%a, %a])", "std.flatMap(function(x) [x, x], %a)", "std.flatMap(%f, %a)", "std.split(%s, ',')", "std.split(%s, %s)", "std.splitLimit(%s, ',', 1)", "std.splitLimitR(%s, ',', 1)",
 		"std.stringChars(%s)", "std.encodeUTF8(%s)", "std.findSubstr(%s, %s)", "std.find(%x, %a)", "std.objectFields(%o)", "std.objectFieldsAll(%o)", "std.objectValues(%o)", "std.objectKeysValues(%o)", "std.mapWithIndex(function(i, x) [i, x], %a)",

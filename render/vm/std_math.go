@@ -70,7 +70,12 @@ func init() {
 		}
 		return number(float64(n)), nil
 	}, "str")
-	quick("abs", onNumbers(func(x, _ float64) float64 { return math.Abs(x) }), "n")
+	quick("abs", onNumbers(func(x, _ float64) float64 {
+		if x > 0 {
+			return x
+		}
+		return -x // of 0 too
+	}), "n")
 	quick("max", onNumbers(func(x, y float64) float64 {
 		if x > y {
 			return x

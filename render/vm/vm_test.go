@@ -34,7 +34,7 @@ func ours(t testing.TB, program string, ctx any) outcome {
 	t.Helper()
 	node, err := jsonnet.SnippetToAST(mainFile, program)
 	if err != nil {
-		t.Skip(err)
+		t.Fatalf("%v in %s", err, program)
 	}
 	compiled := vm.Compile([]vm.File{{Name: mainFile, Node: node}}, func(string, string) (int, bool) { return 0, false })
 	limits := bounds
@@ -64,7 +64,7 @@ func plain(t testing.TB, program string, ctx any) outcome {
 	t.Helper()
 	node, err := jsonnet.SnippetToAST(mainFile, program)
 	if err != nil {
-		t.Skip(err)
+		t.Fatalf("%v in %s", err, program)
 	}
 	machine := jsonnet.MakeVM()
 	machine.MaxStack = bounds.Depth
