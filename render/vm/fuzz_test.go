@@ -1,6 +1,7 @@
 package vm_test
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"testing"
 )
@@ -13,7 +14,7 @@ var fuzzCtx = map[string]any{
 // FuzzPrograms compares with go-jsonnet on generated programs.
 func FuzzPrograms(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 400 {
+	for range 200 {
 		f.Add(randomBytes(random))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -36,11 +37,36 @@ func randomBytes(random *rand.Rand) []byte {
 // TestPrograms is FuzzPrograms on other programs.
 func TestPrograms(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for range 3000 {
+	for range 1000 {
 		g := generator{data: randomBytes(random)}
 		program := g.program()
 		if agree(t, program, fuzzCtx); t.Failed() {
 			return
 		}
 	}
+}
+
+// FuzzFormat compares what std.format makes of a format and values.
+func FuzzFormat(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"%s and %d", `["a", 1]`},
+		{"%(a)05.1f|%(b)-8s|", `{"a": -2.75, "b": "é"}`},
+		{"%#x %#X %#o %+d % d", `[255, 255, 8, 1, 1]`},
+		{"%e %E %g %G %.3g %#g", `[12345.678, 0.00012, 1e-7, 1e20, 100, 1]`},
+		{"%5%|%-5%|%c%c", `[65, "é"]`},
+		{"%*.*f%-*d", `[8, 2, 3.14159, 4, 7]`},
+		{"100%% of %s", `"x"`},
+		{"%(a)s%(a)", `{"a": null}`},
+		{"%.0f %.0e %.10f %f", `[0.5, 1.5, 1e15, 1e17]`},
+		{"%d %i %u %x", `[1e21, -0.9, -1.5, -255.5]`},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, format, values string) {
+		var data any
+		if json.Unmarshal([]byte(values), &data) != nil || len(format) > 100 {
+			t.Skip()
+		}
+		agree(t, "function(ctx) std.format(ctx.f, ctx.v)", map[string]any{"f": string([]rune(format)), "v": data})
+	})
 }

@@ -23,30 +23,57 @@ const mainFile = "t.jsonnet"
 type outcome struct {
 	value   any
 	message string
+	file    string
 	line    int
 	column  int
 	// bounded is set where the bounds ended it.
 	bounded bool
 }
 
+// files are a program and what it imports, by name. Its own name is mainFile.
+type files map[string]string
+
 // ours evaluates a program with this package.
-func ours(t testing.TB, program string, ctx any) outcome {
+func (fs files) ours(t testing.TB, ctx any) outcome {
 	t.Helper()
-	node, err := jsonnet.SnippetToAST(mainFile, program)
-	if err != nil {
-		t.Fatalf("%v in %s", err, program)
+	return fs.run(t, fs.compile(t), ctx)
+}
+
+func (fs files) compile(t testing.TB) *vm.Program {
+	t.Helper()
+	list, numbers := []vm.File{{Name: mainFile}}, map[string]int{mainFile: 0}
+	for name := range fs {
+		if name != mainFile {
+			numbers[name] = len(list)
+			list = append(list, vm.File{Name: name})
+		}
 	}
-	compiled := vm.Compile([]vm.File{{Name: mainFile, Node: node}}, func(string, string) (int, bool) { return 0, false })
+	for i := range list {
+		text := fs[list[i].Name]
+		node, err := jsonnet.SnippetToAST(list[i].Name, text)
+		if err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		list[i].Node, list[i].Contents = node, []byte(text)
+	}
+	return vm.Compile(list, func(_, imported string) (int, bool) {
+		number, ok := numbers[imported]
+		return number, ok
+	})
+}
+
+func (fs files) run(t testing.TB, compiled *vm.Program, ctx any) outcome {
+	t.Helper()
 	limits := bounds
 	limits.Deadline = time.Now().Add(10 * time.Second)
 	output, err := compiled.Run(t.Context(), ctx, limits)
 	var failure *vm.Error
 	if errors.As(err, &failure) {
-		return outcome{message: failure.Message, line: failure.Line, column: failure.Column, bounded: failure.Kind != vm.Failed}
+		return outcome{message: failure.Message, file: failure.File, line: failure.Line, column: failure.Column, bounded: failure.Kind != vm.Failed}
 	}
 	var value any
 	if err := json.Unmarshal(output, &value); err != nil {
-		t.Fatalf("%v in %q", err, output)
+		t.Errorf("%v in %q", err, output)
 	}
 	return outcome{value: value}
 }
@@ -60,15 +87,20 @@ var ctxNode = func() ast.Node {
 }()
 
 // plain evaluates a program with go-jsonnet.
-func plain(t testing.TB, program string, ctx any) outcome {
+func (fs files) plain(t testing.TB, ctx any) outcome {
 	t.Helper()
-	node, err := jsonnet.SnippetToAST(mainFile, program)
+	node, err := jsonnet.SnippetToAST(mainFile, fs[mainFile])
 	if err != nil {
-		t.Fatalf("%v in %s", err, program)
+		t.Fatalf("%v in %s", err, fs[mainFile])
+	}
+	contents := make(map[string]jsonnet.Contents)
+	for name, text := range fs {
+		contents[name] = jsonnet.MakeContents(text)
 	}
 	machine := jsonnet.MakeVM()
 	machine.MaxStack = bounds.Depth
 	machine.SetTraceOut(io.Discard)
+	machine.Importer(&jsonnet.MemoryImporter{Data: contents})
 	machine.NativeFunction(&jsonnet.NativeFunction{Name: "ctx", Func: func([]any) (any, error) { return ctx, nil }})
 	machine.TLANode("ctx", ctxNode)
 	output, err := machine.Evaluate(node)
@@ -77,8 +109,9 @@ func plain(t testing.TB, program string, ctx any) outcome {
 	case errors.As(err, &failure):
 		o := outcome{message: failure.Msg}
 		for i := len(failure.StackTrace) - 1; i >= 0; i-- {
-			if loc := failure.StackTrace[i].Loc; loc.FileName == mainFile && loc.IsSet() {
-				o.line, o.column = loc.Begin.Line, loc.Begin.Column
+			loc := failure.StackTrace[i].Loc
+			if _, placed := fs[loc.FileName]; placed && loc.IsSet() {
+				o.file, o.line, o.column = loc.FileName, loc.Begin.Line, loc.Begin.Column
 				break
 			}
 		}
@@ -97,13 +130,18 @@ func plain(t testing.TB, program string, ctx any) outcome {
 // random order: so it may try several times to come to our error.
 func agree(t testing.TB, program string, ctx any) {
 	t.Helper()
-	got := ours(t, program, ctx)
+	files{mainFile: program}.agree(t, ctx)
+}
+
+func (fs files) agree(t testing.TB, ctx any) {
+	t.Helper()
+	got := fs.ours(t, ctx)
 	if got.bounded {
 		return
 	}
 	var want outcome
 	for range 8 {
-		want = plain(t, program, ctx)
+		want = fs.plain(t, ctx)
 		switch {
 		case want.message == tooDeep && got.message != want.message:
 			return // std takes fewer frames here
@@ -113,7 +151,7 @@ func agree(t testing.TB, program string, ctx any) {
 			return
 		}
 	}
-	t.Errorf("%s\ngot  %+v\nwant %+v", program, got, want)
+	t.Errorf("%s\ngot  %+v\nwant %+v", fs[mainFile], got, want)
 }
 
 const tooDeep = "max stack frames exceeded."
