@@ -24,11 +24,7 @@ type scope struct {
 	object, dollar bool
 }
 
-func (s *scope) slot(name ast.Identifier) int {
-	n := len(s.slots)
-	s.slots[name] = n
-	return n
-}
+func (s *scope) bind(name ast.Identifier) { s.slots[name] = len(s.slots) }
 
 func newScope(up *scope) *scope { return &scope{up: up, slots: make(map[ast.Identifier]int)} }
 
@@ -197,7 +193,7 @@ func (c *compiler) local(node *ast.Local, s *scope, tail bool) code {
 		if _, self := bind.Body.(*ast.Self); self && bind.Variable == "$" {
 			continue
 		}
-		inner.slot(bind.Variable)
+		inner.bind(bind.Variable)
 	}
 	bodies := make([]code, len(inner.slots))
 	for _, bind := range node.Binds {
@@ -232,7 +228,7 @@ func (c *compiler) function(node *ast.Function, s *scope) *proto {
 	p := &proto{params: make([]param, len(node.Parameters))}
 	inner := newScope(s)
 	for _, parameter := range node.Parameters {
-		inner.slot(parameter.Name)
+		inner.bind(parameter.Name)
 	}
 	for i, parameter := range node.Parameters {
 		p.params[i].name = string(parameter.Name)

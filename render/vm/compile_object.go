@@ -59,7 +59,7 @@ func (c *compiler) shape(node *ast.DesugaredObject, s *scope) (*shape, []code) {
 			inner.dollar = true
 			continue
 		}
-		inner.slot(local.Variable)
+		inner.bind(local.Variable)
 	}
 	template := &shape{locals: make([]code, len(inner.slots)), fields: make([]field, len(node.Fields))}
 	for _, local := range node.Locals {
