@@ -105,7 +105,7 @@ func (n *numeral) hex(x float64) string {
 func (n *numeral) decimal(x, zeros float64, trailing bool, precision float64) (string, bool) {
 	denominator := math.Pow(10, precision)
 	numerator := math.Abs(x)*denominator + 0.5
-	if math.IsInf(numerator, 0) || precision < 0 {
+	if math.IsInf(denominator, 0) || math.IsInf(numerator, 0) || precision < 0 {
 		return "", false
 	}
 	whole := 0.0
