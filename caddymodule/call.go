@@ -99,16 +99,20 @@ func (c *call) log(a answer, writing error) {
 
 // emit tells what no entry of the outbox tells.
 func (c *call) emit() {
+	event := ""
+	switch {
+	case c.outcome == outcomeTemplate || c.outcome == outcomeMessage:
+		event = eventTemplateFailed
+	case c.hook.app.outboxKey == "" && (c.outcome == outcomeSent || c.outcome == outcomeRejected):
+		event = "mailchimp." + c.outcome
+	default:
+		return
+	}
 	data := map[string]any{"sender": c.hook.policy.Domain(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
 	if c.cause != nil {
 		data["reason"] = explain(c.cause, c.hook.app.LogRecipients)
 	}
-	switch {
-	case c.outcome == outcomeTemplate || c.outcome == outcomeMessage:
-		c.hook.app.emit(eventTemplateFailed, data)
-	case c.hook.app.outboxKey == "" && (c.outcome == outcomeSent || c.outcome == outcomeRejected):
-		c.hook.app.emit("mailchimp."+c.outcome, data)
-	}
+	c.hook.app.emit(event, data)
 }
 
 // explain returns the text of an error that is fit for the log: what a person may have typed only

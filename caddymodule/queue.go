@@ -72,7 +72,7 @@ func newEntry(request *mandrill.Request, accepted time.Time) (outbox.New, error)
 		entry.Expires = accepted.Add(request.ExpiresIn())
 	}
 	var err error
-	entry.Content, err = json.Marshal(request)
+	entry.Content, err = request.MarshalJSON() // json.Marshal would go over it once more
 	return entry, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -111,14 +112,21 @@ func checkStruct(path string, object map[string]any, documented reflect.Type) er
 	return nil
 }
 
+// known are the results of fieldsOf, which reflection takes long to find.
+var known sync.Map
+
 // fieldsOf returns the documented fields by their names in JSON.
 func fieldsOf(documented reflect.Type) map[string]reflect.Type {
+	if fields, ok := known.Load(documented); ok {
+		return fields.(map[string]reflect.Type)
+	}
 	fields := make(map[string]reflect.Type)
 	for _, field := range reflect.VisibleFields(documented) {
 		if name := field.Tag.Get("json"); name != "" {
 			fields[name] = field.Type
 		}
 	}
+	known.Store(documented, fields)
 	return fields
 }
 

@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+	"time"
 
-	"github.com/google/go-jsonnet"
 	"github.com/google/go-jsonnet/ast"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render/vm"
 )
 
 // Kind says what kind of error befell a template.
@@ -28,8 +30,8 @@ const (
 	KindResult Kind = "result"
 	// KindTimeout: the evaluation took too long.
 	KindTimeout Kind = "timeout"
-	// KindBusy: too many evaluations that took too long still run.
-	KindBusy Kind = "busy"
+	// KindLimit: the evaluation needs too much memory.
+	KindLimit Kind = "limit"
 	// KindCtx: ctx is nested too deeply.
 	KindCtx Kind = "ctx"
 )
@@ -91,22 +93,31 @@ func staticError(err error) *Error {
 }
 
 // runtimeError makes an Error, or a cancellation, of what an evaluation ended with.
-func (p *program) runtimeError(err error) error {
-	var failure jsonnet.RuntimeError
+func (p *program) runtimeError(err error, timeout time.Duration) error {
+	var failure *vm.Error
 	if !errors.As(err, &failure) {
-		// A panic of the interpreter, with a stack trace.
-		return &Error{Kind: KindRuntime, File: p.source.Main, Message: "the interpreter crashed", literal: true}
+		return err
 	}
-	if failure.Msg == "cancel" {
-		return ErrCancelled
-	}
-	e := &Error{Kind: KindRuntime, File: p.source.Main, Message: failure.Msg, literal: p.isLiteral(failure.Msg)}
-	for i := len(failure.StackTrace) - 1; i >= 0; i-- {
-		loc := failure.StackTrace[i].Loc
-		if _, ours := p.source.Files[loc.FileName]; ours && loc.IsSet() {
-			e.File, e.Line, e.Column = loc.FileName, loc.Begin.Line, loc.Begin.Column
-			break
+	e := &Error{File: p.source.Main, Message: failure.Message}
+	switch failure.Kind {
+	case vm.Cancelled:
+		return fmt.Errorf("evaluating %s: %w", p.source.Main, errors.Unwrap(failure))
+	case vm.TimedOut:
+		e.Kind, e.Message = KindTimeout, fmt.Sprintf("the evaluation took longer than %s", timeout)
+		return e
+	case vm.Limited:
+		e.Kind = KindLimit
+	case vm.TooLarge:
+		e.Kind = KindResult
+		return e
+	default:
+		if failure.Message == "cancel" {
+			return ErrCancelled
 		}
+		e.Kind, e.literal = KindRuntime, p.isLiteral(failure.Message)
+	}
+	if failure.Line > 0 {
+		e.File, e.Line, e.Column = failure.File, failure.Line, failure.Column
 	}
 	return e
 }

@@ -1,10 +1,6 @@
 package render
 
 // For tests.
-var (
-	Abandoned    = abandoned.Load
-	MaxAbandoned = maxAbandoned
-	Library      = library
-)
+var Library = library
 
 const PollInterval = pollInterval

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-jsonnet"
 	"github.com/google/go-jsonnet/ast"
 	"github.com/google/go-jsonnet/toolutils"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render/vm"
 )
 
 // DefaultTimeout is how long one evaluation may take where Options say nothing.
@@ -79,11 +81,12 @@ func (t *Template) Status() Status {
 type program struct {
 	source   *source
 	loadedAt time.Time
-	node     ast.Node
+	compiled *vm.Program
 	// literals are the strings that the sources spell out.
 	literals map[string]bool
-	// idle are machines that wait for their next evaluation.
-	idle chan *machine
+	// files are those of the source, the main one first, and numbers where they are in there.
+	files   []vm.File
+	numbers map[string]int
 }
 
 // compile parses the sources, following their imports.
@@ -92,23 +95,46 @@ func compile(s *source) (*program, error) {
 		source:   s,
 		loadedAt: time.Now(),
 		literals: make(map[string]bool),
-		idle:     make(chan *machine, cap(slots)),
+		numbers:  make(map[string]int),
 	}
 	main, err := s.main()
 	if err != nil {
 		return nil, &Error{Kind: KindFile, File: s.Main, Message: describeFileError(err), Err: err}
 	}
-	if p.node, err = jsonnet.SnippetToAST(s.Main, string(main)); err != nil {
-		return nil, staticError(err)
-	}
-	if err := p.follow(p.node, map[string]bool{s.Main: true}); err != nil {
+	if err := p.add(s.Main, main, true); err != nil {
 		return nil, err
 	}
-	return p, checkFunction(p.node, s.Main)
+	if err := checkFunction(p.files[0].Node, s.Main); err != nil {
+		return nil, err
+	}
+	p.compiled = vm.Compile(p.files, func(from, imported string) (int, bool) {
+		number, ok := p.numbers[s.Found[from][imported]]
+		return number, ok
+	})
+	return p, nil
 }
 
-// follow reads and parses what the node imports, and what that imports in turn.
-func (p *program) follow(node ast.Node, seen map[string]bool) error {
+// add reads a file for the evaluation and, where it is code, parses it and all that it imports.
+func (p *program) add(name string, contents []byte, code bool) error {
+	number, known := p.numbers[name]
+	if !known {
+		number = len(p.files)
+		p.numbers[name] = number
+		p.files = append(p.files, vm.File{Name: name, Contents: contents})
+	}
+	if !code || p.files[number].Node != nil {
+		return nil
+	}
+	node, err := jsonnet.SnippetToAST(name, string(contents))
+	if err != nil {
+		return staticError(err)
+	}
+	p.files[number].Node = node
+	return p.follow(node)
+}
+
+// follow adds what the node imports.
+func (p *program) follow(node ast.Node) error {
 	var imported *ast.LiteralString
 	switch node := node.(type) {
 	case nil:
@@ -125,7 +151,7 @@ func (p *program) follow(node ast.Node, seen map[string]bool) error {
 	}
 	if imported == nil {
 		for _, child := range toolutils.Children(node) {
-			if err := p.follow(child, seen); err != nil {
+			if err := p.follow(child); err != nil {
 				return err
 			}
 		}
@@ -139,15 +165,8 @@ func (p *program) follow(node ast.Node, seen map[string]bool) error {
 			Message: "importing \"" + imported.Value + "\": " + err.Error(), Err: err,
 		}
 	}
-	if _, code := node.(*ast.Import); !code || seen[foundAt] {
-		return nil
-	}
-	seen[foundAt] = true
-	child, err := jsonnet.SnippetToAST(foundAt, string(contents))
-	if err != nil {
-		return staticError(err)
-	}
-	return p.follow(child, seen)
+	_, code := node.(*ast.Import)
+	return p.add(foundAt, contents, code)
 }
 
 // checkFunction refuses a template of which the syntax shows that it is not function(ctx).

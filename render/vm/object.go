@@ -1,0 +1,337 @@
+package vm
+
+import (
+	"slices"
+	"strings"
+)
+
+// object is a stack of layers: a + b has those of b, then those of a. Fields are bound late, to the
+// object that they are asked of.
+type object struct {
+	layers []*layer
+	// envs and cache are by layer, cache by field too.
+	envs  []*env
+	cache [][]value
+	// asserted is set when the assertions were begun to be checked; broken is what they found.
+	asserted bool
+	broken   *fault
+}
+
+// layer is what one object expression gave, or a map of data, or a restriction on the layers below.
+type layer struct {
+	shape *shape
+	env   *env
+	data  map[string]any
+	// keep are the fields that a restriction lets through, of as many layers below as span says.
+	keep map[string]hiding
+	span int
+}
+
+type hiding uint8
+
+const (
+	inherit hiding = iota
+	hidden
+	visible
+)
+
+// shape is what all objects of one expression share.
+type shape struct {
+	fields  []field
+	index   map[string]int // where there are many
+	locals  []code
+	asserts []code
+	sorted  []string // names of the fields that are not hidden
+}
+
+type field struct {
+	name string
+	hide hiding
+	plus bool
+	body code
+	// place is that of the body.
+	place *place
+	// env is the scope around a field of an object comprehension, which has merged set.
+	env    *env
+	merged bool
+}
+
+// few is how many fields are looked through one by one.
+const few = 8
+
+func (s *shape) seal() {
+	if len(s.fields) > few {
+		s.index = make(map[string]int, len(s.fields))
+		for i := range s.fields {
+			s.index[s.fields[i].name] = i
+		}
+	}
+	for i := range s.fields {
+		if s.fields[i].hide != hidden {
+			s.sorted = append(s.sorted, s.fields[i].name)
+		}
+	}
+	slices.Sort(s.sorted)
+}
+
+func (s *shape) find(name string) int {
+	if s.index != nil {
+		if i, ok := s.index[name]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range s.fields {
+		if s.fields[i].name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// find returns the first layer from start on that has the field, and the field's number in there. A
+// restriction holds for whoever begins at it, and for nobody who comes from above: so it is in the reference.
+func (o *object) find(start int, name string) (int, int) {
+	for i := start; i < len(o.layers); i++ {
+		l := o.layers[i]
+		switch {
+		case l.keep != nil:
+			if _, kept := l.keep[name]; !kept && i == start {
+				i += l.span
+			}
+		case l.data != nil:
+			if _, has := l.data[name]; has {
+				return i, 0
+			}
+		case l.shape != nil:
+			if n := l.shape.find(name); n >= 0 {
+				return i, n
+			}
+		}
+	}
+	return -1, -1
+}
+
+// get returns the field's value, as seen from the object's top.
+func (o *object) get(m *machine, name string) (value, *fault) { return o.from(m, 0, name) }
+
+// from returns the field's value in the first layer from start on that has it.
+func (o *object) from(m *machine, start int, name string) (value, *fault) {
+	if !o.asserted || o.broken != nil {
+		if f := o.assert(m); f != nil {
+			return nil, f
+		}
+	}
+	if start >= len(o.layers) {
+		return nil, fail("Attempt to use super when there is no super class.")
+	}
+	i, n := o.find(start, name)
+	if f := m.work(len(o.layers) >> 3); f != nil {
+		return nil, f
+	}
+	if i < 0 {
+		return nil, fail("Field does not exist: " + name)
+	}
+	l := o.layers[i]
+	if l.data != nil {
+		return m.fromData(l.data[name])
+	}
+	if o.cache != nil && o.cache[i] != nil && o.cache[i][n] != nil {
+		return o.cache[i][n], nil
+	}
+	v, f := o.evaluate(m, i, &l.shape.fields[n])
+	if f != nil {
+		return nil, f
+	}
+	if o.cache == nil {
+		o.cache = make([][]value, len(o.layers))
+	}
+	if o.cache[i] == nil {
+		o.cache[i] = make([]value, len(l.shape.fields))
+		m.memory -= 16 * len(l.shape.fields)
+	}
+	o.cache[i][n] = v
+	return v, nil
+}
+
+func (o *object) evaluate(m *machine, i int, fd *field) (value, *fault) {
+	if f := m.enter(); f != nil {
+		return nil, f
+	}
+	defer func() { m.depth-- }()
+	e := o.scope(m, i)
+	if fd.merged {
+		e = &env{up: fd.env, self: o, layer: i}
+	}
+	v, f := fd.body(m, e)
+	if f != nil {
+		if fd.plus {
+			f = f.at(fd.place)
+		}
+		return nil, f
+	}
+	if !fd.plus {
+		return v, nil
+	}
+	if below, _ := o.find(i+1, fd.name); below < 0 {
+		return v, nil
+	}
+	left, f := o.from(m, i+1, fd.name)
+	if f != nil {
+		return nil, f.at(fd.place)
+	}
+	sum, f := m.plus(left, v)
+	if f != nil {
+		return nil, f.at(fd.place)
+	}
+	return sum, nil
+}
+
+// scope returns the scope of a layer's fields: self and the object's locals.
+func (o *object) scope(m *machine, i int) *env {
+	if o.envs == nil {
+		o.envs = make([]*env, len(o.layers))
+		m.memory -= sizeSlot * len(o.layers)
+	}
+	if o.envs[i] == nil {
+		l := o.layers[i]
+		e := &env{up: l.env, self: o, layer: i}
+		m.memory -= sizeEnv
+		if l.shape != nil && len(l.shape.locals) > 0 {
+			e.slots = make([]*thunk, len(l.shape.locals))
+			for n, body := range l.shape.locals {
+				e.slots[n] = &thunk{run: body, env: e}
+			}
+			m.memory -= len(e.slots) * (sizeSlot + sizeThunk)
+		}
+		o.envs[i] = e
+	}
+	return o.envs[i]
+}
+
+// assert checks the object's assertions, once. While they are checked they hold.
+func (o *object) assert(m *machine) *fault {
+	if o.asserted {
+		return o.broken
+	}
+	o.asserted = true
+	for i, l := range o.layers {
+		if l.shape == nil {
+			continue
+		}
+		for _, check := range l.shape.asserts {
+			if f := m.enter(); f != nil {
+				return f
+			}
+			_, f := check(m, o.scope(m, i))
+			m.depth--
+			if f != nil {
+				o.broken = f
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// hiding tells whether the object has the field, and how it is hidden.
+func (o *object) hiding(name string) (hiding, bool) {
+	found := false
+	for i := 0; i < len(o.layers); i++ {
+		l := o.layers[i]
+		hide, has := inherit, false
+		switch {
+		case l.keep != nil:
+			hide, has = l.keep[name]
+			i += l.span
+		case l.data != nil:
+			_, has = l.data[name]
+		case l.shape != nil:
+			if n := l.shape.find(name); n >= 0 {
+				hide, has = l.shape.fields[n].hide, true
+			}
+		}
+		if has && hide != inherit {
+			return hide, true
+		}
+		found = found || has
+	}
+	return inherit, found
+}
+
+// hidings returns how each field is hidden.
+func (o *object) hidings(m *machine) (map[string]hiding, *fault) {
+	all := make(map[string]hiding)
+	add := func(name string, hide hiding) {
+		if known, has := all[name]; !has || known == inherit {
+			all[name] = hide
+		}
+	}
+	for i := 0; i < len(o.layers); i++ {
+		l := o.layers[i]
+		switch {
+		case l.keep != nil:
+			for name, hide := range l.keep {
+				add(name, hide)
+			}
+			i += l.span
+		case l.data != nil:
+			for name := range l.data {
+				add(name, inherit)
+			}
+		case l.shape != nil:
+			for n := range l.shape.fields {
+				add(l.shape.fields[n].name, l.shape.fields[n].hide)
+			}
+		}
+		if f := m.charge(len(all)); f != nil {
+			return nil, f
+		}
+	}
+	return all, m.charge(64 * len(all))
+}
+
+// names returns the names of the fields, sorted. The caller must not change them.
+func (o *object) names(m *machine, withHidden bool) ([]string, *fault) {
+	if len(o.layers) == 1 && o.layers[0].shape != nil && !withHidden {
+		return o.layers[0].shape.sorted, m.tick()
+	}
+	var names []string
+	if len(o.layers) == 1 && o.layers[0].data != nil {
+		names = make([]string, 0, len(o.layers[0].data))
+		for name := range o.layers[0].data {
+			names = append(names, name)
+		}
+	} else {
+		all, f := o.hidings(m)
+		if f != nil {
+			return nil, f
+		}
+		for name, hide := range all {
+			if withHidden || hide != hidden {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.SortFunc(names, strings.Compare)
+	return names, m.charge(32 * len(names))
+}
+
+// extended is a + b for objects.
+func (m *machine) extended(a, b *object) (value, *fault) {
+	if f := m.charge(sizeObject + sizeSlot*(len(a.layers)+len(b.layers))); f != nil {
+		return nil, f
+	}
+	return &object{layers: slices.Concat(b.layers, a.layers)}, nil
+}
+
+// without is the object less a field.
+func (o *object) without(m *machine, name string) (value, *fault) {
+	keep, f := o.hidings(m)
+	if f != nil {
+		return nil, f
+	}
+	delete(keep, name)
+	top := &layer{keep: keep, span: len(o.layers)}
+	return &object{layers: append([]*layer{top}, o.layers...)}, m.charge(sizeObject + sizeSlot*len(o.layers))
+}
