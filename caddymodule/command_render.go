@@ -107,13 +107,16 @@ func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
 	request, err := o.request(cmd.Context(), template, body)
 	var inCtx *ctxError
 	var invalid *mandrill.InvalidError
+	var rendering *render.Error
 	switch {
 	case errors.Is(err, render.ErrCancelled):
 		return nil, fmt.Errorf("%s cancelled: no mail is sent for this ctx", o.template)
 	case errors.As(err, &inCtx):
-		return nil, fmt.Errorf("%s: %w", o.ctx, err)
+		return nil, fmt.Errorf("%s:%d: %w", o.ctx, max(1, inCtx.line), inCtx.err)
 	case errors.As(err, &invalid):
-		return nil, fmt.Errorf("%s: %w", o.template, err)
+		return nil, fmt.Errorf("%s: %w", template.Place(invalid.Field()), err)
+	case errors.As(err, &rendering) && rendering.Line == 0:
+		return nil, fmt.Errorf("%s:1:1: %s", rendering.File, rendering.Message)
 	case err != nil:
 		return nil, err
 	}
@@ -125,24 +128,23 @@ func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
 
 // policy is the operator's where a domain is given. Without one, the message's own sender is let pass.
 func (c *checks) policy(message []byte) (*mandrill.Policy, error) {
-	domains := c.senderDomains
-	if len(domains) == 0 {
-		var sender struct {
-			Message struct {
-				FromEmail string `json:"from_email"`
-			} `json:"message"`
-		}
-		from := c.from
-		if json.Unmarshal(message, &sender) == nil && sender.Message.FromEmail != "" {
-			from = sender.Message.FromEmail
-		}
-		_, domain, found := strings.Cut(from, "@")
-		if !found {
-			domain = "invalid"
-		}
-		domains = []string{domain}
+	if len(c.senderDomains) > 0 {
+		return mandrill.NewPolicy(c.senderDomains, c.from, "")
 	}
-	return mandrill.NewPolicy(domains, c.from, "")
+	var sender struct {
+		Message struct {
+			FromEmail string `json:"from_email"`
+		} `json:"message"`
+	}
+	used, from := c.from, c.from
+	if json.Unmarshal(message, &sender) == nil && sender.Message.FromEmail != "" {
+		used, from = "", sender.Message.FromEmail
+	}
+	_, domain, found := strings.Cut(from, "@")
+	if !found {
+		domain = "invalid"
+	}
+	return mandrill.NewPolicy([]string{domain}, used, "")
 }
 
 func (o *renderOptions) print(request *mandrill.Request) ([]byte, error) {

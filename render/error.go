@@ -145,6 +145,17 @@ var spoken = regexp.MustCompile(`^(?:` + strings.Join([]string{
 // Spells tells whether the template, or what it imports, spells a string out.
 func (t *Template) Spells(s string) bool { return t.current.Load().literals[s] }
 
+// Place is where the template, or what it imports, makes a field of a name first: file:line:column. Where it makes none, it is where
+// the template begins.
+func (t *Template) Place(field string) string {
+	p := t.current.Load()
+	loc, known := p.fields[field]
+	if !known {
+		return t.path + ":1:1"
+	}
+	return fmt.Sprintf("%s:%d:%d", loc.FileName, loc.Begin.Line, loc.Begin.Column)
+}
+
 // isLiteral tells whether a message is wholly text of the sources or of the interpreter.
 func (p *program) isLiteral(message string) bool {
 	if p.literals[message] {

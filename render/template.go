@@ -84,6 +84,8 @@ type program struct {
 	compiled *vm.Program
 	// literals are the strings that the sources spell out.
 	literals map[string]bool
+	// fields are where fields of a name are made first.
+	fields map[string]ast.LocationRange
 	// files are those of the source, the main one first, and numbers where they are in there.
 	files   []vm.File
 	numbers map[string]int
@@ -95,6 +97,7 @@ func compile(s *source) (*program, error) {
 		source:   s,
 		loadedAt: time.Now(),
 		literals: make(map[string]bool),
+		fields:   make(map[string]ast.LocationRange),
 		numbers:  make(map[string]int),
 	}
 	main, err := s.main()
@@ -133,6 +136,18 @@ func (p *program) add(name string, contents []byte, code bool) error {
 	return p.follow(node)
 }
 
+func (p *program) locate(object *ast.DesugaredObject) {
+	for _, field := range object.Fields {
+		name, ok := field.Name.(*ast.LiteralString)
+		if !ok || !field.LocRange.IsSet() {
+			continue
+		}
+		if _, known := p.fields[name.Value]; !known {
+			p.fields[name.Value] = field.LocRange
+		}
+	}
+}
+
 // follow adds what the node imports.
 func (p *program) follow(node ast.Node) error {
 	var imported *ast.LiteralString
@@ -142,6 +157,8 @@ func (p *program) follow(node ast.Node) error {
 	case *ast.LiteralString:
 		p.literals[node.Value] = true
 		return nil
+	case *ast.DesugaredObject:
+		p.locate(node)
 	case *ast.Import:
 		imported = node.File
 	case *ast.ImportStr:
