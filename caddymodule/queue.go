@@ -14,6 +14,9 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
+// courierLinks are what a courier's mail is about.
+var courierLinks = []string{"recovery_url", "verification_url"}
+
 // courierExpiry is how long a courier's mail is of use that doesn't say: its code expires.
 const courierExpiry = 15 * time.Minute
 
@@ -111,11 +114,16 @@ func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error)
 			expiry = time.Duration(minutes * float64(time.Minute))
 		}
 		entry.Expires, entry.Private = time.Now().Add(expiry), true
-	} else {
-		ctx = withoutQueries(ctx).(map[string]any)
-		if flow, has := ctx["flow"].(map[string]any); has {
-			delete(flow, "ui")
+	}
+	stripped := withoutQueries(ctx).(map[string]any)
+	for _, name := range courierLinks {
+		if link, has := object(ctx["template_data"])[name]; has && courier {
+			object(stripped["template_data"])[name] = link
 		}
+	}
+	ctx = stripped
+	if flow, has := ctx["flow"].(map[string]any); has {
+		delete(flow, "ui")
 	}
 	delete(ctx, "request_cookies")
 	if headers, has := ctx["request_headers"].(map[string]any); has {

@@ -443,3 +443,14 @@ func TestHooksBehindHandlePath(t *testing.T) {
 		}
 	}
 }
+
+// TestCourierKeepsItsLink and no other query.
+func TestCourierKeepsItsLink(t *testing.T) {
+	e := newEdgeWith(t, `function(ctx) error 'broken'`, "", "")
+	got := e.post(`{"recipient":"ada@example.net","template_type":"verification_valid","template_data":{"verification_url":"https://ory.example/v?token=l1nk",` +
+		`"request_url":"https://ory.example/r?return_to=t0ken"}}`)
+	entry := e.waitState(got.header.Get("Outbox-Entry"), outbox.Unrendered)
+	if content := string(entry.Content); !strings.Contains(content, "l1nk") || strings.Contains(content, "t0ken") {
+		t.Errorf("it keeps %s", content)
+	}
+}
