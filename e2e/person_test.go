@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -212,26 +211,4 @@ func (k *kratos) identities(identifier string) []any {
 		k.t.Fatal(err)
 	}
 	return found
-}
-
-// subjects returns those of a person's mails, sorted.
-func (m *mandrill) subjects(address string) []string {
-	var found []string
-	for _, mail := range m.Mails() {
-		if mail.Message.To[0].Email == address {
-			found = append(found, mail.Message.Subject)
-		}
-	}
-	slices.Sort(found)
-	return found
-}
-
-// text returns the newest mail to an address whose subject begins so, or "".
-func (m *mandrill) text(address, subject string) string {
-	for _, mail := range m.Mails() {
-		if mail.Message.To[0].Email == address && strings.HasPrefix(mail.Message.Subject, subject) {
-			return mail.Message.Text
-		}
-	}
-	return ""
 }
