@@ -76,8 +76,8 @@ func TestExamples(t *testing.T) {
 			p := newPerson(t, k, browser)
 			flow = p.start("recovery")
 			j.sees("recovery", p.submit(flow, object{"method": "code", "email": j.address}), http.StatusOK)
-			j.gets("recovery", recover)
-			p.submit(flow, object{"method": "code", "code": j.code(recover)})
+			j.gets("recovery", recoverIt)
+			p.submit(flow, object{"method": "code", "code": j.code(recoverIt)})
 			j.gets("recovery", "Dein Konto wurde wiederhergestellt")
 
 			traits["name"] = object{"first": "Ada", "last": "King"}

@@ -128,6 +128,21 @@ func TestRejectedAddress(t *testing.T) {
 	}
 }
 
+// TestMandrillIsDownInAParseHook keeps people out as long as it lasts.
+func TestMandrillIsDownInAParseHook(t *testing.T) {
+	m := newMandrill(t)
+	e := flowsEdge(t, m, "delivery sync\n")
+	k := registering(t, e, hook(e, "registration-parse", "parse", "header"))
+	fail(t, m, sandbox.Failure{Calls: 1_000_000, Status: 503, Name: "ServiceUnavailable"})
+	got := newPerson(t, k, false).register(object{"email": "ada@example.net", "lang": "de"})
+	if got.status != http.StatusBadRequest || !strings.Contains(got.text, "giving up after 3 attempt(s)") || len(k.identities("ada@example.net")) != 0 {
+		t.Errorf("they see %d %s", got.status, got.text)
+	}
+	m.Recover()
+	registers(t, k, "ada@example.net")
+	m.arrives(t, "ada@example.net", "registration-parse", verify)
+}
+
 // TestWrongSecret tells what people see of it, by the kind of hook.
 func TestWrongSecret(t *testing.T) {
 	m := newMandrill(t)
@@ -154,6 +169,9 @@ func TestWrongSecret(t *testing.T) {
 			}
 			if found := k.identities(address); len(found) != test.stored {
 				t.Errorf("%d are stored", len(found))
+			}
+			if again := newPerson(t, k, false).register(object{"email": address}); again.status != http.StatusBadRequest {
+				t.Errorf("the second time, they see %d %s", again.status, again.text)
 			}
 			e.waitForLog("registration-" + test.kind + `","template":"named.jsonnet"`)
 			for _, subject := range m.subjects(address) {

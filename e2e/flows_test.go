@@ -94,10 +94,10 @@ func (j *journey) code(subject string) string { return digits.FindString(j.m.tex
 
 // The courier's subjects.
 const (
-	verify  = "Bestätige deine E-Mail-Adresse"
-	recover = "Dein Konto wiederherstellen"
-	signUp  = "Schließ deine Anmeldung ab"
-	signIn  = "Anmeldung bei Example Club"
+	verify    = "Bestätige deine E-Mail-Adresse"
+	recoverIt = "Dein Konto wiederherstellen"
+	signUp    = "Schließ deine Anmeldung ab"
+	signIn    = "Anmeldung bei Example Club"
 )
 
 func TestFlows(t *testing.T) {
@@ -172,8 +172,8 @@ func recoveryFlow(j *journey) {
 	p := newPerson(j.t, j.kratos, j.browser)
 	flow := p.start("recovery")
 	j.sees("recovery", p.submit(flow, object{"method": "code", "email": j.address}), http.StatusOK)
-	j.gets("recovery", recover)
-	got := p.submit(flow, object{"method": "code", "code": j.code(recover)})
+	j.gets("recovery", recoverIt)
+	got := p.submit(flow, object{"method": "code", "code": j.code(recoverIt)})
 	if want := map[bool]int{false: http.StatusUnprocessableEntity, true: http.StatusOK}[j.browser]; got.status != want { // the API has a browser go on
 		j.t.Fatalf("recovery: got %d %s", got.status, got.text)
 	}
@@ -217,8 +217,8 @@ func TestLinks(t *testing.T) {
 			j.gets("verification", kinds("verification")...)
 			p := newPerson(t, k, browser)
 			j.sees("recovery", p.submit(p.start("recovery"), object{"method": "link", "email": j.address}), http.StatusOK)
-			j.gets("recovery", recover)
-			newPerson(t, k, true).open(link.FindString(m.text(j.address, recover)))
+			j.gets("recovery", recoverIt)
+			newPerson(t, k, true).open(link.FindString(m.text(j.address, recoverIt)))
 			j.gets("recovery", kinds("recovery")...)
 		})
 	}
