@@ -79,12 +79,11 @@ func (j *journey) gets(step string, subjects ...string) {
 
 func kinds(name string) []string { return []string{name + "-ignore", name + "-parse", name + "-plain"} }
 
-func (j *journey) sees(step string, got seen, status int) seen {
+func (j *journey) sees(step string, got seen, status int) {
 	j.t.Helper()
 	if got.status != status {
 		j.t.Fatalf("%s: got %d %s", step, got.status, got.text)
 	}
-	return got
 }
 
 var digits = regexp.MustCompile(`\b\d{6}\b`)
