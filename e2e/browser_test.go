@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"image/color"
+	"image/png"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -158,6 +161,29 @@ func (b *browser) shot(file string) {
 	}
 	if err != nil {
 		b.t.Fatal(err)
+	}
+}
+
+// drawn waits until the middle of the frame has a colour.
+func (b *browser) drawn(what string, want color.RGBA) {
+	b.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		middle := evaluate[[2]float64](b, `(({ x, y, width, height }) => [x + width / 2, y + height / 2])(document.querySelector('.stage iframe').getBoundingClientRect())`)
+		picture, err := chromedp.Run(b.Context, chromedp.CaptureScreenshot())
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		decoded, err := png.Decode(bytes.NewReader(picture))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		got := color.RGBAModel.Convert(decoded.At(int(middle[0]), int(middle[1])))
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("%s: the frame is %v, want %v", what, got, want)
+		}
 	}
 }
 

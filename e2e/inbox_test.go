@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"image/color"
 	"net"
 	"net/http"
 	"os"
@@ -137,7 +138,7 @@ func TestMergeVariablesAreFilled(t *testing.T) {
 		"attachments":[{"type":"text/plain","name":"a.txt","content":"aGVsbG8="}]}`)
 	b.do(chromedp.Navigate(i.address + "/"))
 	b.click(`#mails a`)
-	b.until(`document.querySelector('h2')?.textContent === 'Hi Ada <3'`)
+	b.until(`document.querySelector('h2')?.textContent === 'Hi Ada <3' && document.querySelector('#mails .subject').textContent === 'Hi Ada <3'`)
 	b.until(`document.querySelector('.notes').innerText.includes('{{missing}} has no value')`)
 	b.click(`#tab-merge`)
 	b.until(`document.querySelector('#panel-merge').innerText.includes('this recipient')`)
@@ -211,6 +212,25 @@ func TestInboxByKeyboard(t *testing.T) {
 	b.reachable()
 	b.press(kb.Escape)
 	b.until(`!document.getElementById('switch').open`)
+	b.stayedHere()
+}
+
+// TestWidthsAndColours looks at what is drawn: what is in the frame, the page can't read.
+func TestWidthsAndColours(t *testing.T) {
+	i := newInbox(t)
+	b := newBrowser(t, 1280, 800)
+	i.post(mail("Colours", "ada@example.net", `,"html":"<style>body { background: rgb(255 0 0) } @media (width < 400px) { body { background: rgb(0 255 0) } } @media (prefers-color-scheme: dark) { body { background: rgb(0 0 255) } }</style>"`))
+	b.do(chromedp.Navigate(i.address + "/"))
+	b.click(`#mails a`)
+	b.until(`document.querySelector('.stage iframe')?.dataset.loaded`)
+	b.drawn("desktop", color.RGBA{R: 255, A: 255})
+	b.click(`input[value=phone]`)
+	b.drawn("phone", color.RGBA{G: 255, A: 255})
+	b.click(`input[value=dark]`)
+	b.drawn("dark", color.RGBA{B: 255, A: 255})
+	b.prefer("dark")
+	b.click(`input[value=light]`)
+	b.drawn("light on a dark page", color.RGBA{G: 255, A: 255})
 	b.stayedHere()
 }
 
