@@ -40,7 +40,7 @@ func TestPictures(t *testing.T) {
 	for _, mail := range []string{"ory-recipe", "send-template", "welcome", "welcome.german"} {
 		received(t, server.URL, mail)
 	}
-	b := newBrowser(t, 1200, 760)
+	b := newBrowser(t, 1280, 800)
 	shots := func(name, selector string) {
 		t.Helper()
 		b.until(selector)

@@ -1,8 +1,10 @@
 package preview
 
 import (
+	"cmp"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,14 +29,14 @@ type listedCtx struct {
 	Variant string `json:"variant"`
 }
 
-// list finds the templates, in order of their names, each with its ctx files. Those without one come last: many
+// list finds the templates, those of a folder before those below it, each with its ctx files. Those without one come last: many
 // of them are no templates of mails.
 func (p *Preview) list() ([]listed, error) {
 	var templates []listed
 	var ctxs []string
 	found := 0
-	err := filepath.WalkDir(p.dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil && path == p.dir {
+	err := filepath.WalkDir(p.dir, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil && file == p.dir {
 			return err
 		}
 		if err != nil {
@@ -42,19 +44,19 @@ func (p *Preview) list() ([]listed, error) {
 		}
 		name := entry.Name()
 		switch {
-		case entry.IsDir() && path != p.dir && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "vendor"):
+		case entry.IsDir() && file != p.dir && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "vendor"):
 			return fs.SkipDir
 		case entry.IsDir() || !strings.HasSuffix(name, templateSuffix) && !strings.HasSuffix(name, ctxSuffix):
 			return nil
 		}
 		// A link counts as what it leads to.
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 			return nil //nolint:nilerr // it isn't shown
 		}
 		if found++; found > maxFiles {
 			return fs.SkipAll
 		}
-		below, err := filepath.Rel(p.dir, path)
+		below, err := filepath.Rel(p.dir, file)
 		if err != nil {
 			return err
 		}
@@ -79,7 +81,7 @@ func (p *Preview) list() ([]listed, error) {
 			}
 			return -1
 		}
-		return strings.Compare(a.Name, b.Name)
+		return cmp.Or(strings.Compare(path.Dir(a.Name), path.Dir(b.Name)), strings.Compare(a.Name, b.Name))
 	})
 	return templates, nil
 }

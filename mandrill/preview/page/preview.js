@@ -24,13 +24,14 @@ function list(failed) {
 		const current = t.name === template && (c ? c.name : '') === ctx;
 		return el('a', { href: address(t.name, c ? c.name : ''), 'aria-current': current ? 'true' : null, tabindex: current ? '0' : '-1' }, label);
 	};
-	$('templates').replaceChildren(...templates.map((t) => el('li', {}, el('span', { class: 'name', id: `name-${t.name}` }, t.name),
+	$('templates').replaceChildren(...templates.map((t) => el('li', {}, el('span', { class: 'name', id: `name-${t.name}` }, t.name.replace(/\.jsonnet$/, '')),
 		el('ul', { 'aria-labelledby': `name-${t.name}` }, ...(t.ctx.length
 			? t.ctx.map((c) => el('li', {}, link(t, c, c.variant || 'ctx')))
 			: [el('li', {}, link(t, null, 'no ctx'))])))));
 	const links = [...$('templates').querySelectorAll('a')];
 	if (!links.some((one) => one.tabIndex === 0) && links[0]) links[0].tabIndex = 0;
 	links.find((one) => one.getAttribute('href') === focused)?.focus();
+	$('templates').querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' });
 	$('none').hidden = templates.length > 0;
 	$('none').textContent = failed || 'There is no template here. A template is a file whose name ends in .jsonnet.';
 }

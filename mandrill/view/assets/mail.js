@@ -102,8 +102,9 @@ export function showMail(container, mail, { frameAddress, filesAddress, more = [
 			one.dataset.scheme = remembered.scheme;
 		}
 	};
-	const looks = choices('Width', 'width', [['phone', 'Phone'], ['desktop', 'Desktop'], ['full', 'Full']], drawing);
-	const schemes = choices('Colours', 'scheme', [['light', 'Light'], ['dark', 'Dark']], drawing);
+	const looks = el('div', { class: 'looks' },
+		choices('Width', 'width', [['phone', 'Phone'], ['desktop', 'Desktop'], ['full', 'Full']], drawing),
+		choices('Colours', 'scheme', [['light', 'Light'], ['dark', 'Dark']], drawing));
 	const tabs = el('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Parts of the mail' });
 	const shown = new Map();
 	const choose = (name) => {
@@ -113,7 +114,7 @@ export function showMail(container, mail, { frameAddress, filesAddress, more = [
 			tab.tabIndex = one === name ? 0 : -1;
 			panel.hidden = one !== name;
 		}
-		looks.hidden = schemes.hidden = name !== 'mail';
+		looks.hidden = name !== 'mail';
 	};
 	for (const [name, label, kind, content] of panels) {
 		const tab = el('button', { type: 'button', role: 'tab', id: `tab-${name}`, 'aria-controls': `panel-${name}`, onclick: () => choose(name) }, ...label);
@@ -133,7 +134,7 @@ export function showMail(container, mail, { frameAddress, filesAddress, more = [
 	container.replaceChildren(
 		el('div', { class: 'head' }, el('h2', { tabindex: '-1' }, mail.subject || '(no subject)'), el('p', {}, `${mail.from} → `, to)),
 		...(problems.length ? [el('ul', { class: 'notes', 'aria-label': 'Warnings' }, ...problems.map((problem) => el('li', {}, problem)))] : []),
-		el('div', { class: 'tools' }, tabs, looks, schemes),
+		el('div', { class: 'tools' }, tabs, looks),
 		...[...shown.values()].map(({ panel }) => panel),
 	);
 	if (focused) document.getElementById(focused)?.focus();
