@@ -2,38 +2,21 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
-	"github.com/google/go-jsonnet"
 
 	_ "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
-
-// templates are those of the examples, and those of a folder beside the repository where it is there.
-func templates(b *testing.B) map[string]string {
-	b.Helper()
-	found := map[string]string{"examples/welcome": "../examples/welcome.ctx.json"}
-	if _, err := os.Stat("../../shared/bench"); err == nil {
-		for _, name := range []string{"welcome", "welcome_plus", "minimal"} {
-			found["../shared/bench/"+name] = "../../shared/bench/ctx.json"
-		}
-	}
-	return found
-}
 
 func read(b *testing.B, file string) []byte {
 	b.Helper()
@@ -42,37 +25,6 @@ func read(b *testing.B, file string) []byte {
 		b.Fatal(err)
 	}
 	return data
-}
-
-// BenchmarkRender compares with go-jsonnet as Ory uses it: a new machine for each evaluation, ctx as code.
-func BenchmarkRender(b *testing.B) {
-	for name, ctxFile := range templates(b) {
-		file, ctx := filepath.Join("..", name+".jsonnet"), read(b, ctxFile)
-		b.Run(filepath.Base(filepath.Dir(name))+"_"+filepath.Base(name)+"/plain", func(b *testing.B) {
-			for b.Loop() {
-				vm := jsonnet.MakeVM()
-				vm.TLACode("ctx", string(ctx))
-				if _, err := vm.EvaluateFile(file); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run(filepath.Base(filepath.Dir(name))+"_"+filepath.Base(name)+"/ours", func(b *testing.B) {
-			template, err := render.Load(file, render.Options{Timeout: time.Minute})
-			if err != nil {
-				b.Fatal(err)
-			}
-			for b.Loop() {
-				var data any
-				if err := json.Unmarshal(ctx, &data); err != nil {
-					b.Fatal(err)
-				}
-				if _, err := template.Render(b.Context(), data); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }
 
 // BenchmarkHook posts hooks to a Caddy in this process, which sends to the sandbox's core.

@@ -1,5 +1,7 @@
 // Command table prints how fast templates are evaluated: by go-jsonnet as Ory does it, by this module, and
 // the welcome mail written by hand in Go, in one interleaved run. Usage: go run ./bench/table [rounds]
+//
+// go run ./bench/table memory prints the resident memory of a million evaluations, on Linux.
 package main
 
 import (
@@ -20,13 +22,15 @@ import (
 )
 
 func main() {
-	rounds := 9
-	if len(os.Args) > 1 {
-		if n, err := strconv.Atoi(os.Args[1]); err == nil {
-			rounds = n
-		}
+	rounds, argument := 9, strings.Join(os.Args[1:], " ")
+	if n, err := strconv.Atoi(argument); err == nil {
+		rounds = n
 	}
-	if err := run(rounds); err != nil {
+	work := func() error { return run(rounds) }
+	if argument == "memory" {
+		work = memory
+	}
+	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -107,6 +111,7 @@ func (s *subject) measure(rounds int) error {
 	ways := []func() error{
 		func() error {
 			vm := jsonnet.MakeVM()
+			vm.Importer(&jsonnet.FileImporter{JPaths: []string{"render"}}) // mail.libsonnet
 			vm.TLACode("ctx", string(s.ctx))
 			_, err := vm.EvaluateFile(s.file)
 			return err
@@ -152,5 +157,36 @@ func (s *subject) measure(rounds int) error {
 		row += " | |"
 	}
 	fmt.Println(row)
+	return nil
+}
+
+func memory() error {
+	template, err := render.Load("examples/welcome.jsonnet", render.Options{Timeout: time.Minute})
+	if err != nil {
+		return err
+	}
+	ctx, err := os.ReadFile("examples/welcome.ctx.json")
+	if err != nil {
+		return err
+	}
+	for n := range 1_000_001 {
+		var data any
+		if err := json.Unmarshal(ctx, &data); err != nil {
+			return err
+		}
+		if _, err := template.Render(context.Background(), data); err != nil {
+			return err
+		}
+		if n%100_000 != 0 {
+			continue
+		}
+		status, err := os.ReadFile("/proc/self/status")
+		if err != nil {
+			return err
+		}
+		_, resident, _ := strings.Cut(string(status), "VmRSS:")
+		resident, _, _ = strings.Cut(resident, "\n")
+		fmt.Println(n, strings.TrimSpace(resident))
+	}
 	return nil
 }

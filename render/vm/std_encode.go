@@ -37,6 +37,9 @@ func init() {
 		}
 		return m.say(string(quote(nil, s)))
 	}, "str_")
+}
+
+func init() {
 	strict1("char", char, "n")
 	strict1("codepoint", codepoint, "str")
 	strict1("base64", encodeBase64, "input")

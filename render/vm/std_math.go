@@ -27,6 +27,9 @@ func init() {
 			return checked(op(x))
 		}, "x")
 	}
+}
+
+func init() {
 	for name, test := range map[string]func(whole, rest float64) bool{
 		"isEven":    func(whole, _ float64) bool { return math.Mod(whole, 2) == 0 },
 		"isOdd":     func(whole, _ float64) bool { return math.Mod(whole, 2) != 0 },
@@ -38,6 +41,9 @@ func init() {
 			return test(math.Modf(x)), f
 		}, "x")
 	}
+}
+
+func init() {
 	strict2("hypot", arithmetic(math.Hypot), "x", "y")
 	strict2("atan2", arithmetic(math.Atan2), "y", "x")
 	strict2("pow", arithmetic(math.Pow), "x", "n")
