@@ -25,6 +25,9 @@ func (c *call) deliver(hook *ory.Hook) answer {
 		return c.end(outcomeCancelled, nil, nil)
 	case errors.As(err, &invalid):
 		return c.end(outcomeMessage, ory.ErrMessage, err)
+	case errors.Is(err, context.Canceled):
+		// The client went away: that is no fault of the template.
+		return c.end(outcomeUnavailable, ory.ErrUnavailable, err)
 	default:
 		return c.end(outcomeTemplate, ory.ErrTemplate, err)
 	}

@@ -140,6 +140,12 @@ var spoken = regexp.MustCompile(`^(?:` + strings.Join([]string{
 	`Attempt to use super when there is no super class\.`,
 	`Not a number`,
 	`Overflow`,
+	`Truncated format code\.`,
+	`Mapping keys required\.`,
+	`(?:Not enough|Too many) values to format: \d+, expected (?:at least |more than )?\d+`,
+	`Format required number at (?:\d+|(.*)), got \w+`,
+	`Object assertion failed\.`,
+	`Assertion failed`,
 }, `|`) + `)$`)
 
 // Spells tells whether the template, or what it imports, spells a string out.

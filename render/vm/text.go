@@ -52,7 +52,7 @@ func (m *machine) concat(a, b *text) (value, *fault) {
 	case b.size == 0:
 		return a, nil
 	case a.size+b.size > maxText:
-		return nil, limited("a string grew too long")
+		return nil, limited(tooMuch)
 	}
 	joined := &text{left: a, right: b, size: a.size + b.size, count: -1}
 	if joined.size <= short && a.left == nil && b.left == nil {
