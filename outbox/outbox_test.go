@@ -750,10 +750,10 @@ func TestReloadWhileHeld(t *testing.T) {
 func TestCrashingDeliverer(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
 		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
-			switch {
-			case n == 1:
+			switch n {
+			case 1:
 				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
-			case n == 2:
+			case 2:
 				panic("crash")
 			}
 			return outbox.Result{Verdict: outbox.VerdictSent}
