@@ -157,6 +157,9 @@ func (c *compiler) stdMember(target ast.Node, name string, s *scope, at *place) 
 	if f, ok := natives[name]; ok {
 		return always(f)
 	}
+	if !c.placed {
+		return nil // std itself, which is being compiled
+	}
 	if _, ok := stdShape().names[name]; !ok {
 		return nil
 	}
