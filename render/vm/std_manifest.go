@@ -134,7 +134,8 @@ const maxReference = 64 << 10
 // reference registers a function that go-jsonnet evaluates.
 func reference(name string, parameters ...string) {
 	lazy(name, func(m *machine, args []*thunk) (value, *fault) {
-		if f := m.charge(64 * maxReference); f != nil {
+		// A machine of go-jsonnet's, with its std.
+		if f := m.charge(128 << 10); f != nil {
 			return nil, f
 		}
 		vm := jsonnet.MakeVM()
@@ -187,6 +188,9 @@ func (m *machine) toData(t *thunk, name string) (data any, f *fault) {
 	}
 	if len(w.out) > maxReference {
 		return nil, limited("std." + name + " of too much data")
+	}
+	if f := m.charge(64 * len(w.out)); f != nil {
+		return nil, f
 	}
 	if err := json.Unmarshal(w.out, &data); err != nil {
 		return nil, fail(err.Error())

@@ -15,7 +15,9 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render/vm"
 )
 
-var bounds = vm.Bounds{Depth: 512, Memory: 128 << 20, Output: 5 << 20}
+// bounds are so narrow that go-jsonnet isn't asked for what it would die of: large strings and arrays, which its std
+// goes through with recursion.
+var bounds = vm.Bounds{Depth: 512, Memory: 512 << 10, Output: 5 << 20}
 
 const mainFile = "t.jsonnet"
 
