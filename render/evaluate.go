@@ -30,7 +30,7 @@ var slots = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
 // Render evaluates the template over ctx, which is as encoding/json decodes an object into any, and
 // returns the message as JSON. Errors are ErrCancelled, an *Error, or that of the context.
 func (t *Template) Render(ctx context.Context, data any) ([]byte, error) {
-	if depth(data, MaxDepth) < 0 {
+	if tooDeep(data, MaxDepth) {
 		return nil, &Error{Kind: KindCtx, File: t.path, Message: fmt.Sprintf("ctx is nested deeper than %d levels", MaxDepth)}
 	}
 	select {
@@ -78,30 +78,29 @@ func (p *program) check(output []byte) ([]byte, error) {
 	return nil, &Error{Kind: KindResult, File: p.source.Main, Message: "the template must return an object or null, and returned " + kind}
 }
 
-// depth returns how deep the value is nested, or -1 if that is more than limit.
-func depth(value any, limit int) int {
-	if limit < 0 {
-		return -1
-	}
-	deepest := 0
-	visit := func(child any) bool {
-		d := depth(child, limit-1)
-		deepest = max(deepest, d+1)
-		return d >= 0
-	}
+// tooDeep tells whether a value is nested deeper than limit.
+func tooDeep(value any, limit int) bool {
 	switch value := value.(type) {
 	case map[string]any:
 		for _, child := range value {
-			if !visit(child) {
-				return -1
+			if nested(child) && (limit == 0 || tooDeep(child, limit-1)) {
+				return true
 			}
 		}
 	case []any:
 		for _, child := range value {
-			if !visit(child) {
-				return -1
+			if nested(child) && (limit == 0 || tooDeep(child, limit-1)) {
+				return true
 			}
 		}
 	}
-	return deepest
+	return false
+}
+
+func nested(value any) bool {
+	switch value.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return false
 }

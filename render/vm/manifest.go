@@ -3,6 +3,7 @@ package vm
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -165,7 +166,7 @@ const hexDigits = "0123456789abcdef"
 
 // quote appends a string in quotes, as JSON has it.
 func quote(out []byte, s string) []byte {
-	out = append(out, '"')
+	out = append(slices.Grow(out, len(s)+2), '"')
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]

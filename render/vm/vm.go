@@ -105,7 +105,7 @@ func (m *machine) run(data any) ([]byte, *fault) {
 			return nil, f
 		}
 	}
-	w := &writer{m: m, limit: m.bounds.Output}
+	w := &writer{m: m, limit: m.bounds.Output, out: make([]byte, 0, 1024)}
 	if f := w.write(v); f != nil {
 		return nil, f
 	}
