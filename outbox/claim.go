@@ -35,7 +35,7 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 		// The account keeps the delivery back: from here on it is an entry as all others.
 		m.Taken = time.Now().UnixMilli()
 		c.state, c.due, c.content = rivertype.JobStateAvailable, time.Now(), o.vault.Load().seal(entry.Content)
-		_, err = o.store.apply(ctx, number, entry.Key, c, rivertype.JobStateScheduled)
+		_, err = o.apply(ctx, number, entry.Key, c, rivertype.JobStateScheduled)
 		return err
 	case VerdictRejected, VerdictDead:
 		m.State = Rejected
@@ -46,7 +46,7 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 	if c.wipe = m.Private || !o.settings.Load().KeepContent; !c.wipe {
 		c.content = o.vault.Load().seal(entry.Content)
 	}
-	changed, err := o.store.apply(ctx, number, entry.Key, c, rivertype.JobStateScheduled)
+	changed, err := o.apply(ctx, number, entry.Key, c, rivertype.JobStateScheduled)
 	if err != nil || !changed {
 		return err
 	}

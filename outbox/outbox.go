@@ -120,6 +120,7 @@ type Outbox struct {
 	pending atomic.Int64
 	summary atomic.Pointer[Summary]
 	puts    chan *put
+	applies chan *applying
 
 	// life is held where the work begins, changes and ends. River then waits for workers: they never take it.
 	life   sync.Mutex
@@ -135,16 +136,17 @@ type Outbox struct {
 	// running lasts from Start to Stop.
 	running context.Context
 
-	// close ends the goroutines that live as long as the Outbox.
-	close context.CancelFunc
-	done  sync.WaitGroup
+	// close ends the goroutines that live as long as the Outbox, until closed.
+	close  context.CancelFunc
+	closed <-chan struct{}
+	done   sync.WaitGroup
 }
 
 // Open opens the outbox. A SQLite file that can't be used is an error; a PostgreSQL database that can't be
 // reached is not: Put fails until it is there.
 func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	o := &Outbox{
-		logger: c.Logger, puts: make(chan *put), gates: make(map[string]*gate), queues: make(map[string]worked), working: make(map[int64]bool),
+		logger: c.Logger, puts: make(chan *put), applies: make(chan *applying), gates: make(map[string]*gate), queues: make(map[string]worked), working: make(map[int64]bool),
 	}
 	if o.logger == nil {
 		o.logger = slog.New(slog.DiscardHandler)
@@ -173,8 +175,9 @@ func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 		return nil, fmt.Errorf("opening the outbox %s: %w", c.SQLite, err)
 	}
 	background, cancel := context.WithCancel(context.Background())
-	o.close = cancel
+	o.close, o.closed = cancel, background.Done()
 	o.done.Go(func() { o.flush(background) })
+	o.done.Go(o.flushApplies)
 	o.done.Go(func() { o.maintain(background) })
 	return o, nil
 }

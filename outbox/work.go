@@ -360,7 +360,7 @@ func (t *try) save(ctx context.Context) error {
 func (t *try) write(ctx context.Context, c change) error {
 	c.attempt = t.job.Attempt
 	return t.persist(ctx, func(ctx context.Context) error {
-		changed, err := t.o.store.apply(ctx, t.job.ID, t.job.Args.Key, c, rivertype.JobStateRunning)
+		changed, err := t.o.apply(ctx, t.job.ID, t.job.Args.Key, c, rivertype.JobStateRunning)
 		if err == nil && !changed {
 			return errTaken
 		}
