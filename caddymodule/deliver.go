@@ -172,8 +172,13 @@ func (a attempt) search(ctx context.Context) (result *outbox.Result, answered bo
 			return false
 		}
 		// Where its metadata had no room, a mail doesn't say whose it is.
-		if whose, says := info.Metadata[outboxField]; says {
-			return whose == a.app.outbox.ID()
+		if whose, says := info.Metadata[outboxField].(string); says {
+			if whose == a.app.outbox.ID() {
+				return true
+			}
+			if !a.app.outbox.Took(ctx, whose) {
+				return false
+			}
 		}
 		return slices.ContainsFunc(a.request.Recipients(), func(to string) bool { return strings.EqualFold(to, info.Email) })
 	}

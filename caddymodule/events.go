@@ -151,7 +151,9 @@ func (h *Events) take(r *http.Request, events []mandrill.Event) *refusal {
 	heard := make([]outbox.Heard, len(events))
 	for i, e := range events {
 		heard[i].MailEvent = outbox.MailEvent{Time: e.Time, Event: e.Event, Message: e.ID, Detail: e.Detail}
-		heard[i].Entry, _ = e.Metadata[entryField].(string)
+		if whose, says := e.Metadata[outboxField].(string); !says || h.app.took(r.Context(), whose) {
+			heard[i].Entry, _ = e.Metadata[entryField].(string)
+		}
 	}
 	// What isn't an event of a message has no entry.
 	of := make([]int, 0, len(events))

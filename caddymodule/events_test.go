@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
@@ -157,6 +158,8 @@ func TestEventsAreTied(t *testing.T) {
 		event("click", message, `[]`, 1_700_000_061),
 		event("soft_bounce", "another-edge's", `{"outbox_entry":"`+id+`"}`, 1_700_000_000),
 		event("spam", "gone", `{"outbox_entry":"4711"}`, 1_700_000_000),
+		event("unsub", "", `{"outbox_entry":"`+id+`","outbox":"another"}`, 1_700_000_000),
+		event("deferral", "", `{"outbox_entry":"`+id+`","outbox":"`+caddymodule.LiveOutbox().ID()+`"}`, 1_600_000_000),
 	}, ",") + "]"
 	wants := map[string]float64{
 		`caddy_mailchimp_mail_events_total{event="delivered",tied="true"}`:    1,
@@ -173,7 +176,7 @@ func TestEventsAreTied(t *testing.T) {
 		}
 	}
 	entry := e.waitState(id, outbox.Sent)
-	if len(entry.Events) != 3 || entry.Events[0].Event != "delivered" || entry.Events[2].Event != "click" || entry.Events[2].Message != message {
+	if len(entry.Events) != 4 || entry.Events[0].Event != "deferral" || entry.Events[3].Event != "click" || entry.Events[3].Message != message {
 		t.Errorf("%+v", entry.Events)
 	}
 	if data := e.waitEvent("mailchimp.clicked"); data["entry"] != id || data["event"] != "click" || data["message_id"] != message || strings.Contains(fmt.Sprint(data), "s3cret") {

@@ -219,3 +219,13 @@ func (a *App) note(ctx context.Context, heard []outbox.Heard) ([]outbox.Noted, e
 	}
 	return nil, fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
 }
+
+// took tells whether mails of an outbox are this one's, which may not be open yet.
+func (a *App) took(ctx context.Context, id string) bool {
+	select {
+	case <-a.opened:
+		return a.outbox != nil && a.outbox.Took(ctx, id)
+	default:
+		return true
+	}
+}

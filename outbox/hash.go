@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -18,12 +19,25 @@ func (s *store) hashes(ctx context.Context, recipient string) ([]string, error) 
 	if IsHash(recipient) {
 		return []string{recipient}, nil
 	}
+	keys, err := s.hashKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hashes := make([]string, len(keys))
+	for i, key := range keys {
+		hashes[i] = hashWith(key, recipient)
+	}
+	return hashes, nil
+}
+
+// hashKeys are this database's key and those that came with moved entries.
+func (s *store) hashKeys(ctx context.Context) ([][]byte, error) {
 	rows, err := s.run().QueryContext(ctx, "SELECT value FROM outbox_setting WHERE name LIKE 'hash_key%'")
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var hashes []string
+	var keys [][]byte
 	for rows.Next() {
 		var value string
 		if err := rows.Scan(&value); err != nil {
@@ -33,10 +47,24 @@ func (s *store) hashes(ctx context.Context, recipient string) ([]string, error) 
 		if err != nil {
 			return nil, err
 		}
-		hashes = append(hashes, hashWith(key, recipient))
+		keys = append(keys, key)
 	}
-	return hashes, rows.Err()
+	return keys, rows.Err()
 }
+
+// ID tells this outbox from others of the same account.
+func (o *Outbox) ID() string { return idOf(o.store.hashKey) }
+
+// Took tells whether an ID is this outbox's, or that of one whose entries were moved here.
+func (o *Outbox) Took(ctx context.Context, id string) bool {
+	if id == o.ID() {
+		return true
+	}
+	keys, err := o.store.hashKeys(ctx)
+	return err == nil && slices.ContainsFunc(keys, func(key []byte) bool { return idOf(key) == id })
+}
+
+func idOf(hashKey []byte) string { return hex.EncodeToString(hashKey[:4]) }
 
 var hashPattern = regexp.MustCompile(`^r-[0-9a-f]{32}$`)
 

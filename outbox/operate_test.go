@@ -203,6 +203,9 @@ func TestMove(t *testing.T) {
 	if p, err = outbox.Move(t.Context(), file, dsn, func(outbox.Progress) {}); err != nil || p.Done != 0 {
 		t.Fatalf("again: %+v, %v", p, err)
 	}
+	if !target.Took(t.Context(), source.ID()) || target.ID() == source.ID() || target.Took(t.Context(), "another") {
+		t.Error("the target doesn't know whose entries it took")
+	}
 	if again := put(t, target, "first"); !again.Duplicate {
 		t.Errorf("the key of %s is lost: %+v", first.ID, again)
 	}

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"encoding/hex"
 	"time"
 )
 
@@ -196,9 +195,6 @@ func (o *Outbox) Holds() map[string]Hold {
 	}
 	return holds
 }
-
-// ID tells this outbox from others of the same account.
-func (o *Outbox) ID() string { return hex.EncodeToString(o.store.hashKey[:4]) }
 
 // Undelivered returns how many entries wait to be delivered, unrendered and dead ones not counted.
 func (o *Outbox) Undelivered() int { return int(o.pending.Load()) }
