@@ -188,7 +188,7 @@ func (o *adminOptions) many(cmd *cobra.Command, what string, c conditions) error
 	} else {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries of %d", what, last.Done, last.Total)
 		if last.Skipped > 0 {
-			fmt.Fprintf(cmd.OutOrStdout(), ", %d changed in the meantime", last.Skipped)
+			fmt.Fprintf(cmd.OutOrStdout(), ", %d were not in a state for it", last.Skipped)
 		}
 		fmt.Fprintln(cmd.OutOrStdout())
 	}

@@ -107,7 +107,7 @@ func (o *Outbox) DiscardAll(ctx context.Context, f Filter, progress func(Progres
 var ErrState = errors.New("entries in this state can't be changed so")
 
 // changePage is how many entries are changed in one transaction.
-const changePage = 200
+var changePage = 200
 
 func (o *Outbox) all(ctx context.Context, f Filter, states, more []State, progress func(Progress),
 	change func(context.Context, *store, *row) (func(), error), one func(context.Context, string) error,

@@ -18,7 +18,8 @@ func refused(outbox.Delivery, int) outbox.Result {
 
 // TestRetryAndDiscardAll changes more entries than fit a page.
 func TestRetryAndDiscardAll(t *testing.T) {
-	const entries = 450
+	const entries = 46
+	outbox.SetChangePage(t, 10)
 	each(t, func(t *testing.T, c outbox.Config) {
 		f := newFake(refused)
 		o := open(t, c, f)
@@ -47,7 +48,7 @@ func TestRetryAndDiscardAll(t *testing.T) {
 		f.mu.Unlock()
 		steps = nil
 		p, err := o.RetryAll(t.Context(), outbox.Filter{State: outbox.Dead, Reason: "100%_REF"}, progress)
-		if err != nil || p != (outbox.Progress{Total: entries / 2, Done: entries / 2}) || len(steps) != 3 {
+		if err != nil || p != (outbox.Progress{Total: entries / 2, Done: entries / 2}) || len(steps) != 4 {
 			t.Errorf("retried %+v in %+v, %v", p, steps, err)
 		}
 		f.waitEvents(t, "sent", entries/2)
