@@ -22,8 +22,10 @@ const (
 	leaseInterval = 5 * time.Second
 	leaseEnd      = 20 * time.Second
 
-	// prepareTimeout is how long Open waits for a database that doesn't answer.
+	// prepareTimeout is how long Open waits for a database that doesn't answer, and migrateTimeout for a file that may
+	// be an old and large one.
 	prepareTimeout = 5 * time.Second
+	migrateTimeout = 5 * time.Minute
 
 	// attempts don't run out: an entry ends by time.
 	riverAttempts = 32_000
@@ -167,9 +169,13 @@ func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 		o.store.db.Close()
 		return nil, err
 	}
-	impatient, cancelPrepare := context.WithTimeout(ctx, prepareTimeout)
+	patience := migrateTimeout
+	if o.store.postgres {
+		patience = prepareTimeout
+	}
+	patient, cancelPrepare := context.WithTimeout(ctx, patience)
 	defer cancelPrepare()
-	err = o.prepare(impatient)
+	err = o.prepare(patient)
 	if err != nil && !o.store.postgres {
 		o.store.db.Close()
 		return nil, fmt.Errorf("opening the outbox %s: %w", c.SQLite, err)
