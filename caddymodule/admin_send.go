@@ -86,8 +86,8 @@ func (a *App) testSender(senders []string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, hook := range a.hooks {
-		if hook.From != nil {
-			if from, err := expand("from", hook.From.Email); err == nil {
+		if mails, ok := hook.target.(*Hook); ok && mails.From != nil {
+			if from, err := expand("from", mails.From.Email); err == nil {
 				return from
 			}
 		}

@@ -76,7 +76,7 @@ type App struct {
 	// keyOf is the key that sends for a domain. A domain has one.
 	keyOf   map[string]string
 	clients map[string]*mandrill.Client
-	hooks   []*Hook
+	hooks   []*receiver
 
 	outboxConfig outbox.Config
 	// outboxKey names the outbox's database.
@@ -180,7 +180,7 @@ func (a *App) client(domains []string, key string) (*mandrill.Client, error) {
 }
 
 // add makes the hook's template be watched while the app runs.
-func (a *App) add(h *Hook) {
+func (a *App) add(h *receiver) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hooks = append(a.hooks, h)

@@ -15,7 +15,7 @@ import (
 
 // call is one hook on its way: read, render, parse, send.
 type call struct {
-	hook      *Hook
+	hook      *receiver
 	request   *http.Request
 	reference string
 	started   time.Time
@@ -108,7 +108,7 @@ func (c *call) emit() {
 	default:
 		return
 	}
-	data := map[string]any{"sender": c.hook.policy.Domain(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
+	data := map[string]any{"sender": c.hook.target.sender(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
 	if c.cause != nil {
 		data["reason"] = explain(c.cause, c.hook.app.LogRecipients)
 	}
@@ -117,7 +117,7 @@ func (c *call) emit() {
 
 // explain returns the text of an error that is fit for the log: what a person may have typed only
 // where the operator asked for it.
-func (h *Hook) explain(err error, whole bool) string {
+func (h *receiver) explain(err error, whole bool) string {
 	var rendering *render.Error
 	var invalid *mandrill.InvalidError
 	switch {
