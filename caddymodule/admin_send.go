@@ -41,7 +41,7 @@ func sendTest(r *http.Request) (any, error) {
 	if mail.To == "" {
 		return nil, problem(http.StatusBadRequest, `the body must be {"to": "<address>"}`)
 	}
-	senders := app.senders()
+	senders := app.senderDomains()
 	if len(senders) == 0 {
 		return nil, problem(http.StatusConflict, "no api_key and sender_domain are configured")
 	}

@@ -77,6 +77,8 @@ type App struct {
 	keyOf   map[string]string
 	clients map[string]*mandrill.Client
 	hooks   []*receiver
+	// keepers keep lists in step, by their senders.
+	keepers map[string]*keeper
 
 	outboxConfig outbox.Config
 	// outboxKey names the outbox's database.
@@ -107,6 +109,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.opened = make(chan struct{})
 	a.keyOf = make(map[string]string)
 	a.clients = make(map[string]*mandrill.Client)
+	a.keepers = make(map[string]*keeper)
 
 	var err error
 	if a.metrics, err = registerMetrics(ctx); err != nil {
@@ -221,6 +224,9 @@ func (a *App) Cleanup() error {
 	err := a.releaseOutbox()
 	for _, client := range a.clients {
 		client.CloseIdleConnections()
+	}
+	for _, keeper := range a.keepers {
+		keeper.client.CloseIdleConnections()
 	}
 	if a.records != nil {
 		err = errors.Join(err, releaseRecords())

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
@@ -120,27 +121,39 @@ func (c *call) emit() {
 func (h *receiver) explain(err error, whole bool) string {
 	var rendering *render.Error
 	var invalid *mandrill.InvalidError
+	var unfit *audience.InvalidError
 	switch {
 	case whole:
 	case errors.As(err, &rendering):
 		return rendering.Safe()
 	case errors.As(err, &invalid):
 		return invalid.Safe(h.template.Spells)
+	case errors.As(err, &unfit):
+		return unfit.Safe(h.template.Spells)
 	}
 	return explain(err, whole)
 }
 
-// explain is that of a call of Mandrill, with what can be done about it.
+// explain is that of a call of Mailchimp, with what can be done about it.
 func explain(err error, whole bool) string {
 	text := err.Error()
 	var failure *mandrill.Error
 	if errors.As(err, &failure) {
-		if whole && failure.Detail != "" {
-			text += ": " + failure.Detail
-		}
-		if remedy := failure.Remedy(); remedy != "" {
-			text += ": " + remedy
-		}
+		return describe(text, failure.Detail, failure.Remedy(), whole)
+	}
+	var changing *audience.Error
+	if errors.As(err, &changing) {
+		return describe(text, changing.Detail, changing.Remedy(), whole)
+	}
+	return text
+}
+
+func describe(text, detail, remedy string, whole bool) string {
+	if whole && detail != "" {
+		text += ": " + detail
+	}
+	if remedy != "" {
+		text += ": " + remedy
 	}
 	return text
 }

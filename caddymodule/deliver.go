@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
@@ -75,6 +76,11 @@ func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 
 // restore makes of an entry what was put into it. It is nil where no account is known for the sender.
 func (d deliverer) restore(entry outbox.Delivery) (parcel, error) {
+	if keeper := d.app.keeperOf(entry.Sender); keeper != nil {
+		restored := new(audience.Change)
+		err := json.Unmarshal(entry.Content, restored)
+		return change{restored, d.app, keeper}, err
+	}
 	client := d.app.clientOf(entry.Sender)
 	if client == nil {
 		return nil, nil
@@ -136,6 +142,10 @@ func (d deliverer) render(ctx context.Context, hook *receiver, entry outbox.Deli
 // failure sorts a call that gave no outcome.
 func failure(err error) outbox.Result {
 	result := outbox.Result{Verdict: outbox.VerdictRetry, Reason: explain(err, false)}
+	var changing *audience.Error
+	if errors.As(err, &changing) {
+		return changeFailure(changing, result)
+	}
 	var call *mandrill.Error
 	if !errors.As(err, &call) {
 		return result

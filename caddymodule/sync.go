@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
@@ -19,11 +20,12 @@ import (
 func (c *call) deliver(hook *ory.Hook) answer {
 	p, err := c.render(hook)
 	var invalid *mandrill.InvalidError
+	var unfit *audience.InvalidError
 	switch {
 	case err == nil:
 	case errors.Is(err, render.ErrCancelled):
 		return c.end(outcomeCancelled, nil, nil)
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid), errors.As(err, &unfit):
 		return c.end(outcomeMessage, ory.ErrMessage, err)
 	case errors.Is(err, context.Canceled):
 		// The client went away: that is no fault of the template.
@@ -139,6 +141,8 @@ func (c *call) told(p parcel, recipients []mandrill.Recipient) answer {
 
 func (c *call) failed(verdict outbox.Verdict, err error) answer {
 	switch verdict {
+	case outbox.VerdictRejected:
+		return c.end(outcomeRejected, ory.ErrRecipient, err)
 	case outbox.VerdictDead:
 		return c.end(outcomeRejected, ory.ErrRefused, err)
 	case outbox.VerdictUnknown:

@@ -32,7 +32,7 @@ func (h *receiver) warnOfCtx(r *http.Request, hook *ory.Hook) {
 	}
 	if identity, ok := hook.Ctx["identity"].(map[string]any); ok && identity["id"] == notStored && !h.storesResult {
 		h.warned.parse.Do(func() {
-			h.logger.Warn("Ory calls this hook with response.parse, before the account is stored and for people who have one already: a welcome mail belongs in a plain hook or one with response.ignore", zap.String("hook", pathOf(r)))
+			h.logger.Warn("Ory calls this hook with response.parse, before the account is stored and for people who have one already: a welcome mail or a subscription belongs in a plain hook or one with response.ignore", zap.String("hook", pathOf(r)))
 		})
 	}
 }
