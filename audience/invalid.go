@@ -29,6 +29,15 @@ func (e *InvalidError) Error() string {
 	return e.Path + ": " + e.Problem
 }
 
+// Field is the last name of Path, as in the object that has it.
+func (e *InvalidError) Field() string {
+	if e.word != "" {
+		return e.word
+	}
+	name, _, _ := strings.Cut(e.Path[strings.LastIndexByte(e.Path, '.')+1:], "[")
+	return name
+}
+
 // Safe is Error without what a person may have typed: what is not spelled out by the template.
 func (e *InvalidError) Safe(spelled func(string) bool) string {
 	if e.word == "" || spelled(e.word) {
