@@ -12,8 +12,6 @@ import (
 // Member is what an audience has of an address after a change.
 type Member struct {
 	Email string `json:"email_address"`
-	// ID is that of the member, or empty where there is none.
-	ID string `json:"id"`
 	// Status is one of Statuses; new ones may appear.
 	Status string `json:"status"`
 }
@@ -139,7 +137,7 @@ func (a *application) leftMember(ctx context.Context) (Member, error) {
 		return *a.left, nil
 	}
 	var member Member
-	err := a.call(ctx, http.MethodGet, a.member(a.Archive)+"?fields=id,status", nil, &member)
+	err := a.call(ctx, http.MethodGet, a.member(a.Archive)+"?fields=status", nil, &member)
 	if errors.Is(err, errAbsent) {
 		member, err = Member{Status: Absent}, nil
 	}

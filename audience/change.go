@@ -67,6 +67,8 @@ func ParseChange(data []byte) (*Change, error) {
 		switch {
 		case name == "status":
 			return nil, invalid(name, "would subscribe people who had unsubscribed: write status_if_new")
+		case name == "message":
+			return nil, invalid(name, "makes it a mail, which is for mailchimp_hook")
 		case !slices.Contains(fields, name):
 			return nil, unknown("", name, fields)
 		}

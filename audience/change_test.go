@@ -34,6 +34,7 @@ func TestParseChange(t *testing.T) {
 		{"shortened", `{"email":"a@b.c"}`, `email: unknown field, did you mean "email_address"?`},
 		{"unknown", `{"email_address":"a@b.c","phone number":1}`, `"phone number": unknown field`},
 		{"status", `{"email_address":"a@b.c","status":"subscribed"}`, "status: would subscribe people who had unsubscribed: write status_if_new"},
+		{"mail", `{"message":{}}`, "message: makes it a mail, which is for mailchimp_hook"},
 		{"wrong status", `{"email_address":"a@b.c","status_if_new":"yes"}`, "status_if_new: must be subscribed, pending, unsubscribed or transactional"},
 		{"archive with fields", `{"archive":"a@b.c","tags":["x"]}`, "tags: needs an email_address beside it: archive alone takes an address out"},
 		{"archive true", `{"archive":true}`, "archive: must be a string, is a boolean"},

@@ -77,7 +77,7 @@ func TestRequests(t *testing.T) {
 		t.Fatalf("got %+v, %v", members, err)
 	}
 	for i, want := range []string{
-		"GET " + ada + "?fields=id,status ",
+		"GET " + ada + "?fields=status ",
 		"PUT " + emile + `?skip_merge_validation=true {"email_address":"Émile@Example.net","language":"fr","merge_fields":{"FNAME":"<É>"},"status_if_new":"subscribed"}`,
 		"POST " + emile + `/tags {"tags":[{"name":"x","status":"active"}]}`,
 		"DELETE " + ada + " ",

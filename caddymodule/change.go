@@ -39,7 +39,8 @@ func (c change) Private() bool { return false }
 // took tells that what Mailchimp answers for is done: a refusal is an error.
 func (c change) took(mandrill.Recipient) bool { return true }
 
-// send makes the change. What is kept and answered of an address has the form of a mail's recipient.
+// send makes the change. What is kept and answered of an address has the form of a mail's recipient, but for an id: a
+// member's is a hash of the address.
 func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	started := time.Now()
 	members, err := c.keeper.client.Apply(ctx, c.keeper.list, c.Change)
@@ -49,7 +50,7 @@ func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	}
 	recipients := make([]mandrill.Recipient, len(members))
 	for i, member := range members {
-		recipients[i] = mandrill.Recipient{Email: member.Email, Status: member.Status, ID: member.ID}
+		recipients[i] = mandrill.Recipient{Email: member.Email, Status: member.Status}
 		c.app.metrics.members.WithLabelValues(known(member.Status, audience.Statuses)).Inc()
 	}
 	return recipients, nil
