@@ -3,6 +3,7 @@ package caddymodule_test
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -215,5 +216,12 @@ func TestSandboxHandler(t *testing.T) {
 	var mails []sandbox.Mail
 	if err := json.Unmarshal([]byte(get(e.address).body), &mails); err != nil || len(mails) != 1 {
 		t.Errorf("%d mails, %v", len(mails), err)
+	}
+	r, err := http.NewRequest(http.MethodGet, "http://"+e.address+"/sandboxed/3.0/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page, err := e.do(r); err != nil || !strings.Contains(page.body, "Nobody is in an audience yet") {
+		t.Errorf("the page of members: %+v, %v", page, err)
 	}
 }
