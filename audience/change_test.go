@@ -30,7 +30,7 @@ func TestParseChange(t *testing.T) {
 		{"empty", `{}`, "email_address: is missing"},
 		{"no address", `{"email_address":"Ada <ada@example.net>"}`, "email_address: must be an e-mail address such as ada@example.com, without a name"},
 		{"number", `{"email_address":1}`, "email_address: must be a string, is a number"},
-		{"misspelt", `{"email_adress":"a@b.c"}`, `email_adress: unknown field, did you mean "email_address"?`},
+		{"misspelt", `{"emial_address":"a@b.c"}`, `emial_address: unknown field, did you mean "email_address"?`},
 		{"shortened", `{"email":"a@b.c"}`, `email: unknown field, did you mean "email_address"?`},
 		{"unknown", `{"email_address":"a@b.c","phone number":1}`, `"phone number": unknown field`},
 		{"status", `{"email_address":"a@b.c","status":"subscribed"}`, "status: would subscribe people who had unsubscribed: write status_if_new"},
