@@ -129,7 +129,7 @@ func (h *receiver) provisionReader() error {
 	for _, auth := range h.Auth {
 		if auth.Type == "off" {
 			h.reader.Auth.Off()
-			h.logger.Warn("auth is off: anybody who can reach this hook can send mail in your name")
+			h.logger.Warn("auth is off: anybody who can reach this hook can use it in your name")
 			continue
 		}
 		if !slices.Contains([]string{"header", "cookie", "basic"}, auth.Type) {
