@@ -257,7 +257,7 @@ func pauseSender(change func(*outbox.Outbox, context.Context, string) error) fun
 		}
 		sender := strings.ToLower(r.PathValue("sender"))
 		if known := liveApp().senders(); !slices.Contains(known, sender) && !box.Holds()[sender].Paused {
-			return nil, problem(http.StatusNotFound, "there is no sender domain %s: known are %s", sender, strings.Join(known, ", "))
+			return nil, problem(http.StatusNotFound, "there is no sender %s: known are %s", sender, strings.Join(known, ", "))
 		}
 		return nil, change(box, r.Context(), sender)
 	}

@@ -41,7 +41,7 @@ func sendTest(r *http.Request) (any, error) {
 	if mail.To == "" {
 		return nil, problem(http.StatusBadRequest, `the body must be {"to": "<address>"}`)
 	}
-	senders := app.senders()
+	senders := app.senderDomains()
 	if len(senders) == 0 {
 		return nil, problem(http.StatusConflict, "no api_key and sender_domain are configured")
 	}
@@ -86,8 +86,8 @@ func (a *App) testSender(senders []string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, hook := range a.hooks {
-		if hook.From != nil {
-			if from, err := expand("from", hook.From.Email); err == nil {
+		if mails, ok := hook.target.(*Hook); ok && mails.From != nil {
+			if from, err := expand("from", mails.From.Email); err == nil {
 				return from
 			}
 		}

@@ -25,7 +25,7 @@ type status struct {
 	// Outbox is sqlite, postgres or off.
 	Outbox string `json:"outbox"`
 	outbox.Status
-	// Senders are the sender domains of the configuration.
+	// Senders are the sender domains and the lists of the configuration.
 	Senders   []string         `json:"senders"`
 	LastError *lastError       `json:"last_error,omitempty"`
 	Templates []templateStatus `json:"templates"`
@@ -89,6 +89,10 @@ func (a *App) status(ctx context.Context) status {
 		}
 	}
 	for _, sender := range slices.Sorted(maps.Keys(s.Unknown)) {
+		if list, ok := strings.CutPrefix(sender, listPrefix); ok {
+			trouble("%d entries wait for an account: no mailchimp_audience names list %s", s.Unknown[sender], list)
+			continue
+		}
 		trouble("%d entries wait for an account: no hook and no global option names sender_domain %s", s.Unknown[sender], sender)
 	}
 	if oldest, ok := s.Oldest[outbox.Pending]; ok && time.Since(oldest) > late && len(s.Troubles) == 0 {
@@ -120,8 +124,15 @@ func (s *status) attend() {
 	}
 }
 
-// senders are the sender domains of the configuration.
+// senders are the sender domains and the lists of the configuration.
 func (a *App) senders() []string {
+	domains := a.senderDomains()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append(domains, slices.Sorted(maps.Keys(a.keepers))...)
+}
+
+func (a *App) senderDomains() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Sorted(maps.Keys(a.keyOf))

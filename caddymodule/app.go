@@ -76,7 +76,9 @@ type App struct {
 	// keyOf is the key that sends for a domain. A domain has one.
 	keyOf   map[string]string
 	clients map[string]*mandrill.Client
-	hooks   []*Hook
+	hooks   []*receiver
+	// keepers keep lists in step, by their senders.
+	keepers map[string]*keeper
 
 	outboxConfig outbox.Config
 	// outboxKey names the outbox's database.
@@ -107,6 +109,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.opened = make(chan struct{})
 	a.keyOf = make(map[string]string)
 	a.clients = make(map[string]*mandrill.Client)
+	a.keepers = make(map[string]*keeper)
 
 	var err error
 	if a.metrics, err = registerMetrics(ctx); err != nil {
@@ -180,7 +183,7 @@ func (a *App) client(domains []string, key string) (*mandrill.Client, error) {
 }
 
 // add makes the hook's template be watched while the app runs.
-func (a *App) add(h *Hook) {
+func (a *App) add(h *receiver) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hooks = append(a.hooks, h)
@@ -221,6 +224,9 @@ func (a *App) Cleanup() error {
 	err := a.releaseOutbox()
 	for _, client := range a.clients {
 		client.CloseIdleConnections()
+	}
+	for _, keeper := range a.keepers {
+		keeper.client.CloseIdleConnections()
 	}
 	if a.records != nil {
 		err = errors.Join(err, releaseRecords())

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
@@ -15,7 +16,7 @@ import (
 
 // call is one hook on its way: read, render, parse, send.
 type call struct {
-	hook      *Hook
+	hook      *receiver
 	request   *http.Request
 	reference string
 	started   time.Time
@@ -108,7 +109,7 @@ func (c *call) emit() {
 	default:
 		return
 	}
-	data := map[string]any{"sender": c.hook.policy.Domain(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
+	data := map[string]any{"sender": c.hook.target.sender(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
 	if c.cause != nil {
 		data["reason"] = explain(c.cause, c.hook.app.LogRecipients)
 	}
@@ -117,30 +118,42 @@ func (c *call) emit() {
 
 // explain returns the text of an error that is fit for the log: what a person may have typed only
 // where the operator asked for it.
-func (h *Hook) explain(err error, whole bool) string {
+func (h *receiver) explain(err error, whole bool) string {
 	var rendering *render.Error
 	var invalid *mandrill.InvalidError
+	var unfit *audience.InvalidError
 	switch {
 	case whole:
 	case errors.As(err, &rendering):
 		return rendering.Safe()
 	case errors.As(err, &invalid):
 		return invalid.Safe(h.template.Spells)
+	case errors.As(err, &unfit):
+		return unfit.Safe(h.template.Spells)
 	}
 	return explain(err, whole)
 }
 
-// explain is that of a call of Mandrill, with what can be done about it.
+// explain is that of a call of Mailchimp, with what can be done about it.
 func explain(err error, whole bool) string {
 	text := err.Error()
 	var failure *mandrill.Error
 	if errors.As(err, &failure) {
-		if whole && failure.Detail != "" {
-			text += ": " + failure.Detail
-		}
-		if remedy := failure.Remedy(); remedy != "" {
-			text += ": " + remedy
-		}
+		return describe(text, failure.Detail, failure.Remedy(), whole)
+	}
+	var changing *audience.Error
+	if errors.As(err, &changing) {
+		return describe(text, changing.Detail, changing.Remedy(), whole)
+	}
+	return text
+}
+
+func describe(text, detail, remedy string, whole bool) string {
+	if whole && detail != "" {
+		text += ": " + detail
+	}
+	if remedy != "" {
+		text += ": " + remedy
 	}
 	return text
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
@@ -20,6 +21,7 @@ type renderOptions struct {
 	checks
 	template, ctx string
 	html, text    bool
+	audience      bool
 }
 
 // checks are those of mailchimp_hook, for the commands that show what a template makes.
@@ -40,13 +42,18 @@ func (c *checks) load(file string) (*render.Template, error) {
 	return render.Load(file, render.Options{Imports: c.imports, Timeout: defaultRenderTimeout})
 }
 
-// request is what a template makes of a ctx file's contents.
-func (c *checks) request(ctx context.Context, template *render.Template, body []byte) (*mandrill.Request, error) {
+// rendered is what a template returns for a ctx file's contents.
+func rendered(ctx context.Context, template *render.Template, body []byte) ([]byte, error) {
 	data, problem := ory.DecodeCtx(body)
 	if problem != nil {
 		return nil, describeJSON(body, problem)
 	}
-	message, err := template.Render(ctx, data)
+	return template.Render(ctx, data)
+}
+
+// request is what a template makes of a ctx file's contents.
+func (c *checks) request(ctx context.Context, template *render.Template, body []byte) (*mandrill.Request, error) {
+	message, err := rendered(ctx, template, body)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +72,9 @@ func renderCommand() *cobra.Command {
 		Long: `
 Evaluates a Jsonnet template over a ctx, the JSON body of a hook, with the
 checks of mailchimp_hook, and prints the message as JSON. Nothing is sent.
+
+With --audience, it is a template of mailchimp_audience, and what it says of a
+person is printed.
 
 The sender is checked where --sender-domain is given. An error is printed with
 file and line, and ends the command with status 1. It is printed whole: it may
@@ -86,10 +96,14 @@ repeat what stands in the ctx.`,
 	flags.BoolVar(&o.html, "html", false, "Print the HTML part alone")
 	flags.BoolVar(&o.text, "text", false, "Print the text part alone")
 	o.flags(cmd)
+	flags.BoolVar(&o.audience, "audience", false, "The template is one of mailchimp_audience")
 	for _, required := range []string{"template", "ctx"} {
 		if err := cmd.MarkFlagRequired(required); err != nil {
 			panic(err) // the flag stands above
 		}
+	}
+	for _, ofMails := range []string{"html", "text", "sender-domain", "from"} {
+		cmd.MarkFlagsMutuallyExclusive("audience", ofMails)
 	}
 	cmd.MarkFlagsMutuallyExclusive("html", "text")
 	return cmd
@@ -104,26 +118,46 @@ func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.audience {
+		message, err := rendered(cmd.Context(), template, body)
+		if err != nil {
+			return nil, o.describe(template, err)
+		}
+		change, err := audience.ParseChange(message)
+		if err != nil {
+			return nil, o.describe(template, err)
+		}
+		return indented(change)
+	}
 	request, err := o.request(cmd.Context(), template, body)
-	var inCtx *ctxError
-	var invalid *mandrill.InvalidError
-	var rendering *render.Error
-	switch {
-	case errors.Is(err, render.ErrCancelled):
-		return nil, fmt.Errorf("%s cancelled: no mail is sent for this ctx", o.template)
-	case errors.As(err, &inCtx):
-		return nil, fmt.Errorf("%s:%d: %w", o.ctx, max(1, inCtx.line), inCtx.err)
-	case errors.As(err, &invalid):
-		return nil, fmt.Errorf("%s: %w", template.Place(invalid.Field()), err)
-	case errors.As(err, &rendering) && rendering.Line == 0:
-		return nil, fmt.Errorf("%s:1:1: %s", rendering.File, rendering.Message)
-	case err != nil:
-		return nil, err
+	if err != nil {
+		return nil, o.describe(template, err)
 	}
 	if request.HadKey() {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s names a key, which is ignored: remove it\n", o.template)
 	}
 	return o.print(request)
+}
+
+// describe says where an error is.
+func (o *renderOptions) describe(template *render.Template, err error) error {
+	var inCtx *ctxError
+	var invalid interface {
+		error
+		Field() string
+	}
+	var rendering *render.Error
+	switch {
+	case errors.Is(err, render.ErrCancelled):
+		return fmt.Errorf("%s cancelled: nothing is sent for this ctx", o.template)
+	case errors.As(err, &inCtx):
+		return fmt.Errorf("%s:%d: %w", o.ctx, max(1, inCtx.line), inCtx.err)
+	case errors.As(err, &invalid):
+		return fmt.Errorf("%s: %w", template.Place(invalid.Field()), err)
+	case errors.As(err, &rendering) && rendering.Line == 0:
+		return fmt.Errorf("%s:1:1: %s", rendering.File, rendering.Message)
+	}
+	return err
 }
 
 // policy is the operator's where a domain is given. Without one, the message's own sender is let pass.
@@ -148,17 +182,12 @@ func (c *checks) policy(message []byte) (*mandrill.Policy, error) {
 }
 
 func (o *renderOptions) print(request *mandrill.Request) ([]byte, error) {
-	data, err := request.MarshalJSON() // json.Marshal would escape the HTML
+	if !o.html && !o.text {
+		return indented(request)
+	}
+	data, err := request.MarshalJSON()
 	if err != nil {
 		return nil, err
-	}
-	if !o.html && !o.text {
-		var output bytes.Buffer
-		if err := json.Indent(&output, data, "", "  "); err != nil {
-			return nil, err
-		}
-		output.WriteByte('\n')
-		return output.Bytes(), nil
 	}
 	var parts struct {
 		Message struct {
@@ -193,6 +222,20 @@ func (e *ctxError) Error() string {
 }
 
 func (e *ctxError) Unwrap() error { return e.err }
+
+// indented is for people: json.Marshal would escape the HTML.
+func indented(value json.Marshaler) ([]byte, error) {
+	data, err := value.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	var output bytes.Buffer
+	if err := json.Indent(&output, data, "", "  "); err != nil {
+		return nil, err
+	}
+	output.WriteByte('\n')
+	return output.Bytes(), nil
+}
 
 // describeJSON adds the line to what is wrong with a JSON file.
 func describeJSON(body []byte, problem *ory.Error) error {

@@ -49,6 +49,8 @@ func TestRenderCommand(t *testing.T) {
 		"unknown.jsonnet": `function(ctx) { message: { from_email: 'a@example.com', to: [{ emial: ctx.email }] } }`,
 		"cancel.jsonnet":  `function(ctx) error 'cancel'`,
 		"shared.jsonnet":  `function(ctx) import 'shared.libsonnet'`,
+		"change.jsonnet":  `function(ctx) { email_address: ctx.email, tags: ['new'] }`,
+		"status.jsonnet":  "function(ctx) {\n  email_address: ctx.email,\n  status: 'subscribed' }",
 		"ctx.json":        `{"email":"ada@example.net"}`,
 		"array.json":      `[]`,
 		"broken.json":     "{\n\"email\":\n}",
@@ -79,6 +81,10 @@ func TestRenderCommand(t *testing.T) {
 		{"ctx is broken", []string{"-t", "t.jsonnet", "-c", "broken.json"}, "", "broken.json:3: ", true},
 		{"no ctx", []string{"-t", "t.jsonnet"}, "", `required flag(s) "ctx" not set`, true},
 		{"no such template", []string{"-t", "x.jsonnet", "-c", "ctx.json"}, "", "x.jsonnet: no such file", true},
+		{"audience", []string{"-t", "change.jsonnet", "-c", "ctx.json", "--audience"}, `"email_address": "ada@example.net"`, "", false},
+		{"audience's status", []string{"-t", "status.jsonnet", "-c", "ctx.json", "--audience"}, "", "status.jsonnet:3:3: status: would subscribe", true},
+		{"audience cancelled", []string{"-t", "cancel.jsonnet", "-c", "ctx.json", "--audience"}, "", "cancel.jsonnet cancelled", true},
+		{"audience and HTML", []string{"-t", "change.jsonnet", "-c", "ctx.json", "--audience", "--html"}, "", "html", true},
 		{"HTML and text", []string{"-t", "t.jsonnet", "-c", "ctx.json", "--html", "--text"}, "", "html", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -24,7 +24,7 @@ func newGauges() *gauges {
 		oldest:      desc("outbox_oldest_seconds", "Age of the oldest entry in a state, since it was accepted.", "state"),
 		undelivered: desc("outbox_undelivered", "Entries that are neither sent nor at an end."),
 		maxPending:  desc("outbox_max_undelivered", "The number of undelivered entries past which hooks get 503 (max_pending)."),
-		held:        desc("sender_held", "Whether a sender domain sends nothing, because its account can't (reason hold) or because the operator paused it (reason pause).", "sender", "reason"),
+		held:        desc("sender_held", "Whether a sender (a domain, or list: and an id) sends nothing, because its account can't (reason hold) or because the operator paused it (reason pause).", "sender", "reason"),
 		ready:       desc("ready", "Whether hooks would be stored."),
 		broken:      desc("template_broken", "Whether the file of a template is broken, so that its last good version is in force.", "template"),
 	}

@@ -1,35 +1,17 @@
 package caddymodule
 
 import (
-	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"net/http"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
 func init() {
 	caddy.RegisterModule(new(Hook))
 }
-
-const (
-	defaultTimeout       = 10 * time.Second
-	defaultRenderTimeout = time.Second
-	defaultMaxBody       = 1_000_000
-)
 
 // Hook answers web hooks of Ory (Ory Network, or a self-hosted Ory Kratos): it authenticates the
 // call, evaluates a Jsonnet template over the ctx that Ory sent, and sends the mail that comes out
@@ -38,9 +20,7 @@ const (
 // All strings take global placeholders such as {env.MANDRILL_API_KEY} or {file./run/secrets/key},
 // which are replaced when the configuration is loaded.
 type Hook struct {
-	// The Jsonnet file that evaluates to function(ctx). It is watched: a change takes effect without
-	// a reload, and a broken one leaves the last good one in force. Required.
-	Template string `json:"template,omitempty"`
+	receiver
 
 	// The Mandrill API key. Default: the app's.
 	APIKey string `json:"api_key,omitempty"`
@@ -51,38 +31,12 @@ type Hook struct {
 	// The sender of messages that name none.
 	From *From `json:"from,omitempty"`
 
-	// What lets a call in: any one of these. Required; {"type": "off"} lets everybody in.
-	Auth []Auth `json:"auth,omitempty"`
-
-	// When the mail is sent: "queued" stores it, answers Ory and sends it then; "sync" sends it before
-	// Ory is answered. Default: queued.
-	Delivery string `json:"delivery,omitempty"`
-
-	// How long one call of Mandrill may take. Default: 10s.
-	Timeout caddy.Duration `json:"timeout,omitempty"`
-
-	// How long one evaluation of the template may take. Default: 1s.
-	RenderTimeout caddy.Duration `json:"render_timeout,omitempty"`
-
-	// The largest body of a hook, in bytes. Default: 1000000.
-	MaxBody int64 `json:"max_body,omitempty"`
-
-	// Folders that the template may import from, beside its own.
-	Imports []string `json:"imports,omitempty"`
-
 	// Answers with what Mandrill said of each recipient, for Ory to keep in the identity's metadata_admin, which
 	// is replaced as a whole. For hooks of registration with response.parse; needs delivery sync.
 	StoreResult bool `json:"store_result,omitempty"`
 
-	logger   *zap.Logger
-	app      *App
-	reader   ory.Reader
-	policy   *mandrill.Policy
-	template *render.Template
-	client   *mandrill.Client
-	// id tells hooks apart that share a template.
-	id     string
-	warned warnings
+	policy *mandrill.Policy
+	client *mandrill.Client
 }
 
 // From is the sender of messages that name none.
@@ -91,16 +45,6 @@ type From struct {
 	Email string `json:"email,omitempty"`
 	// The name that stands before the address.
 	Name string `json:"name,omitempty"`
-}
-
-// Auth is one way for a call to prove itself.
-type Auth struct {
-	// "header", "cookie", "basic" or "off".
-	Type string `json:"type,omitempty"`
-	// The header's or the cookie's name, or the user of basic authentication.
-	Name string `json:"name,omitempty"`
-	// The header's or the cookie's value, or the password of basic authentication.
-	Value string `json:"value,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -113,70 +57,8 @@ func (*Hook) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the handler.
 func (h *Hook) Provision(ctx caddy.Context) error {
-	h.logger = ctx.Logger()
-	app, err := ctx.App("mailchimp")
-	if err != nil {
-		return err
-	}
-	h.app = app.(*App)
-	if h.Timeout == 0 {
-		h.Timeout = caddy.Duration(defaultTimeout)
-	}
-	if h.RenderTimeout == 0 {
-		h.RenderTimeout = caddy.Duration(defaultRenderTimeout)
-	}
-	if h.MaxBody == 0 {
-		h.MaxBody = defaultMaxBody
-	}
-	if h.Delivery == "" {
-		h.Delivery = "queued"
-	}
-	if err := h.provisionReader(); err != nil {
-		return err
-	}
-	if err := h.provisionSender(); err != nil {
-		return err
-	}
-	if err := h.provisionTemplate(); err != nil {
-		return err
-	}
-	h.app.add(h)
-	return nil
-}
-
-func (h *Hook) provisionReader() error {
-	h.reader.MaxBody = h.MaxBody
-	for _, auth := range h.Auth {
-		if auth.Type == "off" {
-			h.reader.Auth.Off()
-			h.logger.Warn("auth is off: anybody who can reach this hook can send mail in your name")
-			continue
-		}
-		if !slices.Contains([]string{"header", "cookie", "basic"}, auth.Type) {
-			return fmt.Errorf("auth: the type %q is none of header, cookie, basic and off", auth.Type)
-		}
-		option := "auth " + auth.Type
-		name, err := expand(option, auth.Name)
-		if err != nil {
-			return err
-		}
-		value, err := expand(option, auth.Value)
-		if err != nil {
-			return err
-		}
-		switch auth.Type {
-		case "header":
-			err = h.reader.Auth.Header(name, value)
-		case "cookie":
-			err = h.reader.Auth.Cookie(name, value)
-		case "basic":
-			err = h.reader.Auth.Basic(name, value)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", option, err)
-		}
-	}
-	return nil
+	h.storesResult = h.StoreResult
+	return h.provision(ctx, h, h.provisionSender)
 }
 
 func (h *Hook) provisionSender() error {
@@ -204,8 +86,7 @@ func (h *Hook) provisionSender() error {
 	if h.policy, err = mandrill.NewPolicy(domains, from.Email, from.Name); err != nil {
 		return err
 	}
-	identity := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", h.Template, domains, from))
-	h.id = hex.EncodeToString(identity[:6])
+	h.identify(domains, from)
 	key := h.app.key
 	if h.APIKey != "" {
 		if key, err = expand("api_key", h.APIKey); err != nil {
@@ -219,75 +100,12 @@ func (h *Hook) provisionSender() error {
 	return err
 }
 
-func (h *Hook) provisionTemplate() error {
-	if h.Template == "" {
-		return errNoTemplate
-	}
-	path, err := expand("template", h.Template)
-	if err != nil {
-		return err
-	}
-	imports, err := expandAll("imports", h.Imports)
-	if err != nil {
-		return err
-	}
-	h.template, err = render.Load(path, render.Options{
-		Imports:  imports,
-		LastGood: lastGood(),
-		Timeout:  time.Duration(h.RenderTimeout),
-	})
-	if err != nil {
-		return fmt.Errorf("loading template: %w", err)
-	}
-	if err := h.template.Status().Err; err != nil {
-		h.templateBroken(err)
-	}
-	return nil
-}
-
-var errNoTemplate = errors.New("template is missing: name the Jsonnet file, for example mailchimp_hook welcome.jsonnet")
-
 // Validate checks what doesn't depend on the world outside.
 func (h *Hook) Validate() error {
-	if len(h.Auth) == 0 {
-		return errors.New("auth is missing: name what lets Ory in, for example auth header X-Hook-Key {env.HOOK_KEY}, or auth off")
-	}
-	if err := checkAuth(h.Auth); err != nil {
-		return fmt.Errorf("auth: %w", err)
-	}
-	if err := checkDelivery(h.Delivery); err != nil {
-		return fmt.Errorf("delivery: %w", err)
-	}
-	if err := h.checkStoreResult(); err != nil {
+	if err := h.validate(); err != nil {
 		return err
 	}
-	if h.Delivery == "queued" && h.app.outboxKey == "" {
-		return errOutboxOff
-	}
-	for option, negative := range map[string]bool{
-		"timeout": h.Timeout < 0, "render_timeout": h.RenderTimeout < 0, "max_body": h.MaxBody < 0,
-	} {
-		if negative {
-			return fmt.Errorf("%s must be more than 0", option)
-		}
-	}
-	return nil
-}
-
-func checkAuth(auths []Auth) error {
-	if len(auths) > 1 && slices.ContainsFunc(auths, func(a Auth) bool { return a.Type == "off" }) {
-		return errors.New("off contradicts the other auth lines: remove it or them")
-	}
-	return nil
-}
-
-func checkDelivery(delivery string) error {
-	switch delivery {
-	case "queued", "sync":
-		return nil
-	default:
-		return fmt.Errorf("%q is neither queued nor sync", delivery)
-	}
+	return h.checkStoreResult()
 }
 
 func (h *Hook) checkStoreResult() error {
@@ -297,73 +115,25 @@ func (h *Hook) checkStoreResult() error {
 	return nil
 }
 
-// ServeHTTP answers a hook. It returns no error: Caddy would log the request with it, secrets included.
-func (h *Hook) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	noteProvider(r)
-	call := &call{hook: h, request: r, reference: newReference(), started: time.Now()}
-	answer := call.serve()
-	answer.stored = h.StoreResult
-	err := answer.write(w, r, call.reference)
-	call.log(answer, err)
-	return nil
-}
+// directive names the handler.
+func (*Hook) directive() string { return "mailchimp_hook" }
 
-// watch keeps the template up to date until ctx is done.
-func (h *Hook) watch(ctx context.Context) {
-	h.template.Watch(ctx, func(err error) {
-		if err != nil {
-			h.app.metrics.templateFailures.Inc()
-			h.templateBroken(err)
-			return
-		}
-		h.logger.Info("template changed", zap.String("template", h.Template), zap.String("version", h.template.Status().Version))
-	})
-}
+// sender is the account of what can't be rendered.
+func (h *Hook) sender() string { return h.policy.Domain() }
 
-func (h *Hook) templateBroken(err error) {
-	h.app.emit(eventTemplateFailed, map[string]any{"template": h.Template, "reason": explain(err, h.app.LogRecipients)})
-	h.logger.Error("template is broken, the last good one stays in force", zap.String("template", h.Template), zap.Error(err))
-}
+// sends tells whether entries of a sender may come from this hook.
+func (h *Hook) sends(sender string) bool { return h.policy.Allows(sender) }
 
-// key returns the idempotency key under which a repeat of the call is recognised, and for how long.
-// It is scoped by handler, host and path, so that two hooks never share one.
-func (c *call) key(hook *ory.Hook, given string) (string, time.Duration) {
-	r := c.request
-	source, remember := "template", time.Duration(c.hook.app.Keep)
-	if remember == 0 {
-		remember = rememberKey
+// parse checks what the template returned.
+func (h *Hook) parse(message []byte) (parcel, error) {
+	request, err := mandrill.ParseRequest(message, h.policy)
+	if err != nil {
+		return nil, err
 	}
-	if given == "" {
-		source, given = "header", r.Header.Get("Idempotency-Key")
+	if request.HadKey() {
+		h.warnOfKey()
 	}
-	if given == "" {
-		source, given = "trigger", r.Header.Get("Ory-Webhook-Trigger-Id")
-	}
-	if given == "" {
-		source, given, remember = "body", string(hook.Body), rememberBody
-	}
-	digest := sha256.New()
-	for _, part := range []string{"mailchimp_hook", strings.ToLower(r.Host), c.path(), source, given} {
-		fmt.Fprintf(digest, "%d:%s,", len(part), part)
-	}
-	return hex.EncodeToString(digest.Sum(nil)), remember
-}
-
-// path is that of the request as it came: routes may have rewritten it.
-func (c *call) path() string { return pathOf(c.request) }
-
-func pathOf(r *http.Request) string {
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		return original.URL.Path
-	}
-	return r.URL.Path
-}
-
-// newReference returns what ties an answer to its log line.
-func newReference() string {
-	var reference [6]byte
-	_, _ = rand.Read(reference[:]) // never fails
-	return hex.EncodeToString(reference[:])
+	return mail{request, h.app, h.client}, nil
 }
 
 // Interface guards

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -215,5 +216,12 @@ func TestSandboxHandler(t *testing.T) {
 	var mails []sandbox.Mail
 	if err := json.Unmarshal([]byte(get(e.address).body), &mails); err != nil || len(mails) != 1 {
 		t.Errorf("%d mails, %v", len(mails), err)
+	}
+	r, err := http.NewRequest(http.MethodGet, "http://"+e.address+"/sandboxed/3.0/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page, err := e.do(r); err != nil || !strings.Contains(page.body, "Nobody is in an audience yet") {
+		t.Errorf("the page of members: %+v, %v", page, err)
 	}
 }

@@ -25,6 +25,8 @@ type metrics struct {
 	attempts         *prometheus.CounterVec
 	mailEvents       *prometheus.CounterVec
 	eventsDropped    prometheus.Counter
+	members          *prometheus.CounterVec
+	audienceSeconds  prometheus.Histogram
 	gauges           *gauges
 }
 
@@ -95,6 +97,15 @@ func makeMetrics() *metrics {
 			Namespace: namespace, Name: "events_dropped_total",
 			Help: "Events that Caddy's events app wasn't told of, because handlers were too slow.",
 		}),
+		members: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "members_total",
+			Help: "Addresses for which an audience was changed, by their status there afterwards.",
+		}, []string{"status"}),
+		audienceSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "audience_seconds",
+			Help:    "Time taken by one change of an audience, all its calls of Mailchimp included.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 12),
+		}),
 		gauges: newGauges(),
 		templateFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "template_reload_failures_total",
@@ -117,7 +128,7 @@ func registerMetrics(ctx caddy.Context) (*metrics, error) {
 
 func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.hooks, m.recipients, m.renderSeconds, m.sendSeconds, m.templateFailures, m.outboxEvents, m.attempts, m.mailEvents, m.eventsDropped, m.gauges,
+		m.hooks, m.recipients, m.renderSeconds, m.sendSeconds, m.templateFailures, m.outboxEvents, m.attempts, m.mailEvents, m.eventsDropped, m.members, m.audienceSeconds, m.gauges,
 	}
 }
 

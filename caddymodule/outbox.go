@@ -179,14 +179,8 @@ func (a *App) releaseOutbox() error {
 }
 
 func (a *App) outboxSettings() outbox.Settings {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var senders []string
-	for domain := range a.keyOf {
-		senders = append(senders, domain)
-	}
 	return outbox.Settings{
-		Senders: senders, Deliverer: deliverer{a}, Notify: a.heard,
+		Senders: a.senders(), Deliverer: deliverer{a}, Notify: a.heard,
 		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep), MaxPending: a.MaxPending, KeepContent: a.KeepContent,
 		Keys: a.outboxKeys, Postgres: a.outboxConfig.Postgres,
 	}

@@ -8,7 +8,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
@@ -23,15 +22,15 @@ const courierExpiry = 15 * time.Minute
 // queue renders a hook and stores what comes out. A hook that can't be rendered is stored too: a person who
 // registers must not see an error because a template has one.
 func (c *call) queue(hook *ory.Hook) answer {
-	request, err := c.render(hook)
+	p, err := c.render(hook)
 	if errors.Is(err, render.ErrCancelled) {
 		return c.end(outcomeCancelled, nil, nil)
 	}
 	var entry outbox.New
 	given := ""
 	if err == nil {
-		given = request.IdempotencyKey()
-		if entry, err = c.entry(request); err != nil {
+		given = p.IdempotencyKey()
+		if entry, err = c.entry(p); err != nil {
 			return c.end(outcomeMessage, ory.ErrMessage, err)
 		}
 	} else {
@@ -61,21 +60,21 @@ func (c *call) queue(hook *ory.Hook) answer {
 	return answer{entry: receipt.ID, queued: true, duplicate: receipt.Duplicate}
 }
 
-// entry makes an entry of a message.
-func (c *call) entry(request *mandrill.Request) (outbox.New, error) {
-	entry, err := newEntry(request, time.Now())
+// entry makes an entry of what was rendered.
+func (c *call) entry(p parcel) (outbox.New, error) {
+	entry, err := newEntry(p, time.Now())
 	c.sign(&entry)
 	return entry, err
 }
 
-// newEntry makes an entry of a message alone. It expires so long after it was accepted as the template says.
-func newEntry(request *mandrill.Request, accepted time.Time) (outbox.New, error) {
-	entry := outbox.New{Sender: request.SenderDomain(), Recipients: request.Recipients(), Private: request.Private()}
-	if request.ExpiresIn() > 0 {
-		entry.Expires = accepted.Add(request.ExpiresIn())
+// newEntry makes an entry of what was rendered alone. It expires so long after it was accepted as the template says.
+func newEntry(p parcel, accepted time.Time) (outbox.New, error) {
+	entry := outbox.New{Sender: p.sender(), Recipients: p.Recipients(), Private: p.Private()}
+	if p.ExpiresIn() > 0 {
+		entry.Expires = accepted.Add(p.ExpiresIn())
 	}
 	var err error
-	entry.Content, err = request.MarshalJSON() // json.Marshal would go over it once more
+	entry.Content, err = p.MarshalJSON() // json.Marshal would go over it once more
 	return entry, err
 }
 
@@ -85,7 +84,7 @@ func (c *call) sign(entry *outbox.New) {
 }
 
 // render evaluates the template and checks what it returned.
-func (c *call) render(hook *ory.Hook) (*mandrill.Request, error) {
+func (c *call) render(hook *ory.Hook) (parcel, error) {
 	started := time.Now()
 	ctx, span := startSpan(c.request.Context(), "mailchimp.render", attribute.String("mailchimp.template", c.hook.Template))
 	message, err := c.hook.template.Render(ctx, hook.Ctx)
@@ -94,16 +93,12 @@ func (c *call) render(hook *ory.Hook) (*mandrill.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	request, err := mandrill.ParseRequest(message, c.hook.policy)
-	if err == nil && request.HadKey() {
-		c.hook.warnOfKey()
-	}
-	return request, err
+	return c.hook.target.parse(message)
 }
 
 // unrendered makes an entry of a ctx, less what is secret in it.
 func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error) {
-	entry := outbox.New{Sender: c.hook.policy.Domain(), Unrendered: reason}
+	entry := outbox.New{Sender: c.hook.target.sender(), Unrendered: reason}
 	c.sign(&entry)
 	_, courier := ctx["template_type"]
 	if courier {

@@ -2,12 +2,14 @@ package caddymodule
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	members "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience/sandbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
@@ -18,8 +20,9 @@ func init() {
 }
 
 // Sandbox stands in for the Mandrill API, for development and tests: it answers as Mandrill does,
-// delivers nothing, and shows what it received on its page at /. The mails are in memory, survive a
-// reload, and are the same for all sandboxes of a process. Clients beyond loopback and foreign Host
+// delivers nothing, and shows what it received on its page at /. Below /3.0/ it stands in for the
+// Mailchimp Marketing API, and shows the members of audiences. Mails and members are in memory, survive
+// a reload, and are the same for all sandboxes of a process. Clients beyond loopback and foreign Host
 // headers are refused.
 type Sandbox struct {
 	// Whether clients beyond loopback, and any Host header, are let in.
@@ -41,10 +44,22 @@ var sandboxPool = caddy.NewUsagePool()
 
 const sandboxPoolKey = "sandbox"
 
+// newSandboxes are the stand-ins of both APIs, told apart by their paths.
+func newSandboxes() http.Handler {
+	mails, members := sandbox.New(), members.New()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/3.0/") {
+			members.ServeHTTP(w, r)
+			return
+		}
+		mails.ServeHTTP(w, r)
+	})
+}
+
 // Provision sets up the handler.
 func (s *Sandbox) Provision(caddy.Context) error {
-	pooled, _ := sandboxPool.LoadOrStore(sandboxPoolKey, sandbox.New())
-	s.handler = pooled.(*sandbox.Sandbox)
+	pooled, _ := sandboxPool.LoadOrStore(sandboxPoolKey, newSandboxes())
+	s.handler = pooled.(http.Handler)
 	if !s.AllowRemote {
 		s.handler = sandbox.LocalOnly(s.handler)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
@@ -17,13 +18,14 @@ import (
 
 // deliver renders a hook and sends what comes out before Ory is answered.
 func (c *call) deliver(hook *ory.Hook) answer {
-	request, err := c.render(hook)
+	p, err := c.render(hook)
 	var invalid *mandrill.InvalidError
+	var unfit *audience.InvalidError
 	switch {
 	case err == nil:
 	case errors.Is(err, render.ErrCancelled):
 		return c.end(outcomeCancelled, nil, nil)
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid), errors.As(err, &unfit):
 		return c.end(outcomeMessage, ory.ErrMessage, err)
 	case errors.Is(err, context.Canceled):
 		// The client went away: that is no fault of the template.
@@ -31,13 +33,13 @@ func (c *call) deliver(hook *ory.Hook) answer {
 	default:
 		return c.end(outcomeTemplate, ory.ErrTemplate, err)
 	}
-	key, remember := c.key(hook, request.IdempotencyKey())
+	key, remember := c.key(hook, p.IdempotencyKey())
 	answer, err := c.hook.app.records.once(c.request.Context(), key, func() (answer, time.Duration) {
 		if c.hook.app.outboxKey == "" {
-			sent, result := c.send(request)
+			sent, result := c.send(p)
 			return sent, remembered(result, remember)
 		}
-		return c.record(request, key, remember)
+		return c.record(p, key, remember)
 	})
 	if err != nil {
 		return c.end(outcomeUnavailable, ory.ErrUnavailable, err)
@@ -63,8 +65,8 @@ func remembered(r outbox.Result, remember time.Duration) time.Duration {
 
 // record sends the message, and keeps in the outbox that it does and what comes of it: other edges, and
 // this one after a restart, know it then. Where the outbox can't store, the mail is worth more than the record.
-func (c *call) record(request *mandrill.Request, key string, remember time.Duration) (answer, time.Duration) {
-	entry, err := c.entry(request)
+func (c *call) record(p parcel, key string, remember time.Duration) (answer, time.Duration) {
+	entry, err := c.entry(p)
 	if err != nil {
 		return c.end(outcomeMessage, ory.ErrMessage, err), 0
 	}
@@ -76,13 +78,13 @@ func (c *call) record(request *mandrill.Request, key string, remember time.Durat
 	receipt, err := c.hook.app.put(c.request.Context(), entry)
 	if err != nil {
 		c.hook.logger.Warn("hook is not recorded", zap.String("hook", entry.Hook), zap.String("reference", c.reference), zap.Error(err))
-		sent, result := c.send(request)
+		sent, result := c.send(p)
 		return sent, remembered(result, remember)
 	}
 	if receipt.Duplicate {
-		return c.known(receipt, request), 0
+		return c.known(receipt, p), 0
 	}
-	sent, result := c.send(request)
+	sent, result := c.send(p)
 	sent.entry = receipt.ID
 	if err := c.hook.app.outbox.Settle(context.WithoutCancel(c.request.Context()), receipt.ID, entry, result); err != nil {
 		c.hook.logger.Error("hook's outcome is not recorded", zap.String("entry", receipt.ID), zap.String("reference", c.reference), zap.Error(err))
@@ -91,15 +93,15 @@ func (c *call) record(request *mandrill.Request, key string, remember time.Durat
 }
 
 // known is the answer to a call whose key is on record.
-func (c *call) known(receipt outbox.Receipt, request *mandrill.Request) answer {
+func (c *call) known(receipt outbox.Receipt, p parcel) answer {
 	found := c.end(outcomeRepeated, nil, nil)
 	var recipients []mandrill.Recipient
 	switch {
 	case receipt.Claimed:
 		found = c.end(outcomeUnknown, ory.ErrUnavailable, nil)
 	case receipt.Entry.State == outbox.Sent && json.Unmarshal(receipt.Entry.Outcome, &recipients) == nil && len(recipients) > 0:
-		addressed(recipients, request)
-		found = c.told(recipients)
+		addressed(recipients, p)
+		found = c.told(p, recipients)
 	default:
 		found.queued = true
 	}
@@ -108,31 +110,28 @@ func (c *call) known(receipt outbox.Receipt, request *mandrill.Request) answer {
 }
 
 // send sends the message before Ory is answered.
-func (c *call) send(request *mandrill.Request) (answer, outbox.Result) {
-	// Ory gives up before Mandrill answers, and calls again: what was begun is brought to its end.
+func (c *call) send(p parcel) (answer, outbox.Result) {
+	// Ory gives up before Mailchimp answers, and calls again: what was begun is brought to its end.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.request.Context()), time.Duration(c.hook.Timeout))
 	defer cancel()
-	started := time.Now()
 	ctx, span := startSpan(ctx, "mailchimp.send")
-	recipients, err := c.hook.client.Send(ctx, request)
+	recipients, err := p.send(ctx)
 	endSpan(span, err)
-	c.hook.app.metrics.sendSeconds.Observe(time.Since(started).Seconds())
 	if err != nil {
 		result := failure(err)
 		return c.failed(result.Verdict, err), result
 	}
 	for _, recipient := range recipients {
-		c.hook.app.metrics.countRecipient(recipient)
-		if !recipient.Taken() {
+		if !p.took(recipient) {
 			c.logRejected(recipient)
 		}
 	}
-	return c.told(recipients), deliverer{c.hook.app}.outcome(request, recipients)
+	return c.told(p, recipients), p.outcome(recipients)
 }
 
-// told is the answer to what Mandrill said of each recipient.
-func (c *call) told(recipients []mandrill.Recipient) answer {
-	if slices.ContainsFunc(recipients, func(r mandrill.Recipient) bool { return !r.Taken() }) {
+// told is the answer to what Mailchimp said of each recipient.
+func (c *call) told(p parcel, recipients []mandrill.Recipient) answer {
+	if slices.ContainsFunc(recipients, func(r mandrill.Recipient) bool { return !p.took(r) }) {
 		return c.end(outcomeRejected, ory.ErrRecipient, nil)
 	}
 	sent := c.end(outcomeSent, nil, nil)
@@ -142,6 +141,8 @@ func (c *call) told(recipients []mandrill.Recipient) answer {
 
 func (c *call) failed(verdict outbox.Verdict, err error) answer {
 	switch verdict {
+	case outbox.VerdictRejected:
+		return c.end(outcomeRejected, ory.ErrRecipient, err)
 	case outbox.VerdictDead:
 		return c.end(outcomeRejected, ory.ErrRefused, err)
 	case outbox.VerdictUnknown:

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-jsonnet"
 	"go.uber.org/goleak"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
@@ -26,7 +27,8 @@ var update = flag.Bool("update", false, "write golden files anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func message(t *testing.T, template string, ctx any) *mandrill.Request {
+// returned is what a template returns, or nil where it cancels.
+func returned(t *testing.T, template string, ctx any) []byte {
 	t.Helper()
 	loaded, err := render.Load(template, render.Options{Timeout: time.Minute})
 	if err != nil {
@@ -39,6 +41,15 @@ func message(t *testing.T, template string, ctx any) *mandrill.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rendered
+}
+
+func message(t *testing.T, template string, ctx any) *mandrill.Request {
+	t.Helper()
+	rendered := returned(t, template, ctx)
+	if rendered == nil {
+		return nil
+	}
 	policy, err := mandrill.NewPolicy([]string{"example.com"}, "", "")
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +59,19 @@ func message(t *testing.T, template string, ctx any) *mandrill.Request {
 		t.Fatal(err)
 	}
 	return request
+}
+
+func change(t *testing.T, template string, ctx any) *audience.Change {
+	t.Helper()
+	rendered := returned(t, template, ctx)
+	if rendered == nil {
+		return nil
+	}
+	change, err := audience.ParseChange(rendered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return change
 }
 
 func read(t *testing.T, file string) (value any) {
@@ -77,10 +101,10 @@ func glob(t *testing.T, patterns ...string) (found []string) {
 	return found
 }
 
-// TestGolden renders each <template>.ctx.json and <template>.<variant>.ctx.json. A mail that is
+// TestGolden renders each <template>.ctx.json and <template>.<variant>.ctx.json. A mail or a change that is
 // cancelled is null.
 func TestGolden(t *testing.T) {
-	for _, file := range glob(t, "*.ctx.json", "ory/*.ctx.json") {
+	for _, file := range glob(t, "*.ctx.json", "ory/*.ctx.json", "audience/*.ctx.json") {
 		name := strings.TrimSuffix(file, ".ctx.json")
 		t.Run(name, func(t *testing.T) {
 			template, _, _ := strings.Cut(name, ".")
@@ -88,7 +112,13 @@ func TestGolden(t *testing.T) {
 			encoder := json.NewEncoder(&output)
 			encoder.SetEscapeHTML(false)
 			encoder.SetIndent("", "  ")
-			if err := encoder.Encode(message(t, template+".jsonnet", read(t, file))); err != nil {
+			var made any
+			if strings.HasPrefix(name, "audience/") {
+				made = change(t, template+".jsonnet", read(t, file))
+			} else {
+				made = message(t, template+".jsonnet", read(t, file))
+			}
+			if err := encoder.Encode(made); err != nil {
 				t.Fatal(err)
 			}
 			got := output.Bytes()
@@ -108,7 +138,7 @@ func TestGolden(t *testing.T) {
 
 // TestEachTemplateHasACtx holds for all that a reader may try.
 func TestEachTemplateHasACtx(t *testing.T) {
-	for _, template := range glob(t, "*.jsonnet", "ory/*.jsonnet") {
+	for _, template := range glob(t, "*.jsonnet", "ory/*.jsonnet", "audience/*.jsonnet") {
 		if slices.Contains(bodies, template) {
 			continue
 		}

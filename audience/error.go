@@ -1,0 +1,219 @@
+package audience
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind says what a caller can do about an Error.
+type Kind string
+
+// The kinds of errors.
+const (
+	// Rejected: Mailchimp won't take this person, ever. Others it would.
+	Rejected Kind = "rejected"
+	// Refused: Mailchimp won't take this change as it is, ever.
+	Refused Kind = "refused"
+	// Account: the account can't change this audience now, for this person or another.
+	Account Kind = "account"
+	// Retry: it may go well later.
+	Retry Kind = "retry"
+	// Unknown: Mailchimp may have made the change. To repeat it does no harm.
+	Unknown Kind = "unknown"
+)
+
+// Error says that a call failed.
+type Error struct {
+	Kind Kind
+	// Title is Mailchimp's name for it, such as Member In Compliance State, or empty. New ones may appear.
+	Title string
+	// Status is the HTTP status, or 0 where there was no answer.
+	Status int
+	// Fields are those that Mailchimp finds wrong, as far as they are words of the API or merge tags.
+	Fields []string
+	// RetryAfter is how long Mailchimp wants to be left alone, or 0.
+	RetryAfter time.Duration
+	// Detail is Mailchimp's message. It may repeat addresses and values, and is not part of Error().
+	Detail string
+	// Err is the cause where there was no answer, or one that makes no sense.
+	Err error
+
+	// throttled tells that Mailchimp asks for fewer calls.
+	throttled bool
+}
+
+func (e *Error) Error() string {
+	parts := []string{"calling Mailchimp", string(e.Kind)}
+	if e.Status != 0 {
+		parts = append(parts, fmt.Sprintf("status %d", e.Status))
+	}
+	if e.Title != "" {
+		parts = append(parts, e.Title)
+	}
+	if len(e.Fields) > 0 {
+		parts = append(parts, strings.Join(e.Fields, ", "))
+	}
+	if e.Err != nil {
+		parts = append(parts, e.Err.Error())
+	}
+	return strings.Join(parts, ": ")
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// RateLimited tells whether the account is asked to slow down, which mends itself, from other trouble.
+func (e *Error) RateLimited() bool { return e.throttled }
+
+// Remedy says what the operator can do about it, or is empty.
+func (e *Error) Remedy() string {
+	switch {
+	case e.Status == http.StatusUnauthorized:
+		return "check api_key: Mailchimp doesn't know it. It is a key of Mailchimp, not of Mandrill (Mailchimp Transactional)"
+	case e.Status == http.StatusNotFound && e.Title == "":
+		return "check api_base: there is no Mailchimp API"
+	case e.Status == http.StatusNotFound:
+		return "check list: the account has no such audience. The id is in the audience's settings"
+	case e.Title == complianceState:
+		return "the address unsubscribed or bounced: only the person can subscribe it again, by a form of Mailchimp's"
+	case e.Title == forgotten:
+		return "the address was deleted for good: only the person can subscribe it again, by a form of Mailchimp's"
+	case e.Kind == Refused && len(e.Fields) > 0:
+		return "compare the template with the audience's fields"
+	}
+	return ""
+}
+
+// The titles of what is final for a person.
+const (
+	complianceState = "Member In Compliance State"
+	forgotten       = "Forgotten Email Not Subscribed"
+	memberExists    = "Member Exists"
+)
+
+// fake are parts of details that tell of an address that Mailchimp won't take. They come with the title Invalid
+// Resource, as the faults of a template do.
+var fake = []string{"looks fake or invalid", "provide a valid email address", "has signed up to a lot of lists"}
+
+// problem is what Mailchimp answers instead of a result.
+type problem struct {
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Field   string `json:"field"`
+		Message string `json:"message"`
+	} `json:"errors"`
+}
+
+// These bound what of a server's answer gets into an error's text.
+var (
+	errorTitle = regexp.MustCompile(`^[A-Za-z][A-Za-z ]{0,63}$`)
+	mergeTag   = regexp.MustCompile(`^[A-Z0-9_]{1,10}$`)
+)
+
+// answerError sorts an answer other than success.
+func answerError(status int, header http.Header, data []byte) *Error {
+	var p problem
+	decoded := json.Unmarshal(data, &p) == nil
+	e := &Error{Title: p.Title, Status: status, Detail: p.Detail, RetryAfter: retryAfter(header.Get("Retry-After"), time.Now())}
+	if !errorTitle.MatchString(e.Title) {
+		e.Title = ""
+	}
+	for _, wrong := range p.Errors {
+		e.Detail += "; " + wrong.Field + ": " + wrong.Message
+		if mergeTag.MatchString(wrong.Field) || slices.Contains(fields, wrong.Field) {
+			e.Fields = append(e.Fields, wrong.Field)
+		}
+	}
+	e.Detail = strings.TrimPrefix(e.Detail, "; ")
+	e.throttled = status == http.StatusTooManyRequests || status == http.StatusForbidden && !decoded
+	e.Kind = e.sort()
+	return e
+}
+
+func (e *Error) sort() Kind {
+	switch e.Title {
+	case complianceState, forgotten, memberExists:
+		return Rejected
+	}
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusTooManyRequests:
+		return Account
+	case http.StatusNotFound:
+		if e.Title != "" {
+			return Account
+		}
+		// An api_base that leads elsewhere is mended by the operator, not by dropping changes.
+		return Retry
+	case http.StatusRequestTimeout:
+		return Retry
+	case http.StatusGatewayTimeout:
+		return Unknown
+	case http.StatusRequestEntityTooLarge:
+		return Refused
+	}
+	switch {
+	case slices.ContainsFunc(fake, func(part string) bool { return strings.Contains(e.Detail, part) }):
+		return Rejected
+	case e.Title != "" && e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError:
+		return Refused
+	}
+	return Retry
+}
+
+// retryAfter reads a header's seconds or date. Mailchimp sends none; what stands before it may.
+func retryAfter(header string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(header); err == nil && seconds > 0 {
+		return time.Duration(min(seconds, 1<<31)) * time.Second
+	}
+	if date, err := http.ParseTime(header); err == nil && date.After(now) {
+		return date.Sub(now)
+	}
+	return 0
+}
+
+var errNonsense = errors.New("the answer makes no sense")
+
+// connectionError sorts a call that got no answer, or a part of one.
+func connectionError(err error, written bool) *Error {
+	kind, text := Retry, "the connection could not be made"
+	if written {
+		kind, text = Unknown, "the connection broke"
+	}
+	var (
+		network     *net.OpError
+		certificate *tls.CertificateVerificationError
+		timeout     interface{ Timeout() bool }
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		text = "the call was cancelled"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		text = "no answer in time"
+	case errors.As(err, &network):
+		text = network.Error()
+	case errors.As(err, &certificate):
+		text = certificate.Error()
+	}
+	return &Error{Kind: kind, Err: &connectionCause{text: text, cause: err}}
+}
+
+// connectionCause is why there was no answer. Its text is not that of its cause, which names the URL and so
+// the hash of an address.
+type connectionCause struct {
+	text  string
+	cause error
+}
+
+func (c *connectionCause) Error() string { return c.text }
+
+func (c *connectionCause) Unwrap() error { return c.cause }

@@ -1,0 +1,136 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// listPrefix begins the sender that entries of an audience name. No domain has a colon.
+const listPrefix = "list:"
+
+// listSender is the sender of a list's entries.
+func listSender(list string) string { return listPrefix + strings.ToLower(list) }
+
+// keeper keeps a list in step.
+type keeper struct {
+	list, key, base string
+	client          *audience.Client
+}
+
+// change is a change of an audience.
+type change struct {
+	*audience.Change
+	app    *App
+	keeper *keeper
+}
+
+func (c change) sender() string { return listSender(c.keeper.list) }
+
+func (c change) Recipients() []string { return c.Addresses() }
+
+func (c change) Private() bool { return false }
+
+// took tells that what Mailchimp answers for is done: a refusal is an error.
+func (c change) took(mandrill.Recipient) bool { return true }
+
+// send makes the change. What is kept and answered of an address has the form of a mail's recipient, but for an id: a
+// member's is a hash of the address.
+func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
+	started := time.Now()
+	members, err := c.keeper.client.Apply(ctx, c.keeper.list, c.Change)
+	c.app.metrics.audienceSeconds.Observe(time.Since(started).Seconds())
+	if err != nil {
+		return nil, err
+	}
+	recipients := make([]mandrill.Recipient, len(members))
+	for i, member := range members {
+		recipients[i] = mandrill.Recipient{Email: member.Email, Status: member.Status}
+		c.app.metrics.members.WithLabelValues(known(member.Status, audience.Statuses)).Inc()
+	}
+	return recipients, nil
+}
+
+func (c change) outcome(recipients []mandrill.Recipient) outbox.Result {
+	result := outbox.Result{Verdict: outbox.VerdictSent, Outcome: c.app.kept(recipients)}
+	var statuses []string
+	for _, recipient := range recipients {
+		statuses = append(statuses, known(recipient.Status, audience.Statuses))
+	}
+	result.Reason = "now " + strings.Join(statuses, ", ")
+	return result
+}
+
+// attempt makes the change, after those of the same people that came before it. A change that comes after a later
+// one is of no use: it might subscribe somebody who has withdrawn since.
+func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time.Duration) outbox.Result {
+	waits, late, err := c.app.outbox.Order(ctx, entry.Entry)
+	switch {
+	case err != nil:
+		return outbox.Result{Verdict: outbox.VerdictRetry, Reason: "the outbox can't be read"}
+	case waits:
+		return outbox.Result{Verdict: outbox.VerdictRetry, Reason: "an earlier change of the same person is not made yet"}
+	case late:
+		return outbox.Result{Verdict: outbox.VerdictDiscarded, Reason: "a later change of the same person is made already"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	recipients, err := c.send(ctx)
+	if err != nil {
+		return failure(err)
+	}
+	return c.outcome(recipients)
+}
+
+// changeFailure sorts a call that failed. What isn't known to be made is made again: that does no harm.
+func changeFailure(e *audience.Error, result outbox.Result) outbox.Result {
+	result.After = e.RetryAfter
+	switch e.Kind {
+	case audience.Rejected:
+		result.Verdict = outbox.VerdictRejected
+	case audience.Refused:
+		result.Verdict = outbox.VerdictDead
+	case audience.Account:
+		result.Verdict = outbox.VerdictHold
+	}
+	return result
+}
+
+// keep makes the app keep a list in step. A list has one key.
+func (a *App) keep(list, key, base string) (*keeper, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	sender := listSender(list)
+	if other := a.keepers[sender]; other != nil {
+		if other.key != key || other.base != base {
+			return nil, fmt.Errorf("list %s has two different api_keys or api_bases: one list is kept with one", list)
+		}
+		return other, nil
+	}
+	k := &keeper{list: list, key: key, base: base}
+	for _, other := range a.keepers {
+		if other.key == key && other.base == base {
+			k.client = other.client
+		}
+	}
+	if k.client == nil {
+		var err error
+		if k.client, err = audience.New(key, audience.WithBaseURL(base)); err != nil {
+			return nil, err
+		}
+	}
+	a.keepers[sender] = k
+	return k, nil
+}
+
+// keeperOf returns who keeps a sender's list, or nil.
+func (a *App) keeperOf(sender string) *keeper {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.keepers[sender]
+}

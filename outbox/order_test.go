@@ -1,0 +1,52 @@
+package outbox_test
+
+import (
+	"testing"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// TestOrder has entries that share a recipient know of each other, and no others.
+func TestOrder(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		verdicts := map[string]outbox.Verdict{"first": outbox.VerdictRetry, "dead": outbox.VerdictDead}
+		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+			if verdict, ok := verdicts[d.Hook]; ok {
+				return outbox.Result{Verdict: verdict}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f)
+		ids := make(map[string]string)
+		accept := func(name string, change ...func(*outbox.New)) {
+			ids[name] = put(t, o, name, append([]func(*outbox.New){func(e *outbox.New) { e.Hook = name }}, change...)...).ID
+		}
+		to := func(addresses ...string) func(*outbox.New) {
+			return func(e *outbox.New) { e.Recipients = addresses }
+		}
+		order := func(when, name string, waits, late bool) {
+			t.Helper()
+			gotWaits, gotLate, err := o.Order(t.Context(), get(t, o, ids[name]))
+			if err != nil || gotWaits != waits || gotLate != late {
+				t.Errorf("%s: %s waits %t, late %t, %v", when, name, gotWaits, gotLate, err)
+			}
+		}
+		accept("unrendered", func(e *outbox.New) { e.Unrendered = "broken" })
+		accept("dead")
+		accept("elsewhere", func(e *outbox.New) { e.Sender = "example.org" })
+		accept("first")
+		accept("other", to("other@example.net"))
+		accept("second", to("new@example.net", "ADA@example.net"))
+		accept("nobody", to())
+		for name, waits := range map[string]bool{"unrendered": false, "dead": false, "elsewhere": false, "first": true, "other": false, "second": true, "nobody": false} {
+			order("before the start", name, waits, false)
+		}
+		start(t, o)
+		f.waitEvents(t, "sent", 3)
+		f.waitEvents(t, "dead", 1)
+		f.waitEvents(t, "retry", 1)
+		for name, late := range map[string]bool{"unrendered": true, "dead": true, "elsewhere": false, "first": true, "other": false, "second": false, "nobody": false} {
+			order("after it", name, name == "second", late)
+		}
+	})
+}
