@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -129,8 +130,21 @@ func listEntries(w http.ResponseWriter, r *http.Request) error {
 		query.Set("before", entries[len(entries)-1].ID)
 		w.Header().Set("Link", fmt.Sprintf("<%soutbox?%s>; rel=\"next\"", adminPath, query.Encode()))
 	}
+	for i := range entries {
+		hideAddresses(&entries[i])
+	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(append([]outbox.Entry{}, entries...))
+}
+
+// hideAddresses takes addresses off that were kept while log_recipients was on, which it may not be any more.
+func hideAddresses(entry *outbox.Entry) {
+	app := liveApp()
+	var recipients []mandrill.Recipient
+	if app == nil || app.LogRecipients || entry.Outcome == nil || json.Unmarshal(entry.Outcome, &recipients) != nil {
+		return
+	}
+	entry.Outcome = app.kept(recipients)
 }
 
 // shownEntry is an entry, with its content where that was asked for.
@@ -154,6 +168,7 @@ func showEntry(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	hideAddresses(&entry)
 	shown := shownEntry{Entry: entry}
 	if withContent && json.Valid(entry.Content) {
 		shown.Content = entry.Content

@@ -191,3 +191,22 @@ func TestAdminAPIWithoutAnOutbox(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressesOfOldOutcomes were kept while log_recipients was on.
+func TestAddressesOfOldOutcomes(t *testing.T) {
+	e, address := newEdgeWithAdmin(t, minimal)
+	entry := outbox.New{Key: "old", Sender: "example.com", Claim: time.Hour}
+	receipt, err := caddymodule.LiveOutbox().Put(t.Context(), entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcome := outbox.Result{Verdict: outbox.VerdictSent, Outcome: json.RawMessage(`[{"email":"ada@example.net","status":"sent"}]`)}
+	if err := caddymodule.LiveOutbox().Settle(t.Context(), receipt.ID, entry, outcome); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/mailchimp/outbox", "/mailchimp/outbox/" + receipt.ID} {
+		if got := e.admin(address, "GET", path, ""); strings.Contains(got.body, "ada@") || !strings.Contains(got.body, `"status":"sent"`) {
+			t.Errorf("%s: %s", path, got.body)
+		}
+	}
+}
