@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
