@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -281,5 +282,20 @@ func TestAudienceProvision(t *testing.T) {
 	two := strings.Replace(good, "metrics /metrics", "metrics /metrics\nmailchimp_audience /other "+e.path("audience.jsonnet")+" {\napi_key other-us1\nlist L1\nauth off\n}", 1)
 	if err := e.load(two); err == nil || !strings.Contains(err.Error(), "list L1 has two different api_keys") {
 		t.Errorf("two keys for a list: %v", err)
+	}
+}
+
+// TestAudienceExample provisions what a reader may copy.
+func TestAudienceExample(t *testing.T) {
+	t.Chdir("../examples/audience")
+	caddyfile, err := os.ReadFile("Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("MANDRILL_API_KEY", "key")
+	t.Setenv("MAILCHIMP_API_KEY", "key-us1")
+	t.Setenv("HOOK_KEY", hookKey)
+	if err := validate(t, string(caddyfile)); err != nil {
+		t.Error(err)
 	}
 }
