@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -167,6 +168,9 @@ func readJSON(r *http.Request, to any) error {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(to); err != nil {
 		return problem(http.StatusBadRequest, "reading the body: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return problem(http.StatusBadRequest, "there is something after the body's object")
 	}
 	return nil
 }

@@ -165,6 +165,9 @@ func showEntry(r *http.Request) (any, error) {
 		}
 	}
 	entry, err := box.Get(r.Context(), r.PathValue("id"))
+	if errors.Is(err, outbox.ErrNotFound) {
+		return nil, noEntry(r.PathValue("id"))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -187,13 +190,19 @@ func changeEntry(r *http.Request, change func(*outbox.Outbox, context.Context, s
 	}
 	id := r.PathValue("id")
 	err = change(box, r.Context(), id)
+	if errors.Is(err, outbox.ErrWiped) {
+		return nil, problem(http.StatusConflict, "entry %s: %w", id, err)
+	}
 	if errors.Is(err, outbox.ErrNotFound) {
 		if entry, getErr := box.Get(r.Context(), id); getErr == nil {
 			return nil, problem(http.StatusConflict, "entry %s is %s: this is for entries that wait, are dead or are unrendered", id, entry.State)
 		}
+		return nil, noEntry(id)
 	}
 	return nil, err
 }
+
+func noEntry(id string) error { return problem(http.StatusNotFound, "there is no such entry: %s", id) }
 
 // changed is the last line of the answer to a change of many entries.
 type changed struct {

@@ -54,6 +54,9 @@ var lastErrors atomic.Pointer[lastError]
 // late is how old a pending entry is that should have been tried long ago.
 const late = 5 * time.Minute
 
+// manyFailures is how many attempts of a sender fail one after the other before that is trouble.
+const manyFailures = 3
+
 func showStatus(r *http.Request) (any, error) {
 	app, err := mustLiveApp()
 	if err != nil {
@@ -94,6 +97,11 @@ func (a *App) status(ctx context.Context) status {
 			continue
 		}
 		trouble("%d entries wait for an account: no hook and no global option names sender_domain %s", s.Unknown[sender], sender)
+	}
+	for _, sender := range slices.Sorted(maps.Keys(s.Failing)) {
+		if failing := s.Failing[sender]; failing.Attempts >= manyFailures {
+			trouble("the last %d attempts of %s failed: %s", failing.Attempts, sender, failing.Reason)
+		}
 	}
 	if oldest, ok := s.Oldest[outbox.Pending]; ok && time.Since(oldest) > late && len(s.Troubles) == 0 {
 		trouble("the oldest pending entry waits since %s", oldest.UTC().Format(time.RFC3339))

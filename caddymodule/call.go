@@ -111,7 +111,7 @@ func (c *call) emit() {
 	}
 	data := map[string]any{"sender": c.hook.target.sender(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
 	if c.cause != nil {
-		data["reason"] = explain(c.cause, c.hook.app.LogRecipients)
+		data["reason"] = c.hook.explain(c.cause, c.hook.app.LogRecipients)
 	}
 	c.hook.app.emit(event, data)
 }

@@ -155,6 +155,12 @@ func (o *adminOptions) each(cmd *cobra.Command, ids []string, what string) error
 			failed = append(failed, id)
 		}
 	}
+	if o.asJSON {
+		done := outbox.Progress{Total: len(ids), Done: len(ids) - len(failed), Skipped: len(failed)}
+		if err := printJSON(cmd, changed{Progress: done, Finished: true}); err != nil {
+			return err
+		}
+	}
 	if len(failed) > 0 {
 		return errors.New("failed for " + strings.Join(failed, ", "))
 	}

@@ -55,6 +55,9 @@ func (a *App) checkOutbox() error {
 	return nil
 }
 
+// starting is held while an outbox is opened or changed, which may take a while. running isn't: others look at it.
+var starting sync.Mutex
+
 // provisionOutbox expands the settings and opens nothing: `caddy validate` provisions too.
 func (a *App) provisionOutbox() error {
 	if a.Outbox == nil {
@@ -93,10 +96,10 @@ func defaultOutboxFile() string { return filepath.Join(caddy.AppDataDir(), "mail
 
 // startOutbox opens the outbox, or takes it over from the configuration before, and begins to deliver.
 func (a *App) startOutbox() error {
-	running.Lock()
-	defer running.Unlock()
-	if n := len(running.apps); n > 0 {
-		if err := a.leavesBehind(running.apps[n-1]); err != nil {
+	starting.Lock()
+	defer starting.Unlock()
+	if before := liveApp(); before != nil {
+		if err := a.leavesBehind(before); err != nil {
 			return err
 		}
 	}
@@ -120,6 +123,8 @@ func (a *App) startOutbox() error {
 		}
 	}
 	close(a.opened)
+	running.Lock()
+	defer running.Unlock()
 	running.apps = append(running.apps, a)
 	return nil
 }
@@ -154,16 +159,13 @@ func (a *App) leavesBehind(before *App) error {
 // stopOutbox leaves the outbox to the configuration that stays, if there is one: the one after this, or,
 // where this one's load failed, the one before.
 func (a *App) stopOutbox() error {
+	starting.Lock()
+	defer starting.Unlock()
+	newest := a == liveApp()
 	running.Lock()
-	defer running.Unlock()
-	i := slices.Index(running.apps, a)
-	if i < 0 {
-		return nil
-	}
-	newest := i == len(running.apps)-1
-	running.apps = slices.Delete(running.apps, i, i+1)
-	if n := len(running.apps); newest && n > 0 && running.apps[n-1].outbox != nil {
-		before := running.apps[n-1]
+	running.apps = slices.DeleteFunc(running.apps, func(other *App) bool { return other == a })
+	running.Unlock()
+	if before := liveApp(); newest && before != nil && before.outbox != nil {
 		return before.outbox.Configure(before.ctx, before.outboxSettings())
 	}
 	return nil

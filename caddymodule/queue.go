@@ -46,7 +46,7 @@ func (c *call) queue(hook *ory.Hook) answer {
 	ctx, span := startSpan(c.request.Context(), "mailchimp.store")
 	receipt, err := c.hook.app.put(ctx, entry)
 	span.SetAttributes(attribute.String("mailchimp.entry", receipt.ID), attribute.Bool("mailchimp.duplicate", receipt.Duplicate))
-	endSpan(span, err)
+	c.hook.endSpan(span, err)
 	if err != nil {
 		return c.end(outcomeUnavailable, ory.ErrStore, err)
 	}
@@ -88,7 +88,7 @@ func (c *call) render(hook *ory.Hook) (parcel, error) {
 	started := time.Now()
 	ctx, span := startSpan(c.request.Context(), "mailchimp.render", attribute.String("mailchimp.template", c.hook.Template))
 	message, err := c.hook.template.Render(ctx, hook.Ctx)
-	endSpan(span, err)
+	c.hook.endSpan(span, err)
 	c.hook.app.metrics.renderSeconds.Observe(time.Since(started).Seconds())
 	if err != nil {
 		return nil, err

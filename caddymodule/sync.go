@@ -116,7 +116,7 @@ func (c *call) send(p parcel) (answer, outbox.Result) {
 	defer cancel()
 	ctx, span := startSpan(ctx, "mailchimp.send")
 	recipients, err := p.send(ctx)
-	endSpan(span, err)
+	c.hook.endSpan(span, err)
 	if err != nil {
 		result := failure(err)
 		return c.failed(result.Verdict, err), result

@@ -36,10 +36,10 @@ func startSpan(ctx context.Context, name string, attributes ...attribute.KeyValu
 	return trace.SpanFromContext(ctx).TracerProvider().Tracer(tracerName).Start(ctx, name, trace.WithAttributes(attributes...))
 }
 
-// endSpan ends it.
-func endSpan(span trace.Span, err error) {
+// endSpan ends it. The text of an error holds nothing that a person may have typed.
+func (h *receiver) endSpan(span trace.Span, err error) {
 	if err != nil && !errors.Is(err, render.ErrCancelled) {
-		span.SetStatus(codes.Error, explain(err, false))
+		span.SetStatus(codes.Error, h.explain(err, false))
 	}
 	span.End()
 }

@@ -24,6 +24,9 @@ type gate struct {
 	paused bool
 	// gone tells that this process has no account for the sender any more.
 	gone bool
+	// failures counts the attempts that failed since the last one that was answered, of whatever reason.
+	failures    int
+	lastFailure string
 	// changed is closed when waiting has to be thought over.
 	changed chan struct{}
 }
@@ -97,11 +100,19 @@ func (g *gate) release() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	closed := g.reason != ""
-	g.reason, g.probing = "", false
+	g.reason, g.probing, g.failures = "", false, 0
 	if closed {
 		g.change()
 	}
 	return closed
+}
+
+// failed counts an attempt that failed without a hold.
+func (g *gate) failed(reason string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failures++
+	g.lastFailure = reason
 }
 
 // retry has the next probe go at once: what kept the sender may have been mended.

@@ -11,8 +11,9 @@ import (
 
 // Filter picks entries. The zero value picks all.
 type Filter struct {
-	State    State
-	Sender   string
+	State  State
+	Sender string
+	// Template is as it was configured, or the end of it from a slash on.
 	Template string
 	// Recipient is an address, or the hash that an Entry has of it.
 	Recipient string
@@ -60,10 +61,10 @@ func (o *Outbox) where(ctx context.Context, f Filter) (*where, error) {
 		w.add(stateOf+" = %s", string(f.State))
 	}
 	if f.Sender != "" {
-		w.add("queue = %s", queueOf(f.Sender))
+		w.add("queue = %s", queueOf(strings.ToLower(f.Sender)))
 	}
 	if f.Template != "" {
-		w.add("metadata->>'template' = %s", f.Template)
+		w.add(`(metadata->>'template' = %s OR metadata->>'template' LIKE %s ESCAPE '\')`, f.Template, "%/"+likeEscapes.Replace(f.Template))
 	}
 	if f.Reason != "" {
 		w.add(`lower(metadata->>'reason') LIKE lower(%s) ESCAPE '\'`, "%"+likeEscapes.Replace(f.Reason)+"%")
@@ -235,7 +236,7 @@ func (o *Outbox) Forget(ctx context.Context, address string) (int, error) {
 		err = o.store.truncate(ctx)
 	}
 	if err == nil && busy > 0 {
-		err = fmt.Errorf("%d entries are being sent: run it again in a moment", busy)
+		err = fmt.Errorf("%w: %d entries were erased, and %d are being sent: run it again in a moment", ErrState, n, busy)
 	}
 	return n, errors.Join(err, o.count(ctx))
 }

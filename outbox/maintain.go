@@ -18,14 +18,8 @@ const (
 	reachInterval    = time.Second
 )
 
-// maintain reaches a database that was away at the start, renews leases, and forgets and expires entries.
+// maintain reaches a database that was away at the start, and forgets, expires and counts entries.
 func (o *Outbox) maintain(ctx context.Context) {
-	lease := time.NewTicker(leaseInterval)
-	defer lease.Stop()
-	clean := time.NewTicker(maintainInterval)
-	defer clean.Stop()
-	sum := time.NewTicker(summaryInterval)
-	defer sum.Stop()
 	for !o.ready.Load() {
 		select {
 		case <-ctx.Done():
@@ -36,13 +30,17 @@ func (o *Outbox) maintain(ctx context.Context) {
 			o.logger.Error("reaching the outbox's database", "error", err)
 		}
 	}
+	// A large cleaning must not keep the leases from being renewed.
+	o.done.Go(func() { o.hold(ctx) })
+	clean := time.NewTicker(maintainInterval)
+	defer clean.Stop()
+	sum := time.NewTicker(summaryInterval)
+	defer sum.Stop()
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-lease.C:
-			err = o.renew(ctx)
 		case <-clean.C:
 			err = o.clean(ctx)
 		case <-sum.C:
@@ -50,6 +48,39 @@ func (o *Outbox) maintain(ctx context.Context) {
 		}
 		if err != nil && ctx.Err() == nil {
 			o.logger.Error("looking after the outbox", "error", err)
+		}
+	}
+}
+
+// hold renews the leases of what this process is at, and takes up what others left behind. It is for PostgreSQL alone, by
+// whose clock all processes go: a SQLite file has no other process.
+func (o *Outbox) hold(ctx context.Context) {
+	if !o.store.postgres {
+		return
+	}
+	lease := time.NewTicker(leaseInterval)
+	defer lease.Stop()
+	// Where the database was away, no process could renew: all get the time for it first.
+	patientUntil := time.Now().Add(leaseEnd)
+	renewed := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-lease.C:
+		}
+		err := o.renew(ctx)
+		if err != nil || time.Since(renewed) > 2*leaseInterval {
+			patientUntil = time.Now().Add(leaseEnd)
+		}
+		if err == nil {
+			renewed = time.Now()
+			if renewed.After(patientUntil) {
+				err = o.takeOver(ctx)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			o.logger.Error("renewing the leases of entries", "error", err)
 		}
 	}
 }
@@ -70,24 +101,21 @@ func (o *Outbox) reach(ctx context.Context) error {
 	return o.start(ctx)
 }
 
-// renew says that the entries in this process's hands are not stuck, and takes up those of processes that
-// say so no more. River rescues too, but late where its leader is who died. It is for PostgreSQL alone, by whose
-// clock all processes go: a SQLite file has no other process.
+// renew says that the entries in this process's hands are not stuck.
 func (o *Outbox) renew(ctx context.Context) error {
-	if !o.store.postgres {
-		return nil
-	}
 	o.mu.Lock()
 	ids := slices.Collect(maps.Keys(o.working))
 	o.mu.Unlock()
-	if err := o.readPauses(ctx); err != nil {
+	if err := o.readPauses(ctx); err != nil || len(ids) == 0 {
 		return err
 	}
-	if len(ids) > 0 {
-		if _, err := o.store.exec(ctx, "UPDATE river_job SET attempted_at = now() WHERE state = 'running' AND id IN ("+list(ids)+")"); err != nil {
-			return err
-		}
-	}
+	_, err := o.store.exec(ctx, "UPDATE river_job SET attempted_at = now() WHERE state = 'running' AND id IN ("+list(ids)+")")
+	return err
+}
+
+// takeOver takes up the entries of processes that don't renew any more. River rescues too, but late where its leader is who
+// died.
+func (o *Outbox) takeOver(ctx context.Context) error {
 	_, err := o.store.exec(ctx, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE state = 'running' AND attempted_at < now() - make_interval(secs => $1)", leaseEnd.Seconds())
 	return err
 }
@@ -103,7 +131,7 @@ func list(ids []int64) string {
 // count counts the undelivered entries.
 func (o *Outbox) count(ctx context.Context) error {
 	var n int64
-	err := o.store.db.QueryRowContext(ctx, "SELECT count(*) FROM river_job WHERE state IN ('available', 'scheduled', 'retryable', 'running')").Scan(&n)
+	err := o.store.row(ctx, "SELECT count(*) FROM river_job WHERE state IN ('available', 'scheduled', 'retryable', 'running')", nil, &n)
 	if err == nil {
 		o.pending.Store(n)
 	}
@@ -159,34 +187,43 @@ func (s *store) truncate(ctx context.Context) error {
 
 // expire ends entries that nobody is at, and wipes the content of dead ones that may not be kept longer.
 func (o *Outbox) expire(ctx context.Context) error {
-	const batch = 1000
 	for {
-		rows, err := o.store.rows(ctx, mayExpire+" AND "+expires+" <= $1 ORDER BY "+expires+" LIMIT $2", time.Now().UnixMilli(), batch)
+		rows, err := o.store.rows(ctx, mayExpire+" AND "+expires+" <= $1 ORDER BY "+expires+" LIMIT $2", time.Now().UnixMilli(), changePage)
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			if isFinal[row.State] {
-				err = o.wipe(ctx, row)
-			} else {
-				_, err = o.end(ctx, row, Expired, "it expired before it could be sent")
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if len(rows) < batch {
-			return nil
+		done, err := o.page(ctx, rows, o.expireIn, o.expireOne)
+		if err != nil || done < changePage {
+			return err
 		}
 	}
 }
 
+func (o *Outbox) expireIn(ctx context.Context, s *store, row *row) (after func(), err error) {
+	if isFinal[row.State] {
+		return func() {}, wipe(ctx, s, row)
+	}
+	return o.endIn(ctx, s, row, Expired, "it expired before it could be sent")
+}
+
+func (o *Outbox) expireOne(ctx context.Context, id string) error {
+	row, err := o.get(ctx, id)
+	if err != nil {
+		return err
+	}
+	after, err := o.expireIn(ctx, o.store, row)
+	if after != nil {
+		after()
+	}
+	return err
+}
+
 // wipe takes the content of a dead entry away, which stays listed.
-func (o *Outbox) wipe(ctx context.Context, row *row) error {
+func wipe(ctx context.Context, s *store, row *row) error {
 	m := row.meta
 	m.Wiped = true
 	m.Reason += " (its content was wiped when it expired)"
-	_, err := o.store.apply(ctx, row.ID, row.args.Key, change{state: row.State, meta: &m, wipe: true}, row.State)
+	_, err := s.apply(ctx, row.ID, row.args.Key, change{state: row.State, meta: &m, wipe: true, ended: row.FinalizedAt}, row.State)
 	return err
 }
 

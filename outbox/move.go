@@ -95,7 +95,7 @@ func (m *mover) begin(ctx context.Context) error {
 	if err := m.from.db.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM river_job").Scan(&highest); err != nil {
 		return err
 	}
-	_, err = m.to.exec(ctx, "SELECT nextval(pg_get_serial_sequence('river_job', 'id')) FROM generate_series(1, $1 - nextval(pg_get_serial_sequence('river_job', 'id')))", highest)
+	_, err = m.to.exec(ctx, "SELECT setval(pg_get_serial_sequence('river_job', 'id'), greatest($1, nextval(pg_get_serial_sequence('river_job', 'id'))))", highest)
 	return err
 }
 

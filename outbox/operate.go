@@ -8,7 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river/rivertype"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Retry tries an entry again that waits, is dead or is unrendered, as if it had just been accepted. The error
@@ -19,7 +22,7 @@ func (o *Outbox) Retry(ctx context.Context, id string) error {
 		return err
 	}
 	after, err := o.retry(ctx, o.store, row)
-	if err != nil {
+	if isTaken(err) {
 		// Another entry took the key in the meantime: this one goes without.
 		if _, err := o.store.exec(ctx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", row.ID); err != nil {
 			return err
@@ -28,11 +31,26 @@ func (o *Outbox) Retry(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	if after == nil {
+	switch {
+	case err != nil:
+		return err
+	case row.meta.Wiped:
+		return ErrWiped
+	case after == nil:
 		return ErrNotFound
 	}
 	after()
 	return nil
+}
+
+// ErrWiped says that an entry can't be retried.
+var ErrWiped = errors.New("the entry's content was wiped when it expired: it can only be discarded")
+
+// isTaken tells whether a key belongs to another entry.
+func isTaken(err error) bool {
+	var postgres *pgconn.PgError
+	var lite *sqlite.Error
+	return errors.As(err, &postgres) && postgres.Code == "23505" || errors.As(err, &lite) && lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
 }
 
 // retry makes a row ready to be tried. What it returns is to be called when that is committed, and is nil where the
@@ -91,7 +109,7 @@ type Progress struct {
 // RetryAll is Retry for all entries that match, the oldest first: without a State in the filter, for those that are dead,
 // unrendered or retrying. It says how far it is after each page.
 func (o *Outbox) RetryAll(ctx context.Context, f Filter, progress func(Progress)) (Progress, error) {
-	return o.all(ctx, f, []State{Dead, Unrendered, Retrying}, []State{Pending}, progress,
+	return o.all(ctx, f, []State{Retrying, Dead, Unrendered}, []State{Pending}, progress,
 		o.retry, o.Retry)
 }
 
@@ -104,7 +122,7 @@ func (o *Outbox) DiscardAll(ctx context.Context, f Filter, progress func(Progres
 }
 
 // ErrState says that entries in a state can't be changed so.
-var ErrState = errors.New("entries in this state can't be changed so")
+var ErrState = errors.New("not possible in this state")
 
 // changePage is how many entries are changed in one transaction.
 var changePage = 200
@@ -230,6 +248,8 @@ func (o *Outbox) pause(ctx context.Context, sender, statement string) error {
 
 // readPauses has the gates as the database says.
 func (o *Outbox) readPauses(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
 	rows, err := o.store.db.QueryContext(ctx, "SELECT name FROM outbox_setting WHERE name LIKE '"+pauseName+"%'")
 	if err != nil {
 		return err

@@ -127,14 +127,17 @@ type Outbox struct {
 	// life is held where the work begins, changes and ends. River then waits for workers: they never take it.
 	life   sync.Mutex
 	queues map[string]worked
+	// leaving are queues that go as soon as they are idle.
+	leaving map[string]bool
 	// stop ends running, and is nil before Start and after Stop.
 	stop context.CancelFunc
 	// started tells that River runs.
 	started bool
 
-	mu      sync.Mutex
-	gates   map[string]*gate
-	working map[int64]bool
+	mu    sync.Mutex
+	gates map[string]*gate
+	// working are the entries in workers' hands, with their queues.
+	working map[int64]string
 	// running lasts from Start to Stop.
 	running context.Context
 
@@ -148,7 +151,7 @@ type Outbox struct {
 // reached is not: Put fails until it is there.
 func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	o := &Outbox{
-		logger: c.Logger, puts: make(chan *put), applies: make(chan *applying), gates: make(map[string]*gate), queues: make(map[string]worked), working: make(map[int64]bool),
+		logger: c.Logger, puts: make(chan *put), applies: make(chan *applying), gates: make(map[string]*gate), queues: make(map[string]worked), leaving: make(map[string]bool), working: make(map[int64]string),
 	}
 	if o.logger == nil {
 		o.logger = slog.New(slog.DiscardHandler)
@@ -302,26 +305,16 @@ type worked struct {
 	workers int
 }
 
-// setQueues works the queues of the senders that are known. o.life is held.
+// setQueues works the queues of the senders that are known. o.life is held. A queue that goes, or gets another number of
+// workers, does so when nothing of it is being sent: River keeps hooks waiting while it waits for a queue's workers.
 func (o *Outbox) setQueues(ctx context.Context) error {
-	s := o.settings.Load()
-	wanted := make(map[string]worked)
-	for _, sender := range s.Senders {
-		wanted[queueOf(sender)] = worked{sender, s.Workers}
-	}
+	wanted := o.wanted()
 	for queue, has := range o.queues {
-		if wanted[queue] == has {
-			continue
+		if wanted[queue] != has && !o.leaving[queue] {
+			o.leaving[queue] = true
+			o.gate(has.sender).dismiss(true)
+			o.done.Go(func() { o.leave(queue, has) })
 		}
-		// River waits for the queue's workers, and they for a hold to end.
-		gate := o.gate(has.sender)
-		gate.dismiss(true)
-		err := o.client.Queues().Remove(ctx, queue)
-		gate.dismiss(false)
-		if err != nil {
-			return fmt.Errorf("removing the sender %s from the outbox: %w", has.sender, err)
-		}
-		delete(o.queues, queue)
 	}
 	for queue, wants := range wanted {
 		if _, has := o.queues[queue]; has {
@@ -333,6 +326,56 @@ func (o *Outbox) setQueues(ctx context.Context) error {
 		o.queues[queue] = wants
 	}
 	return nil
+}
+
+func (o *Outbox) wanted() map[string]worked {
+	s := o.settings.Load()
+	wanted := make(map[string]worked)
+	for _, sender := range s.Senders {
+		wanted[queueOf(sender)] = worked{sender, s.Workers}
+	}
+	return wanted
+}
+
+// leave ends a queue as soon as it is idle, unless the settings want it again by then.
+func (o *Outbox) leave(queue string, has worked) {
+	ctx := context.Background()
+	idle := time.NewTicker(20 * time.Millisecond)
+	defer idle.Stop()
+	for o.busy(queue) {
+		select {
+		case <-idle.C:
+		case <-o.closed:
+			return
+		}
+	}
+	o.life.Lock()
+	defer o.life.Unlock()
+	delete(o.leaving, queue)
+	defer o.gate(has.sender).dismiss(false)
+	if !o.started || o.wanted()[queue] == has {
+		return // the next start sets the queues
+	}
+	err := o.client.Queues().Remove(ctx, queue)
+	if err == nil {
+		delete(o.queues, queue)
+		err = o.setQueues(ctx)
+	}
+	if err != nil {
+		o.logger.Error("changing a sender's workers", "sender", has.sender, "error", err)
+	}
+}
+
+// busy tells whether something of a queue is in a worker's hands.
+func (o *Outbox) busy(queue string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, of := range o.working {
+		if of == queue {
+			return true
+		}
+	}
+	return false
 }
 
 // Stop ends the delivering: what is being sent may end until the context does. Put goes on to store. It may

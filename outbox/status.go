@@ -77,8 +77,8 @@ func (o *Outbox) summarize(ctx context.Context) (*Summary, error) {
 		for {
 			var n int
 			var lowest, highest int64
-			err := o.store.db.QueryRowContext(ctx, o.store.query("SELECT count(*), coalesce(min(id), 0), coalesce(max(id), 0) FROM (SELECT id FROM river_job WHERE "+
-				stateOf+" = $1 AND id > $2 ORDER BY id LIMIT $3) AS chunk"), string(state), last, summaryChunk).Scan(&n, &lowest, &highest)
+			err := o.store.row(ctx, "SELECT count(*), coalesce(min(id), 0), coalesce(max(id), 0) FROM (SELECT id FROM river_job WHERE "+
+				stateOf+" = $1 AND id > $2 ORDER BY id LIMIT $3) AS chunk", []any{string(state), last, summaryChunk}, &n, &lowest, &highest)
 			if err != nil {
 				return nil, err
 			}
@@ -112,6 +112,8 @@ type Status struct {
 	Summary
 	// Holds are the senders that are held or paused.
 	Holds map[string]Hold `json:"holds"`
+	// Failing are the senders whose last attempts failed.
+	Failing map[string]Failing `json:"failing"`
 	// Waiting are the numbers of undelivered entries by sender.
 	Waiting map[string]int `json:"waiting"`
 	// Unknown are those of Waiting whose sender this process has no account for.
@@ -125,9 +127,32 @@ type Hold struct {
 	Paused bool      `json:"paused,omitempty"`
 }
 
+// Failing tells of a sender whose attempts fail, one after the other, though it isn't held.
+type Failing struct {
+	// Attempts is how many have failed since one was last answered.
+	Attempts int `json:"attempts"`
+	// Reason is that of the last one.
+	Reason string `json:"reason"`
+}
+
+// failing are the senders whose last attempts failed in this process.
+func (o *Outbox) failing() map[string]Failing {
+	failing := make(map[string]Failing)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for sender, g := range o.gates {
+		g.mu.Lock()
+		if g.failures > 0 {
+			failing[sender] = Failing{g.failures, g.lastFailure}
+		}
+		g.mu.Unlock()
+	}
+	return failing
+}
+
 // Status counts the entries as they are now.
 func (o *Outbox) Status(ctx context.Context) (Status, error) {
-	status := Status{Holds: o.Holds(), Waiting: make(map[string]int), Unknown: make(map[string]int)}
+	status := Status{Holds: o.Holds(), Failing: o.failing(), Waiting: make(map[string]int), Unknown: make(map[string]int)}
 	if !o.ready.Load() {
 		return status, ErrUnavailable
 	}
@@ -204,9 +229,7 @@ func (o *Outbox) Left(ctx context.Context) (n int, err error) {
 	if !o.ready.Load() {
 		return 0, nil // the database was never reached, and nothing put into it
 	}
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	err = o.store.db.QueryRowContext(ctx, "SELECT count(*) FROM river_job WHERE state IN ('available', 'scheduled', 'retryable', 'running', 'pending', 'discarded')").Scan(&n)
+	err = o.store.row(ctx, "SELECT count(*) FROM river_job WHERE state IN ('available', 'scheduled', 'retryable', 'running', 'pending', 'discarded')", nil, &n)
 	return n, err
 }
 

@@ -24,7 +24,6 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // store is the database, with what differs between the two kinds of it.
@@ -253,6 +252,13 @@ func (s *store) exec(ctx context.Context, query string, arguments ...any) (int64
 	return result.RowsAffected()
 }
 
+// row reads the one row of a query.
+func (s *store) row(ctx context.Context, query string, arguments []any, to ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	return s.run().QueryRowContext(ctx, s.query(query), arguments...).Scan(to...)
+}
+
 // change is what becomes of a row.
 type change struct {
 	state rivertype.JobState
@@ -268,6 +274,8 @@ type change struct {
 	// queue and tags replace those of the row where queue isn't empty.
 	queue string
 	tags  []string
+	// ended is when a row got into its final state, where it is in one already.
+	ended *time.Time
 	// attempt, where it isn't 0, is River's count that the row must have: else another worker has it.
 	attempt int
 }
@@ -306,9 +314,11 @@ func (s *store) apply(ctx context.Context, id int64, key string, c change, from 
 		arguments = append(arguments, value)
 		sets = append(sets, column+" = "+fmt.Sprintf(form, fmt.Sprintf("$%d", len(arguments))))
 	}
-	if isFinal[c.state] {
+	switch {
+	case c.ended != nil:
+	case isFinal[c.state]:
 		set("finalized_at", "%s", s.time(time.Now()))
-	} else {
+	default:
 		sets = append(sets, "finalized_at = NULL")
 	}
 	if !c.due.IsZero() {

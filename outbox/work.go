@@ -100,7 +100,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	o := w.o
 	o.mu.Lock()
 	running := o.running
-	o.working[job.ID] = true
+	o.working[job.ID] = job.Queue
 	o.mu.Unlock()
 	defer func() {
 		o.mu.Lock()
@@ -127,11 +127,12 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 // another process thought that this one was dead.
 var errTaken = errors.New("the entry was taken away")
 
-// yield waits until nobody is at the entry: River takes a worker's return for the end of whoever is.
+// yield waits until nobody is at the entry, or will be in a moment: River takes a worker's return for the end of whoever is.
 func (t *try) yield(ctx context.Context) error {
 	for {
-		rows, err := t.o.store.rows(ctx, "id = $1 AND state = 'running'", t.job.ID)
-		if err == nil && len(rows) == 0 {
+		rows, err := t.o.store.rows(ctx, "id = $1", t.job.ID)
+		if err == nil && (len(rows) == 0 || isFinal[rows[0].State] || rows[0].State == rivertype.JobStatePending ||
+			rows[0].State != rivertype.JobStateRunning && time.Until(rows[0].ScheduledAt) > 2*time.Second) {
 			return nil
 		}
 		select {
@@ -254,7 +255,10 @@ func (t *try) pass(ctx context.Context, g *gate) (probe bool, err error) {
 		defer cancel()
 	}
 	probe, err = g.pass(waiting)
-	if err != nil && (t.waiting.Err() != nil || errors.Is(err, errGone)) {
+	switch {
+	case errors.Is(err, errGone):
+		return probe, t.later(ctx, time.Second) // until the queue is idle, it is fetched again
+	case err != nil && t.waiting.Err() != nil:
 		// Nothing is in flight: the next process may begin at once.
 		return probe, t.later(ctx, 0)
 	}
@@ -307,9 +311,11 @@ func (t *try) judge(ctx context.Context, g *gate, probe bool, r Result) (again b
 		m.Reason = r.Reason
 		return true, nil
 	case VerdictUnknown:
+		g.failed(r.Reason)
 		m.Uncertain = true
 		return false, t.retry(ctx, r.Reason, uncertainWait)
 	default:
+		g.failed(r.Reason)
 		m.Uncertain = r.Uncertain
 		return false, t.retry(ctx, r.Reason, max(backoff(m.Tries+1, rand.Float64()), min(r.After, lastRetry)))
 	}
