@@ -183,6 +183,8 @@ func (e *edge) post(body string, change ...func(*http.Request)) answered {
 			e.t.Error(err)
 			return got
 		}
+		// Others that idle were closed too.
+		http.DefaultClient.CloseIdleConnections()
 	}
 }
 
