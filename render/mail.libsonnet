@@ -39,6 +39,16 @@ local escape(value) =
 local plain(value) =
   std.strReplace(std.strReplace(std.strReplace(textOf(value), '*', '*' + gap), '|', gap + '|'), '{', gap + '{' + gap);
 
+// hasLink tells whether mail programs could make a link of what is in a string: of a scheme, or of a host, which has a dot
+// between a letter or digit and two letters.
+local hasLink(value) =
+  local letter(c) = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '\u00c0' && (c < '\u2000' || c > '\u3000');
+  local parts = split(value, '.');
+  local dotted(before, after) =
+    before != '' && std.length(after) > 1 && letter(after[0]) && letter(after[1])
+    && (local last = before[std.length(before) - 1]; letter(last) || last >= '0' && last <= '9');
+  contains(value, '://') || [i for i in std.range(1, std.length(parts) - 1) if dotted(parts[i - 1], parts[i])] != [];
+
 // checked is a link that can't run code, without merge tags.
 local checked(url) =
   local begins(scheme) = isString(url) && std.equalsIgnoreCase(std.substr(url, 0, std.length(scheme)), scheme);
@@ -69,12 +79,14 @@ local inline(content) =
 local clean(tag) = std.strReplace(std.trim(tag), '_', '-');
 local primary(tag) = std.splitLimit(tag, '-', 1)[0];
 
-// match is the language that a tag asks for, or null.
+// match is the language that a tag asks for, or null: the one that shares the most subtags with it from the left, all of its
+// own; else one that is primarily the same.
 local match(languages, tag) =
   local wanted = clean(tag);
-  local exact = [l for l in languages if std.equalsIgnoreCase(clean(l), wanted)];
+  local within = [l for l in languages if std.equalsIgnoreCase(clean(l) + '-', std.substr(wanted + '-', 0, std.length(clean(l)) + 1))];
   local close = [l for l in languages if std.equalsIgnoreCase(primary(clean(l)), primary(wanted))];
-  if exact != [] then exact[0] else if close != [] then close[0] else null;
+  if within != [] then std.foldl(function(best, l) if std.length(clean(l)) > std.length(clean(best)) then l else best, within, within[0])
+  else if close != [] then close[0] else null;
 
 // accepted is the language that an Accept-Language header likes best, or null. Weights are compared as strings, which
 // orders 0.85, 0.9 and 1 as numbers do, and can't fail.
@@ -181,7 +193,8 @@ local paragraph(content) =
       for from in [name, traits]
       for keys in [['first', 'last'], ['first_name', 'last_name'], ['given_name', 'family_name']]
     ], '');
-    if contains(full, '://') || contains(full, 'www.') then '' else std.substr(full, 0, 100),
+    local short = std.substr(full, 0, 100);
+    if hasLink(short) then '' else short,
 
   // language is one of the languages: the one that the form passed along, else that of the person's traits or public
   // metadata, else the one that the browser likes best, else the first.

@@ -51,6 +51,15 @@ func TestMailLibrary(t *testing.T) {
 		{"name at the top", `mail.fullName(ctx)`, `{"traits":{"given_name":"Ada","family_name":"King"}}`, "Ada King"},
 		{"link as a name", `mail.fullName(ctx)`, `{"traits":{"name":{"first":"Win at https://x.example","last":"King"}}}`, ""},
 		{"host as a name", `mail.fullName(ctx)`, `{"traits":{"name":"Win at www.x.example"}}`, ""},
+		{"host in capitals as a name", `mail.fullName(ctx)`, `{"traits":{"name":"WWW.EVIL.EXAMPLE/win"}}`, ""},
+		{"host alone as a name", `mail.fullName(ctx)`, `{"traits":{"name":{"first":"Win at","last":"evil.example now"}}}`, ""},
+		{"host that ends in a digit", `mail.fullName(ctx)`, `{"traits":{"name":"evil4.CO"}}`, ""},
+		{"host in another alphabet", `mail.fullName(ctx)`, `{"traits":{"name":"зло.рф"}}`, ""},
+		{"address as a name", `mail.fullName(ctx)`, `{"traits":{"name":"win@evil.example"}}`, ""},
+		{"initials", `mail.fullName(ctx)`, `{"traits":{"name":{"first":"J. R. R.","last":"Tolkien"}}}`, "J. R. R. Tolkien"},
+		{"initials in one", `mail.fullName(ctx)`, `{"traits":{"name":{"first":"J.R.R.","last":"Tolkien"}}}`, "J.R.R. Tolkien"},
+		{"title", `mail.fullName(ctx)`, `{"traits":{"name":"Dr. Smith, Ph.D. ...and. "}}`, "Dr. Smith, Ph.D. ...and."},
+		{"title before a space that doesn't break", `mail.fullName(ctx)`, `{"traits":{"name":"Dr.\u00a0Smith Dr.\u202fJones"}}`, "Dr.\u00a0Smith Dr.\u202fJones"},
 		{"endless name", `mail.fullName(ctx)`, `{"traits":{"name":"` + strings.Repeat("é", 200) + `"}}`, strings.Repeat("é", 100)},
 		{"empty name", `mail.fullName(ctx)`, `{"traits":{"name":{}}}`, ""},
 		{"no name", `mail.fullName(ctx)`, `{"traits":{"name":[1]}}`, ""},
@@ -75,6 +84,26 @@ func TestMailLibraryErrors(t *testing.T) {
 	var got *render.Error
 	if _, err := mail(t, `mail.button('x', 'javascript:alert(1)')`, map[string]any{}); !errors.As(err, &got) || !strings.Contains(got.Safe(), "a link must begin with") {
 		t.Errorf("link that runs code: %v", err)
+	}
+}
+
+// TestMailLanguageTags has tags cut from the right.
+func TestMailLanguageTags(t *testing.T) {
+	for _, test := range []struct{ languages, tag, want string }{
+		{`['zh-Hans', 'zh-Hant']`, "zh-Hant-TW", "zh-Hant"},
+		{`['zh-Hans', 'zh_hant']`, "ZH_Hant_TW", "zh_hant"},
+		{`['zh-Hans', 'zh-Hant']`, "zh-TW", "zh-Hans"},
+		{`['zh', 'zh-Hant', 'zh-Hant-TW']`, "zh-Hant-TW-x", "zh-Hant-TW"},
+		{`['zh', 'zh-Hant', 'zh-Hant-TW']`, "zh-Hant-HK", "zh-Hant"},
+		{`['en', 'zh-Ha', 'zh']`, "zh-Hant", "zh"},
+		{`['en', 'de-AT', 'de']`, "de", "de"},
+	} {
+		t.Run(test.tag+" of "+test.languages, func(t *testing.T) {
+			got, err := mail(t, `mail.language(ctx, `+test.languages+`)`, map[string]any{"request_headers": map[string]any{"Accept-Language": []any{test.tag}}})
+			if err != nil || got != test.want {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
 	}
 }
 
