@@ -2,6 +2,7 @@
 // Belongs in a plain hook or one with response.ignore: a hook with response.parse also fires for
 // people who have an account already.
 local layout = import 'layout.libsonnet';
+local mail = import 'mail.libsonnet';
 
 local texts = {
   en: {
@@ -36,9 +37,7 @@ local language(ctx) =
 function(ctx)
   local verifiable = field(ctx.identity, 'verifiable_addresses');
   local addresses = [a.value for a in (if verifiable == null then [] else verifiable) if a.via == 'email'];
-  local name = field(ctx.identity.traits, 'name');
-  local parts = [field(name, part) for part in ['first', 'last']];
-  local fullName = std.join(' ', [part for part in parts if std.isString(part)]);
+  local fullName = mail.fullName(ctx.identity);
   local lang = language(ctx);
   local t = texts[lang];
   local brand = layout.brand;
