@@ -127,7 +127,7 @@ const authLines = "auth header X-Hook-Key s3cret-header\nauth cookie hook s3cret
 
 // hook is a web hook in Kratos's configuration. Its ctx has its name, beside what Ory gives.
 func hook(edge *edge, name, kind, auth string) object {
-	body := fmt.Sprintf("function(ctx) ctx { hook: '%s', request_cookies:: null, flow+: { ui:: null } }", name)
+	body := fmt.Sprintf("function(ctx) ctx { hook: '%s', request_cookies:: null, request_url:: null, flow+: { ui:: null, request_url:: null } }", name)
 	config := object{
 		"url": "http://" + edge.address + "/hooks/" + name, "method": "POST", "auth": auths[auth],
 		"body": "base64://" + base64.StdEncoding.EncodeToString([]byte(body)),

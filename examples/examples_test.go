@@ -171,7 +171,7 @@ func TestForward(t *testing.T) {
 	}
 	for _, snippet := range snippets {
 		vm := jsonnet.MakeVM()
-		vm.TLACode("ctx", `{"identity":{"id":1},"flow":{"id":"f","ui":{"nodes":[]}},"request_cookies":{"session":"s3cret"},"request_method":"POST"}`)
+		vm.TLACode("ctx", `{"identity":{"id":1},"flow":{"id":"f","request_url":"https://x/?token=t","ui":{"nodes":[]}},"request_url":"https://x/?token=t","request_cookies":{"session":"s3cret"},"request_method":"POST"}`)
 		got, err := vm.EvaluateAnonymousSnippet("forward", snippet)
 		if err != nil {
 			t.Fatal(err)
