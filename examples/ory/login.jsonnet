@@ -23,17 +23,30 @@ local texts = {
   },
 };
 
+// What User-Agent says, and what it is called. Many name others too: the first one counts.
+local browsers = [['Edg', 'Edge'], ['OPR/', 'Opera'], ['SamsungBrowser/', 'Samsung Internet'], ['Firefox/', 'Firefox'], ['FxiOS/', 'Firefox'], ['Chrome/', 'Chrome'], ['CriOS/', 'Chrome'], ['Safari/', 'Safari']];
+local systems = [['Android', 'Android'], ['iPhone', 'iOS'], ['iPad', 'iOS'], ['Windows', 'Windows'], ['Mac OS X', 'macOS'], ['Linux', 'Linux']];
+
+// device is such as 'Firefox, Linux', or ''. None of the header's own words get into the mail: who signs in may write
+// anything there.
+local device(headers) =
+  local sent = if std.isObject(headers) then std.get(headers, 'User-Agent');
+  local header = if std.isArray(sent) && sent != [] then sent[0] else sent;
+  local agent = if std.isString(header) then std.substr(header, 0, 500) else '';
+  local known(list) = [l[1] for l in list if std.findSubstr(l[0], agent) != []][0:1];
+  std.join(', ', known(browsers) + known(systems));
+
 function(ctx)
   local lang = mail.language(ctx, club.languages);
   local t = texts[lang];
-  local agent = std.get(std.get(ctx, 'request_headers', {}), 'User-Agent', [t.unknown])[0];
+  local known = device(std.get(ctx, 'request_headers'));
   {
     message: club.message(mail.recipient(ctx.identity), lang, {
       subject: t.subject,
       content: [
         club.hello(t.hello, mail.fullName(ctx.identity)),
         t.signedIn,
-        mail.small(agent),
+        mail.small(if known == '' then t.unknown else known),
         t.advice,
         mail.button(t.button, club.url + '/settings'),
       ],
