@@ -33,16 +33,11 @@ func changed(t *testing.T, file string, values map[string]string) any {
 // made is the mail that a template makes, or nil where it cancels.
 func made(t *testing.T, template string, ctx any) *mail {
 	t.Helper()
-	request := message(t, template, ctx)
-	if request == nil {
+	if message(t, template, ctx) == nil {
 		return nil
 	}
-	encoded, err := json.Marshal(request)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var got mail
-	if err := json.Unmarshal(encoded, &got); err != nil {
+	if err := json.Unmarshal(returned(t, template, ctx), &got); err != nil {
 		t.Fatal(err)
 	}
 	return &got
@@ -78,6 +73,41 @@ func TestLoginNamesKnownBrowsers(t *testing.T) {
 			}
 			if strings.Contains(got.Message.HTML, "evil") {
 				t.Error("an advertisement is in the mail")
+			}
+		})
+	}
+}
+
+// TestCourierWords has data that Ory doesn't send today.
+func TestCourierWords(t *testing.T) {
+	const own, orys = "Confirm your e-mail address", "Please verify your email address"
+	for _, test := range []struct {
+		name             string
+		values           map[string]string
+		subject, expires string
+	}{
+		{"as it is", nil, own, "15m"},
+		{"minutes", map[string]string{"template_data.expires_in_minutes": `5`}, own, "5m"},
+		{"minutes that are null", map[string]string{"template_data.expires_in_minutes": `null`}, own, "15m"},
+		{"no minutes", map[string]string{"template_data.expires_in_minutes": `0`}, own, "15m"},
+		{"minutes of another kind", map[string]string{"template_data.expires_in_minutes": `"5"`}, own, "15m"},
+		{"link alone", map[string]string{"template_data.verification_code": ""}, own, "15m"},
+		{"neither code nor link", map[string]string{"template_data.verification_code": `""`, "template_data.verification_url": `null`}, orys, ""},
+		{"no data", map[string]string{"template_data": ""}, orys, ""},
+		{"null data", map[string]string{"template_data": `null`}, orys, ""},
+		{"notice without data", map[string]string{"template_data": `null`, "template_type": `"recovery_invalid"`}, "Somebody entered your address", ""},
+		{"notice with minutes", map[string]string{"template_data.expires_in_minutes": `5`, "template_type": `"verifiable_address_changed"`}, "Your e-mail address was changed", ""},
+		{"another type with a code", map[string]string{"template_type": `"verification_number_valid"`}, orys, ""},
+		{"another type that is named like a notice", map[string]string{"template_type": `"login_code_invalid"`}, orys, ""},
+		{"another type that is named like a field", map[string]string{"template_type": `"hello"`}, orys, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := made(t, "ory/courier.jsonnet", changed(t, "ory/courier.ctx.json", test.values))
+			if got.Message.Subject != test.subject || got.Delivery.ExpiresIn != test.expires {
+				t.Errorf("got %q, which expires in %q", got.Message.Subject, got.Delivery.ExpiresIn)
+			}
+			if test.subject == orys && !strings.Contains(got.Message.Text, "please verify your account by entering") {
+				t.Errorf("Ory's words are missing: %s", got.Message.Text)
 			}
 		})
 	}

@@ -29,34 +29,49 @@ local texts = {
   },
 };
 
+// The types of messages that there are words for.
+local kinds = {
+  login_code_valid: 'login',
+  registration_code_valid: 'registration',
+  verification_code_valid: 'verification',
+  verification_valid: 'verification',
+  recovery_code_valid: 'recovery',
+  recovery_valid: 'recovery',
+  verification_code_invalid: 'stranger',
+  verification_invalid: 'stranger',
+  recovery_code_invalid: 'stranger',
+  recovery_invalid: 'stranger',
+  verifiable_address_changed: 'changed',
+};
+
 function(ctx)
   local lang = mail.language(ctx, club.languages);
   local t = texts[lang];
-  local data = std.get(ctx, 'template_data', {});
-  local identity = std.get(data, 'identity', data);
+  local given = std.get(ctx, 'template_data');
+  local data = if std.isObject(given) then given else {};
   local type = ctx.template_type;
-  local flow = std.split(type, '_')[0];
-  local code = std.get(data, flow + '_code');
-  local url = std.get(data, flow + '_url');
+  local kind = std.get(kinds, type);
+  local has(field) = std.isString(std.get(data, field)) && data[field] != '';
+  local code = if kind != null && has(kind + '_code') then data[kind + '_code'];
+  local url = if kind != null && std.objectHas(t[kind], 'button') && has(kind + '_url') then data[kind + '_url'];
+  local secret = code != null || url != null;
   // Only the newest Ory says for how long.
-  local minutes = std.toString(std.get(data, 'expires_in_minutes', 15));
+  local said = std.get(data, 'expires_in_minutes');
+  local minutes = std.toString(if std.isNumber(said) && said > 0 then said else 15);
 
-  local kind =
-    if std.endsWith(type, '_invalid') then t.stranger
-    else if type == 'verifiable_address_changed' then t.changed
-    else std.get(t, flow);
+  // What is newer than this template, or has no code where there should be one, is sent in Ory's own words.
+  local ours = secret || kind == 'stranger' || kind == 'changed';
   local content =
-    // A type that is newer than this template is sent in Ory's own words.
-    if kind == null then [ctx.body]
-    else [club.hello(t.hello, mail.fullName(identity)), kind.ask]
+    if !ours then [ctx.body]
+    else [club.hello(t.hello, mail.fullName(std.get(data, 'identity', data))), t[kind].ask]
          + (if code == null then [] else [mail.code(code)])
-         + (if url == null then [] else [mail.button(kind.button, url)])
-         + (if code == null && url == null then [] else [mail.small(t.minutes[0] + minutes + t.minutes[1]), mail.small(t.ignore)]);
+         + (if url == null then [] else [mail.button(t[kind].button, url)])
+         + (if secret then [mail.small(t.minutes[0] + minutes + t.minutes[1]), mail.small(t.ignore)] else []);
 
   // Text messages are not ours.
   if std.get(ctx, 'message_type', 'email') != 'email' then error 'cancel' else {
     message: club.message({ email: ctx.recipient, type: 'to' }, lang, {
-      subject: if kind == null then ctx.subject else kind.subject,
+      subject: if ours then t[kind].subject else ctx.subject,
       content: content,
     }) {
       tags: [std.strReplace(type, '_', '-')],
@@ -67,5 +82,5 @@ function(ctx)
       track_opens: false,
     },
     // A code that comes too late is worse than none.
-    delivery: { expires_in: minutes + 'm' },
+    [if secret then 'delivery']: { expires_in: minutes + 'm' },
   }
