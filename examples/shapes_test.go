@@ -112,3 +112,60 @@ func TestCourierWords(t *testing.T) {
 		})
 	}
 }
+
+// TestVerificationWritesToAConfirmedAddress has people with several addresses, or with none that is confirmed.
+func TestVerificationWritesToAConfirmedAddress(t *testing.T) {
+	address := func(via, value, verified string) string {
+		return `{"via":"` + via + `","value":"` + value + `","verified":` + verified + `}`
+	}
+	const typed = "linus@example.com" // as the traits say
+	for _, test := range []struct{ name, addresses, want string }{
+		{"the only one", "[" + address("email", typed, "true") + "]", typed},
+		{"phone alone", "[" + address("email", typed, "false") + "," + address("sms", "+41", "true") + "]", ""},
+		{"second address", "[" + address("email", typed, "false") + "," + address("email", "second@example.net", "true") + "]", "second@example.net"},
+		{"both", "[" + address("email", "a@example.net", "true") + "," + address("email", typed, "true") + "]", typed},
+		{"of another kind", "[" + address("email", typed, `"true"`) + ",null,1]", ""},
+		{"empty", "[]", ""},
+		{"null", "null", ""},
+		{"none", "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := made(t, "ory/verification.jsonnet", changed(t, "ory/verification.ctx.json", map[string]string{"identity.verifiable_addresses": test.addresses}))
+			checkRecipient(t, got, test.want)
+		})
+	}
+}
+
+func checkRecipient(t *testing.T, got *mail, want string) {
+	t.Helper()
+	if want == "" {
+		if got != nil {
+			t.Errorf("there is a mail to %v", got.Message.To)
+		}
+		return
+	}
+	if got == nil || len(got.Message.To) != 1 || got.Message.To[0].Email != want {
+		t.Errorf("got %v, want a mail to %s", got, want)
+	}
+}
+
+// TestSendTemplateShapes has identities that other schemas make.
+func TestSendTemplateShapes(t *testing.T) {
+	const address = "grace@example.com"
+	for _, test := range []struct {
+		name   string
+		values map[string]string
+		want   string
+	}{
+		{"null name", map[string]string{"identity.traits.name": `null`}, address},
+		{"name in one", map[string]string{"identity.traits.name": `"Grace"`}, address},
+		{"null addresses", map[string]string{"identity.verifiable_addresses": `null`}, address},
+		{"no verifiable address", map[string]string{"identity.verifiable_addresses": ""}, address},
+		{"nobody to write to", map[string]string{"identity.verifiable_addresses": `null`, "identity.recovery_addresses": "", "identity.traits": `{"phone":"+41"}`}, ""},
+		{"null traits", map[string]string{"identity.traits": `null`}, address},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			checkRecipient(t, made(t, "send-template.jsonnet", changed(t, "send-template.ctx.json", test.values)), test.want)
+		})
+	}
+}
