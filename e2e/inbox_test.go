@@ -22,6 +22,11 @@ const hostile = `<!DOCTYPE html><html><head><meta http-equiv="refresh" content="
 <link rel="stylesheet" href="https://style.elsewhere.example/a.css"><link rel="prefetch" href="https://prefetch.elsewhere.example/">
 <style>@import url(https://import.elsewhere.example/a.css); @font-face { font-family: x; src: url(https://font.elsewhere.example/f) } body { font-family: x; background: url(https://background.elsewhere.example/b) }</style>
 <base href="https://base.elsewhere.example/"></head><body>
+<svg><title><link rel="preconnect" href="https://title.elsewhere.example"></title></svg>
+<svg><style><p><link rel="preconnect" href="https://svg.elsewhere.example"></p></style></svg><math><style><p><link rel="preconnect" href="https://math.elsewhere.example"></p></style></math>
+<svg><xmp><p><link rel="preconnect" href="https://xmp.elsewhere.example"></p></xmp></svg><svg><textarea><p><link rel="preconnect" href="https://textarea.elsewhere.example"></p></textarea></svg>
+<svg><style><p><iframe src="https://framed.elsewhere.example/"></iframe></p></style></svg><select><xmp><link rel="preconnect" href="https://select.elsewhere.example"></xmp></select>
+<svg><style><p><meta http-equiv="refresh" content="0;url=https://refreshed.elsewhere.example/"></p></style></svg>
 <script>parent.document.title = 'pwned'; top.location = 'https://script.elsewhere.example/'; fetch('https://fetch.elsewhere.example/')</script>
 <img src="https://image.elsewhere.example/pixel.png" alt="Pixel" onerror="parent.document.title = 'pwned'"><img src="relative.png" alt="">
 <video src="https://video.elsewhere.example/v" autoplay></video><object data="https://object.elsewhere.example/o"></object>

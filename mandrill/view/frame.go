@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,9 @@ import (
 // framePolicy is that of a mail. The page's frame-src keeps links in it from leading away.
 const framePolicy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
+// maxImages bounds what images that come with a mail add to its HTML, in bytes: a mail may name one many times.
+const maxImages = 8 << 20
+
 // Frame writes a mail's HTML for a frame of a page. Images that come with the mail are put in.
 func Frame(w http.ResponseWriter, content string, images []mandrill.Attachment) {
 	harden(w)
@@ -23,55 +27,137 @@ func Frame(w http.ResponseWriter, content string, images []mandrill.Attachment) 
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", framePolicy)
 	h.Set("X-DNS-Prefetch-Control", "off")
+	s := still{images: make(map[string]string), room: maxImages}
 	for _, image := range images {
 		if image.Name != "" && strings.HasPrefix(strings.ToLower(image.Type), "image/") {
-			content = strings.ReplaceAll(content, "cid:"+image.Name, "data:"+image.Type+";base64,"+image.Content)
+			s.images[image.Name] = "data:" + image.Type + ";base64," + image.Content
 		}
 	}
-	_, _ = w.Write(still(content)) // the client is gone
+	_, _ = w.Write(s.draw(content)) // the client is gone
 }
 
 // still takes off what makes a browser connect before it asks any policy: links in the head, frames, and the targets of
-// links. All else stays as it is.
-func still(content string) []byte {
-	var kept bytes.Buffer
+// links.
+//
+// Which text is raw depends on where a tag stands (in <svg>, <style> is a tag like another), and only a browser knows where.
+// So in what is written no "<" begins a tag but those that were let through: it is escaped in text and attributes and set
+// off in styles, and elements with raw text are left out or renamed, all but <style>.
+type still struct {
+	kept   bytes.Buffer
+	images map[string]string
+	room   int
+}
+
+var (
+	leftOut         = []string{"link", "base", "frame", "frameset", "embed", "object", "portal", "fencedframe", "svg", "math"}
+	leftOutWithText = []string{"iframe", "noembed", "noframes", "script", "title"}
+)
+
+var tagName = regexp.MustCompile(`^[a-z][a-z0-9:_-]*$`)
+
+func (s *still) draw(content string) []byte {
 	tokens := html.NewTokenizer(strings.NewReader(content))
-	inFrame := false
+	unseen := false
 	for {
 		kind := tokens.Next()
 		if kind == html.ErrorToken {
-			// A tag that isn't closed is none, and what comes after it must not close it.
+			// A tag that isn't closed is none.
 			// The attribute goes to the body that is there. Else the keyboard couldn't scroll a mail that has no links.
-			kept.WriteString(`<body tabindex="0">`)
-			return kept.Bytes()
+			s.kept.WriteString(`<body tabindex="0">`)
+			return s.kept.Bytes()
 		}
-		raw := bytes.Clone(tokens.Raw())
-		if inFrame && kind == html.TextToken {
-			continue // what stands in an <iframe> is no text of the mail
-		}
-		inFrame = false
-		if kind != html.StartTagToken && kind != html.SelfClosingTagToken {
-			kept.Write(raw)
+		if kind == html.TextToken {
+			if !unseen {
+				s.kept.WriteString(strings.ReplaceAll(string(tokens.Raw()), "<", "&lt;"))
+			}
 			continue
 		}
+		unseen = false
 		token := tokens.Token()
-		switch token.Data {
-		case "link", "base", "frame", "embed", "object":
-		case "iframe":
-			inFrame = kind == html.StartTagToken
-		case "meta":
-			if _, refreshes := attribute(token, "http-equiv"); !refreshes {
-				kept.Write(raw)
-			}
-		case "noscript":
-			tokens.NextIsNotRawText() // no script runs: it is shown
-			kept.Write(raw)
-		case "a", "area":
-			kept.WriteString(withoutTarget(token))
+		switch {
+		case kind == html.DoctypeToken:
+			// Browsers draw by its identifiers.
+			s.kept.WriteString("<!DOCTYPE " + strings.NewReplacer("<", "", ">", "").Replace(token.Data) + ">")
+		case kind == html.CommentToken, !tagName.MatchString(token.Data):
+		case kind == html.EndTagToken:
+			s.end(token.Data)
 		default:
-			kept.Write(raw)
+			unseen = s.start(token, tokens)
 		}
 	}
+}
+
+// start writes a tag, and tells whether the text after it isn't to be seen.
+func (s *still) start(tag html.Token, tokens *html.Tokenizer) (unseen bool) {
+	if raw := slices.Contains(leftOutWithText, tag.Data); raw || slices.Contains(leftOut, tag.Data) {
+		return raw
+	}
+	switch tag.Data {
+	case "noscript":
+		tokens.NextIsNotRawText() // no script runs: it is shown
+		return false
+	case "meta":
+		if _, refreshes := attribute(tag, "http-equiv"); refreshes {
+			return false
+		}
+	case "a", "area":
+		tag = withoutTarget(tag)
+	}
+	tag.Data = renamed(tag.Data)
+	tag.Attr = slices.DeleteFunc(tag.Attr, func(a html.Attribute) bool { return strings.ContainsAny(a.Key, "<>\"'`") })
+	for i, a := range tag.Attr {
+		if a.Key == "style" {
+			tag.Attr[i].Val = s.styled(a.Val)
+		} else if name, ok := strings.CutPrefix(strings.TrimSpace(a.Val), "cid:"); ok {
+			tag.Attr[i].Val = s.image(a.Val, name)
+		}
+	}
+	s.kept.WriteString(tag.String())
+	if tag.Data != "style" {
+		return false
+	}
+	if tokens.Next() == html.TextToken {
+		s.kept.WriteString(tagInStyle.ReplaceAllString(s.styled(string(tokens.Raw())), "< $1"))
+	}
+	s.kept.WriteString("</style>")
+	return false
+}
+
+// end writes an end tag. That of a style is written with it.
+func (s *still) end(name string) {
+	if name != "style" && name != "noscript" && !slices.Contains(leftOut, name) && !slices.Contains(leftOutWithText, name) {
+		s.kept.WriteString("</" + renamed(name) + ">")
+	}
+}
+
+// renamed is an element of the same look whose text isn't raw.
+func renamed(name string) string {
+	switch name {
+	case "xmp", "plaintext", "listing", "textarea":
+		return "pre"
+	}
+	return name
+}
+
+var (
+	tagInStyle = regexp.MustCompile(`<([A-Za-z/!?])`)
+	cidInStyle = regexp.MustCompile(`cid:([^\s"'()]+)`)
+)
+
+// styled puts images into a style, which may be within the comment that hides it from the browsers of old.
+func (s *still) styled(style string) string {
+	style = strings.NewReplacer("<!--", " ", "-->", " ").Replace(style)
+	return cidInStyle.ReplaceAllStringFunc(style, func(cid string) string { return s.image(cid, cid[len("cid:"):]) })
+}
+
+// image is what stands for an image of the mail, as long as there is room.
+func (s *still) image(cid, name string) string {
+	data, known := s.images[name]
+	if !known || len(data) > s.room {
+		return cid
+	}
+	s.room -= len(data)
+	return data
 }
 
 func attribute(token html.Token, name string) (string, bool) {
@@ -84,7 +170,7 @@ func attribute(token html.Token, name string) (string, bool) {
 }
 
 // withoutTarget keeps a link's look, and shows where it leads when a mouse is over it.
-func withoutTarget(link html.Token) string {
+func withoutTarget(link html.Token) html.Token {
 	href, leads := attribute(link, "href")
 	_, titled := attribute(link, "title")
 	link.Attr = slices.DeleteFunc(link.Attr, func(a html.Attribute) bool {
@@ -96,7 +182,7 @@ func withoutTarget(link html.Token) string {
 			link.Attr = append(link.Attr, html.Attribute{Key: "title", Val: href})
 		}
 	}
-	return link.String()
+	return link
 }
 
 // links are where a mail leads to, with the text of each link.
