@@ -11,12 +11,8 @@ import (
 	"strings"
 )
 
-const (
-	// maxSteps and maxFilled bound what a part may cost: nested #each multiply.
-	maxSteps  = 100_000
-	maxFilled = 8 << 20
-	maxNested = 50
-)
+// maxNested is how deep blocks may stand in blocks.
+const maxNested = 50
 
 // node is text, a value, or a block.
 type node struct {
@@ -142,27 +138,28 @@ type evaluator struct {
 	*filler
 	inHTML bool
 	filled strings.Builder
-	steps  int
 }
 
 func (e *evaluator) run(nodes []node, scopes []scope) error {
 	for _, n := range nodes {
-		if e.steps++; e.steps > maxSteps || e.filled.Len() > maxFilled {
-			return errors.New("filling it takes too long")
-		}
 		if n.block {
+			if err := e.step(0); err != nil {
+				return err
+			}
 			if err := e.runBlock(n, scopes); err != nil {
 				return err
 			}
 			continue
 		}
-		if len(n.words) == 0 {
-			e.filled.WriteString(n.text)
-			continue
+		value := n.text
+		if len(n.words) > 0 {
+			value = text(e.value(n.words, scopes))
+			if e.inHTML && !n.raw {
+				value = html.EscapeString(value)
+			}
 		}
-		value := text(e.value(n.words, scopes))
-		if e.inHTML && !n.raw {
-			value = html.EscapeString(value)
+		if err := e.step(len(value)); err != nil {
+			return err
 		}
 		e.filled.WriteString(value)
 	}

@@ -22,8 +22,9 @@ func (f *filler) mailchimp(s string, _ bool) string {
 	var branches []branch
 	shown, last := true, 0
 	for _, at := range mailchimpTag.FindAllStringSubmatchIndex(s, -1) {
+		value := ""
 		if shown {
-			filled.WriteString(s[last:at[0]])
+			value = s[last:at[0]]
 		}
 		last = at[1]
 		tag := s[at[2]:at[3]]
@@ -49,16 +50,21 @@ func (f *filler) mailchimp(s string, _ bool) string {
 			branches = branches[:n-1]
 		default:
 			if shown {
-				filled.WriteString(f.mailchimpValue(s[at[0]:at[1]], keyword, argument))
+				value += f.mailchimpValue(s[at[0]:at[1]], keyword, argument)
 			}
 		}
+		if err := f.step(len(value)); err != nil {
+			f.problem("%v: the part stays as it is", err)
+			return s
+		}
+		filled.WriteString(value)
 		shown = len(branches) == 0 || branches[len(branches)-1].shown
 	}
 	if len(branches) > 0 {
 		f.problem("an *|IF:…|* has no *|END:IF|*")
 	}
 	if shown {
-		filled.WriteString(s[last:])
+		filled.WriteString(s[last:]) // no more than there was
 	}
 	return filled.String()
 }

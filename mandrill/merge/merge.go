@@ -11,6 +11,7 @@ package merge
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -19,6 +20,14 @@ import (
 	"unicode"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+)
+
+const (
+	// maxSteps and maxFilled, in bytes, bound what a mail may cost: nested #each multiply, and a long value may be named often.
+	maxSteps  = 100_000
+	maxFilled = 8 << 20
+	// maxSubject is that of a list, in bytes.
+	maxSubject = 1 << 10
 )
 
 // Mail is a message as one recipient gets it.
@@ -59,16 +68,8 @@ func Fill(m *mandrill.Message, recipient string) Mail {
 	if mail.Merged = Enabled(m); !mail.Merged {
 		return mail
 	}
-	f := &filler{vars: make(map[string]any)}
-	for _, v := range mail.Vars {
-		if _, own := f.vars[strings.ToLower(v.Name)]; !own {
-			f.vars[strings.ToLower(v.Name)] = v.Content
-		}
-	}
-	fill := f.mailchimp
-	if m.MergeLanguage == "handlebars" {
-		fill = f.handlebars
-	}
+	f := newFiller(mail.Vars, maxFilled)
+	fill := f.in(m.MergeLanguage)
 	mail.Subject, mail.FromName = fill(m.Subject, false), fill(m.FromName, false)
 	mail.HTML, mail.Text = fill(m.HTML, true), fill(m.Text, false)
 	for name, value := range mail.Headers {
@@ -76,6 +77,36 @@ func Fill(m *mandrill.Message, recipient string) Mail {
 	}
 	mail.Problems = append(mail.Problems, f.problems...)
 	return mail
+}
+
+// Subject is the subject for a recipient, for a list of mails: one that is too long for a list stays as it is, and is cut.
+func Subject(m *mandrill.Message, recipient string) string {
+	subject := m.Subject
+	if len(subject) > maxSubject {
+		subject = strings.ToValidUTF8(subject[:maxSubject], "") + "…"
+	}
+	if !Enabled(m) {
+		return subject
+	}
+	return newFiller(vars(m, recipient), 2*maxSubject).in(m.MergeLanguage)(subject, false)
+}
+
+func newFiller(vars []Var, room int) *filler {
+	f := &filler{vars: make(map[string]any, len(vars)), steps: maxSteps, room: room}
+	for _, v := range vars {
+		if _, own := f.vars[strings.ToLower(v.Name)]; !own {
+			f.vars[strings.ToLower(v.Name)] = v.Content
+		}
+	}
+	return f
+}
+
+// in returns what fills a part of the mail in a language.
+func (f *filler) in(language string) func(part string, inHTML bool) string {
+	if language == "handlebars" {
+		return f.handlebars
+	}
+	return f.mailchimp
 }
 
 func vars(m *mandrill.Message, recipient string) []Var {
@@ -98,6 +129,21 @@ type filler struct {
 	// vars have names in lower case: case doesn't count.
 	vars     map[string]any
 	problems []string
+	// steps and room are what is left for the mail.
+	steps, room int
+}
+
+// errTooMuch says that nothing is left.
+var errTooMuch = errors.New("filling it takes too long")
+
+// step takes a tag's or a text's share of what is left.
+func (f *filler) step(size int) error {
+	f.steps--
+	f.room -= size
+	if f.steps < 0 || f.room < 0 {
+		return errTooMuch
+	}
+	return nil
 }
 
 func (f *filler) problem(format string, args ...any) {

@@ -1,6 +1,7 @@
 package merge_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,43 @@ func TestFill(t *testing.T) {
 	off.Merge = true
 	if got := merge.Fill(off, "ada@example.net"); len(got.Problems) != 1 || !strings.Contains(got.Problems[0], "*|NAME|* has no value") {
 		t.Errorf("without a value: %q", got.Problems)
+	}
+}
+
+// TestBounds: a mail of some MB would be filled with GB.
+func TestBounds(t *testing.T) {
+	for language, tag := range map[string]string{"mailchimp": "*|LONG|*", "handlebars": "{{long}}"} {
+		m := message(language, strings.Repeat(tag, 2000))
+		m.GlobalMergeVars = append(m.GlobalMergeVars, mandrill.MergeVar{Name: "long", Content: strings.Repeat("x", 100<<10)})
+		m.Headers = make(map[string]any)
+		for i := range 200 {
+			m.Headers[fmt.Sprint("X-", i)] = tag
+		}
+		got := merge.Fill(m, "ada@example.net")
+		size := len(got.HTML) + len(got.Text) + len(got.Subject)
+		for _, value := range got.Headers {
+			size += len(value)
+		}
+		if size > 9<<20 || !strings.HasPrefix(got.HTML, tag) || len(got.Problems) != 1 {
+			t.Errorf("%s: %d bytes, %q", language, size, got.Problems)
+		}
+		if subject := merge.Subject(m, "ada@example.net"); len(subject) > 2<<10 {
+			t.Errorf("%s: a subject has %d bytes", language, len(subject))
+		}
+		m.Subject = tag
+		if subject := merge.Subject(m, "ada@example.net"); subject != tag {
+			t.Errorf("%s: a subject has %d bytes", language, len(subject))
+		}
+		m.HTML = strings.Repeat(strings.Replace(tag, "LONG", "NONE", 1), 150_000)
+		if got := merge.Fill(m, "ada@example.net"); got.HTML != m.HTML {
+			t.Errorf("%s: %d bytes after many tags", language, len(got.HTML))
+		}
+		if subject := merge.Subject(message(language, strings.ToLower(strings.Replace(tag, "LONG", "NAME", 1))), ""); language == "mailchimp" && subject != "friend" {
+			t.Errorf("%s: the subject is %q", language, subject)
+		}
+	}
+	if subject := merge.Subject(&mandrill.Message{Subject: strings.Repeat("ö", 5000)}, ""); len(subject) > 1100 {
+		t.Errorf("without merging a subject has %d bytes", len(subject))
 	}
 }
 
