@@ -1,6 +1,10 @@
 package sandbox
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+)
 
 // TestBounds: the oldest mails make room for the newest.
 func TestBounds(t *testing.T) {
@@ -9,8 +13,8 @@ func TestBounds(t *testing.T) {
 		size, sent, kept int
 	}{
 		{"number", 1, maxMails + 2, maxMails},
-		{"size", 24 << 20, 12, 10},
-		{"one that fills it", maxBytes, 3, 1},
+		{"size", 24 << 20, 12, 5},
+		{"one that fills it", maxBytes / 2, 3, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := New()
@@ -30,5 +34,16 @@ func TestBounds(t *testing.T) {
 				t.Error("what was forgotten takes room")
 			}
 		})
+	}
+}
+
+// TestRecipientsTakeRoom: a short request may have many.
+func TestRecipientsTakeRoom(t *testing.T) {
+	s := New()
+	for range 3 {
+		s.add(&Mail{Recipients: make([]mandrill.Recipient, maxBytes/400)})
+	}
+	if kept := len(s.Mails()); kept != 2 {
+		t.Errorf("%d mails are kept", kept)
 	}
 }

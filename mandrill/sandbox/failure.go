@@ -36,6 +36,9 @@ type Failure struct {
 	delay time.Duration
 }
 
+// maxFailures is how many are kept, each for as many calls as it says.
+const maxFailures = 100
+
 // Fail makes the next calls fail, after those that were asked for before. An error names the field
 // that is wrong.
 func (s *Sandbox) Fail(f Failure) error {
@@ -58,6 +61,9 @@ func (s *Sandbox) Fail(f Failure) error {
 	f.Calls = max(f.Calls, 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.failures) >= maxFailures {
+		return fmt.Errorf("%d failures are still to come: forget them with DELETE /sandbox/fail", maxFailures)
+	}
 	s.failures = append(s.failures, f)
 	s.change()
 	return nil

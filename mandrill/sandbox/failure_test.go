@@ -129,3 +129,36 @@ func TestFailOverHTTP(t *testing.T) {
 		}
 	}
 }
+
+// TestFailuresAreBounded: each of them may have a body.
+func TestFailuresAreBounded(t *testing.T) {
+	s := sandbox.New()
+	for range 100 {
+		if err := s.Fail(sandbox.Failure{Calls: 1000}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Fail(sandbox.Failure{}); err == nil || !strings.Contains(err.Error(), "100 failures") {
+		t.Errorf("one more: %v", err)
+	}
+	s.Recover()
+	if err := s.Fail(sandbox.Failure{}); err != nil {
+		t.Errorf("after they were forgotten: %v", err)
+	}
+}
+
+// TestOtherMethodsDontFail: a look with a browser must not use up a failure.
+func TestOtherMethodsDontFail(t *testing.T) {
+	s, c, _ := start(t)
+	if err := s.Fail(sandbox.Failure{Status: 503}); err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut} {
+		if w := get(t, s, method, "/api/1.0/users/ping2.json", nil); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != http.MethodPost {
+			t.Errorf("%s: %d", method, w.Code)
+		}
+	}
+	if err := c.Ping(t.Context()); err == nil {
+		t.Error("the failure was used up")
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/merge"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/view"
 )
 
@@ -34,7 +33,7 @@ func (s *Sandbox) page(mux *http.ServeMux) {
 	inbox := template.Must(template.ParseFS(files, "inbox.html"))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var page bytes.Buffer
-		if err := inbox.Execute(&page, s.Mails()); err != nil {
+		if err := inbox.Execute(&page, summaries(s.Mails())); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
@@ -105,19 +104,9 @@ type summary struct {
 func summaries(mails []*Mail) []summary {
 	list := make([]summary, len(mails))
 	for i, mail := range mails {
-		list[i] = summary{mail.ID, mail.Time, mail.Message.FromEmail, subject(&mail.Message), mail.Template, mail.Recipients}
+		list[i] = summary{mail.ID, mail.Time, mail.Message.FromEmail, mail.subject, mail.Template, mail.Recipients}
 	}
 	return list
-}
-
-// subject is what the first recipient reads.
-func subject(m *mandrill.Message) string {
-	first := ""
-	if len(m.To) > 0 {
-		first = m.To[0].Email
-	}
-	short := mandrill.Message{Subject: m.Subject, Merge: m.Merge, MergeLanguage: m.MergeLanguage, GlobalMergeVars: m.GlobalMergeVars, MergeVars: m.MergeVars}
-	return merge.Fill(&short, first).Subject
 }
 
 // events tells a page what there is, and then of each change: "mails" are all, the newest first, "mail" are

@@ -138,6 +138,23 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestListOfLongSubjects: the list has all mails.
+func TestListOfLongSubjects(t *testing.T) {
+	s, c, address := start(t)
+	if _, err := c.Send(t.Context(), request(t, `{"message":{"subject":"`+strings.Repeat("*|X|*", 150)+`","global_merge_vars":[{"name":"x","content":"`+strings.Repeat("x", 1<<20)+`"}],`+to("ada@example.net")+`}}`)); err != nil {
+		t.Fatal(err)
+	}
+	if mails := events(t, address)("mails"); len(mails) > 4<<10 || !strings.Contains(mails, "*|X|*") {
+		t.Errorf("the list has %d bytes", len(mails))
+	}
+	if _, err := c.Send(t.Context(), request(t, `{"message":{"subject":"`+strings.Repeat("x", 1<<20)+`",`+to("ada@example.net")+`}}`)); err != nil {
+		t.Fatal(err)
+	}
+	if n := get(t, s, "GET", "/", nil).Body.Len(); n > 100<<10 {
+		t.Errorf("the page has %d bytes", n)
+	}
+}
+
 func TestFind(t *testing.T) {
 	s, c, _ := start(t)
 	for _, message := range []string{

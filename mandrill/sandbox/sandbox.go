@@ -11,8 +11,8 @@
 // rejected as unsigned. With async, or for more than 10 recipients, all are queued, and only
 // messages/info tells of rejections. Fail makes the next calls fail in other ways.
 //
-// It keeps the last 1,000 mails, and fewer where their requests have more than 256 MiB together. A
-// request may have 25 MiB.
+// It keeps the last 1,000 mails, and fewer where they take more than about 256 MiB together: each request is there
+// twice, as it came and decoded. A request may have 25 MiB.
 //
 // Beside the API it has a page at /, and for programs:
 //
@@ -38,7 +38,7 @@ import (
 const (
 	// maxMails is how many mails are kept; the oldest goes first.
 	maxMails = 1000
-	// maxBody is the size of a request, maxBytes that of all that are kept, in bytes.
+	// maxBody is the size of a request, maxBytes that of all mails that are kept, in bytes.
 	maxBody  = 25 << 20
 	maxBytes = 256 << 20
 )
@@ -79,7 +79,13 @@ type Mail struct {
 	Message mandrill.Message `json:"-"`
 	// Recipients are what was answered.
 	Recipients []mandrill.Recipient `json:"recipients"`
+
+	// subject is what the first recipient reads, for the list.
+	subject string
 }
+
+// size is about what a mail takes in memory, in bytes: its request, once more what is decoded from it, and what was answered.
+func (m *Mail) size() int { return 2*len(m.Request) + 200*len(m.Recipients) }
 
 // New returns a sandbox without mails.
 func New() *Sandbox {
@@ -100,6 +106,11 @@ func New() *Sandbox {
 	// A page of another site must not change anything here through somebody's browser.
 	s.handler = http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if match := apiPath.FindStringSubmatch(r.URL.Path); match != nil {
+			if r.Method != http.MethodPost {
+				w.Header().Set("Allow", http.MethodPost)
+				http.Error(w, "the API takes POST", http.StatusMethodNotAllowed)
+				return
+			}
 			s.serveAPI(w, r, match[1])
 			return
 		}
@@ -160,9 +171,9 @@ func (s *Sandbox) add(mail *Mail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mails = append(s.mails, mail)
-	s.bytes += len(mail.Request)
+	s.bytes += mail.size()
 	for len(s.mails) > maxMails || s.bytes > maxBytes {
-		s.bytes -= len(s.mails[0].Request)
+		s.bytes -= s.mails[0].size()
 		s.mails = slices.Delete(s.mails, 0, 1)
 	}
 	s.received++

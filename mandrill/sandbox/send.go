@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/merge"
 )
 
 const (
@@ -42,6 +43,7 @@ func (s *Sandbox) send(endpoint string, body []byte, failure Failure) (any, erro
 	}
 	message := request.Message
 	received := &Mail{ID: newID(), Time: time.Now(), Endpoint: endpoint, Template: request.TemplateName, Request: withoutKey(body), Message: *message}
+	received.subject = merge.Subject(message, message.To[0].Email)
 	for _, to := range message.To {
 		recipient := mandrill.Recipient{Email: to.Email, Status: "sent", ID: newID()}
 		switch reason := refusal(message.FromEmail, to.Email); {
