@@ -112,6 +112,24 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
+// TestNestingLoads compiles what takes for ever where a level is compiled more than once.
+func TestNestingLoads(t *testing.T) {
+	for name, levels := range map[string][3]string{
+		"sums":         {"'a' + (", "'x'", ")"},
+		"conditionals": {"'a' + (if ctx.x then 'b' else ", "'x'", ")"},
+		"objects":      {"ctx { a+: ", "{}", "}"},
+		"or":           {"(ctx.x || ", "true", ")"},
+		"calls":        {"std.length(", "'x'", ")"},
+		"locals":       {"local a = (", "1", "); a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const depth = 100
+			source := strings.Repeat(levels[0], depth) + levels[1] + strings.Repeat(levels[2], depth)
+			loadWithTimeout(t, "function(ctx) { a: "+source+" }", time.Second)
+		})
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	_, err := loadWithTimeout(t, endless, time.Millisecond).Render(t.Context(), map[string]any{})
 	if kindOf(err) != render.KindTimeout || !strings.HasSuffix(err.Error(), "the evaluation took longer than 1ms") {

@@ -3,15 +3,16 @@ package vm
 import "github.com/google/go-jsonnet/ast"
 
 func (c *compiler) binary(node *ast.Binary, s *scope) code {
-	at := c.place(node)
-	right := c.compile(node.Right, s, false)
-	switch node.Op {
-	case ast.BopAnd, ast.BopOr:
-		return shortcut(c.compile(node.Left, s, false), right, node.Op == ast.BopOr, at)
-	case ast.BopPlus:
+	// Before anything is compiled: what were compiled twice on each level would take for ever.
+	if node.Op == ast.BopPlus {
 		return c.sum(node, s)
 	}
-	left, op := c.compile(node.Left, s, false), binaries[node.Op]
+	at := c.place(node)
+	left, right := c.compile(node.Left, s, false), c.compile(node.Right, s, false)
+	if node.Op == ast.BopAnd || node.Op == ast.BopOr {
+		return shortcut(left, right, node.Op == ast.BopOr, at)
+	}
+	op := binaries[node.Op]
 	return func(m *machine, e *env) (value, *fault) {
 		x, f := left(m, e)
 		if f != nil {
