@@ -1,13 +1,18 @@
 package view_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -156,6 +161,56 @@ func TestStreamEndsWithItsServer(t *testing.T) {
 	if err := server.Config.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestStreamAfterShutdown: a request may have come just before, and ask only after.
+func TestStreamAfterShutdown(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	r := httptest.NewRequestWithContext(context.WithValue(t.Context(), http.ServerContextKey, server.Config), http.MethodGet, "/", nil)
+	before := view.Stopping(r)
+	if err := server.Config.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-before
+	select {
+	case <-view.Stopping(r):
+	case <-time.After(10 * time.Second):
+		t.Error("the stream would never end")
+	}
+}
+
+// slowPage takes nothing until the deadline for writing.
+type slowPage struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (p *slowPage) SetWriteDeadline(deadline time.Time) error {
+	p.deadline = deadline
+	return nil
+}
+
+func (p *slowPage) FlushError() error {
+	if p.deadline.IsZero() {
+		return nil // for ever, in truth
+	}
+	time.Sleep(time.Until(p.deadline))
+	return os.ErrDeadlineExceeded
+}
+
+// TestStreamDoesntWait: a server couldn't stop while a page reads nothing.
+func TestStreamDoesntWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := &slowPage{ResponseRecorder: httptest.NewRecorder()}
+		begun := time.Now()
+		if err := view.NewStream(page).Send("state", 1); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begun) > 10*time.Second {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		if !page.deadline.IsZero() {
+			t.Error("the deadline ends what waits for the next event")
+		}
+	})
 }
 
 // TestFrameIsBounded: an image that is named many times would fill the memory.
