@@ -15,13 +15,17 @@ import (
 // maxInputs bounds how many fields of a ctx are tried.
 const maxInputs = 60
 
-// typed are the parts of a ctx that hold what a person typed: in a flow's hook, and in what Kratos sends to a courier.
+// typed are the parts of a ctx that hold what a person typed, or may make a program send: in a flow's hook, and in what
+// Kratos sends to a courier.
 var typed = [][]string{
 	{"identity", "traits"},
+	{"flow", "identity", "traits"},
 	{"flow", "transient_payload"},
 	{"transient_payload"},
 	{"template_data", "identity", "traits"},
+	{"template_data", "traits"},
 	{"template_data", "transient_payload"},
+	{"request_headers", "User-Agent"},
 }
 
 // input is a field of ctx, and what tells it from the others in the mail.
@@ -98,7 +102,7 @@ func mark(ctx map[string]any, only *input, inputs *[]input) any {
 
 func isTyped(path []string) bool {
 	return slices.ContainsFunc(typed, func(prefix []string) bool {
-		return len(path) > len(prefix) && slices.Equal(path[:len(prefix)], prefix)
+		return len(path) >= len(prefix) && slices.Equal(path[:len(prefix)], prefix)
 	})
 }
 

@@ -3,6 +3,7 @@ package lint_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,5 +110,37 @@ func TestInput(t *testing.T) {
 	}
 	if said := lint.Input(nil, nil); said != nil {
 		t.Errorf("of nothing: %q", said)
+	}
+}
+
+// TestPlacesOfInput: whatever a person can have written is tried, and nothing else.
+func TestPlacesOfInput(t *testing.T) {
+	traits := map[string]any{"traits": map[string]any{"name": "x"}}
+	payload := map[string]any{"note": "x"}
+	ctx := map[string]any{
+		"identity": traits, "transient_payload": payload, "recipient": "x",
+		"flow":            map[string]any{"id": "x", "identity": traits, "transient_payload": payload},
+		"template_data":   map[string]any{"to": "x", "identity": traits, "traits": traits["traits"], "transient_payload": payload},
+		"request_headers": map[string]any{"User-Agent": []any{"x"}, "Host": []any{"x"}},
+	}
+	var said []string
+	for _, problem := range lint.Input(ctx, func(ctx any) ([]byte, error) {
+		var html strings.Builder
+		encoder := json.NewEncoder(&html)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(ctx); err != nil {
+			return nil, err
+		}
+		return message(t, map[string]any{"html": html.String()}), nil
+	}) {
+		place, _, _ := strings.Cut(problem, " ")
+		said = append(said, place)
+	}
+	want := []string{
+		"ctx.flow.identity.traits.name", "ctx.flow.transient_payload.note", "ctx.identity.traits.name", "ctx.request_headers.User-Agent.0",
+		"ctx.template_data.identity.traits.name", "ctx.template_data.traits.name", "ctx.template_data.transient_payload.note", "ctx.transient_payload.note",
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("tried are %q", said)
 	}
 }
