@@ -16,12 +16,21 @@ type person struct {
 	kratos  *kratos
 	client  *http.Client
 	browser bool
+	// agent is what the browser or app calls itself, if it does.
+	agent string
 	// token is the session's, by the API.
 	token string
 }
 
 func newPerson(t *testing.T, k *kratos, browser bool) *person {
 	return &person{t: t, kratos: k, client: newClient(), browser: browser}
+}
+
+// newAgent is a person whose browser or app has a name.
+func newAgent(t *testing.T, k *kratos, browser bool, agent string) *person {
+	p := newPerson(t, k, browser)
+	p.agent = agent
+	return p
 }
 
 // seen is what a person gets to see of a step.
@@ -158,6 +167,9 @@ func (p *person) do(method, address, contentType string, body []byte) seen {
 	r.Header.Set("Accept-Language", "de-CH,de;q=0.9,en;q=0.7")
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
+	}
+	if p.agent != "" {
+		r.Header.Set("User-Agent", p.agent)
 	}
 	if p.token != "" {
 		r.Header.Set("X-Session-Token", p.token)
