@@ -39,7 +39,10 @@ func TestAttempts(t *testing.T) {
 		// Whether the deadline or the bound of memory comes first is a matter of the machine.
 		either = render.Kind("limit or timeout")
 	)
-	ctx := map[string]any{"a": strings.Repeat("x", 1<<20), "list": make([]any, 100_000)}
+	ctx := map[string]any{
+		"a": strings.Repeat("x", 1<<20), "list": make([]any, 100_000), "é": strings.Repeat("é", 1<<18),
+		"yaml": "a: &a " + strings.Repeat("x", 15_000) + "\nb: [" + strings.Repeat("*a,", 4_000) + "*a]\n",
+	}
 	for _, test := range []struct {
 		name, source string
 		kind         render.Kind
@@ -80,6 +83,11 @@ func TestAttempts(t *testing.T) {
 		{"deeper JSON in ctx", `function(ctx) { a: std.parseJson(std.repeat('[', 5000000)) }`, render.KindLimit},
 		{"YAML of much", `function(ctx) { a: std.manifestYamlDoc(ctx) }`, render.KindLimit},
 		{"TOML of much", `function(ctx) { a: std.manifestTomlEx(ctx, ' ') }`, render.KindLimit},
+		{"YAML with aliases", `function(ctx) { a: std.length(std.parseYaml(ctx.yaml).b) }`, render.KindLimit},
+		{"YAML of lines, nested", `function(ctx) { a: std.length(std.manifestYamlDoc(std.foldl(function(a, i) { a: a }, std.range(1, 240), std.repeat('\n', 30000)))) }`, render.KindLimit},
+		{"TOML with a wide indent", `function(ctx) { a: std.length(std.manifestTomlEx(std.foldl(function(a, i) { a: a }, std.range(1, 200), { b: 1 }), std.repeat(' ', 60000))) }`, render.KindLimit},
+		{"TOML of a long list", `function(ctx) { a: std.length(std.manifestTomlEx({ a: std.repeat([1], 30000) }, ' ')) }`, render.KindLimit},
+		{"TOML of long names", `function(ctx) { a: std.length(std.manifestTomlEx({ [std.repeat('x', 30000)]: std.repeat([{}], 9000) }, ' ')) }`, render.KindLimit},
 		{"XML of much", `function(ctx) { a: std.length(std.escapeStringXML(std.repeat('<', 30000000))) }`, render.KindLimit},
 		{"a large result", `function(ctx) { a: [ctx.a, ctx.a, ctx.a, ctx.a, ctx.a, ctx.a] }`, render.KindResult},
 		{"a large ctx, as it is", `function(ctx) { a: std.length(std.toString(ctx)), b: ctx.a }`, fine},

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -197,8 +198,7 @@ func parseJSON(m *machine, v value) (value, *fault) {
 	if f != nil {
 		return nil, f
 	}
-	// A byte of JSON, as in [[],[], may become a value of its own.
-	if f := m.charge(16 * len(s)); f != nil {
+	if f := m.charge(jsonMemory(s)); f != nil {
 		return nil, f
 	}
 	var data any
@@ -207,3 +207,7 @@ func parseJSON(m *machine, v value) (value, *fault) {
 	}
 	return m.fromData(data)
 }
+
+// jsonMemory is about what decoding JSON takes: a byte of it, as in [[],[], may become a value of its own,
+// and an object takes much more than its braces.
+func jsonMemory(s string) int { return 24*len(s) + 320*strings.Count(s, "{") }

@@ -3,20 +3,11 @@ package vm
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"strconv"
-	"strings"
-
-	"github.com/google/go-jsonnet"
 )
 
 func init() {
 	lazy("manifestJsonEx", manifestJSON, "value", "indent", "newline?", "key_val_sep?")
-	// Nobody needs these in a mail. go-jsonnet itself evaluates them, on data.
-	reference("manifestTomlEx", "value", "indent")
-	reference("manifestYamlDoc", "value", "indent_array_in_object?", "quote_keys?")
-	reference("parseYaml", "str")
-	reference("sha3", "s")
 }
 
 // manifesting is one evaluation of std.manifestJsonEx.
@@ -126,74 +117,4 @@ func (w *manifesting) quote(s string) {
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(s) // strings always can
 	w.out = append(w.out, bytes.TrimRight(quoted.Bytes(), "\n")...)
-}
-
-// maxReference bounds what go-jsonnet is given to work on: it can't be stopped.
-const maxReference = 64 << 10
-
-// reference registers a function that go-jsonnet evaluates.
-func reference(name string, parameters ...string) {
-	lazy(name, func(m *machine, args []*thunk) (value, *fault) {
-		// A machine of go-jsonnet's, with its std.
-		if f := m.charge(128 << 10); f != nil {
-			return nil, f
-		}
-		vm := jsonnet.MakeVM()
-		vm.MaxStack = m.bounds.Depth
-		var call []string
-		for i, t := range args {
-			if t == nil {
-				continue
-			}
-			data, f := m.toData(t, name)
-			if f != nil {
-				return nil, f
-			}
-			parameter := natives[name].proto.params[i].name
-			call = append(call, parameter+"=std.native('"+parameter+"')()")
-			vm.NativeFunction(&jsonnet.NativeFunction{Name: parameter, Func: func([]any) (any, error) { return data, nil }})
-		}
-		node, err := jsonnet.SnippetToAST("std", "std."+name+"("+strings.Join(call, ",")+")")
-		if err != nil {
-			return nil, fail(err.Error())
-		}
-		output, err := vm.Evaluate(node)
-		var failure jsonnet.RuntimeError
-		switch {
-		case errors.As(err, &failure):
-			return nil, fail(failure.Msg)
-		case err != nil:
-			return nil, fail("the interpreter crashed")
-		}
-		var data any
-		if err := json.Unmarshal([]byte(output), &data); err != nil {
-			return nil, fail(err.Error())
-		}
-		return m.fromData(data)
-	}, parameters...)
-}
-
-// toData makes of a value what encoding/json would decode.
-func (m *machine) toData(t *thunk, name string) (data any, f *fault) {
-	v, f := t.force(m)
-	if f != nil {
-		return nil, f
-	}
-	w := &writer{m: m}
-	if f := w.write(v); f != nil {
-		if f.message == tooDeep {
-			f.message = "max manifest depth exceeded, possible infinite recursion"
-		}
-		return nil, f
-	}
-	if len(w.out) > maxReference {
-		return nil, limited("std." + name + " of too much data")
-	}
-	if f := m.charge(64 * len(w.out)); f != nil {
-		return nil, f
-	}
-	if err := json.Unmarshal(w.out, &data); err != nil {
-		return nil, fail(err.Error())
-	}
-	return data, nil
 }
