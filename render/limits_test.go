@@ -92,6 +92,8 @@ func TestAttempts(t *testing.T) {
 		{"a large result", `function(ctx) { a: [ctx.a, ctx.a, ctx.a, ctx.a, ctx.a, ctx.a] }`, render.KindResult},
 		{"a large ctx, as it is", `function(ctx) { a: std.length(std.toString(ctx)), b: ctx.a }`, fine},
 		{"many matches", `function(ctx) { a: std.length(std.findSubstr('x', ctx.a)) }`, fine},
+		{"each element of a list in ctx", `function(ctx) { a: std.foldl(function(n, i) n + (if ctx.list[i] == null then 1 else 0), std.range(0, 99999), 0) }`, fine},
+		{"letters of a string in ctx", `function(ctx) { a: std.foldl(function(n, i) n + (if ctx['é'][i] == 'é' then 1 else 0), std.range(0, 99999), 0) }`, fine},
 		{"a long sum", `function(ctx) { a: std.foldl(function(s, x) s + 'ab', ctx.list, '') }`, fine},
 		{"an array built one by one", `function(ctx) { a: std.length(std.foldl(function(s, x) s + [x], ctx.list, [])) }`, fine},
 	} {

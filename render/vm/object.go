@@ -21,6 +21,8 @@ type layer struct {
 	shape *shape
 	env   *env
 	data  map[string]any
+	// made are the values of data whose making costs much. Layers with data belong to one evaluation.
+	made map[string]value
 	// keep are the fields that a restriction lets through, of as many layers below as span says.
 	keep map[string]hiding
 	span int
@@ -133,7 +135,7 @@ func (o *object) from(m *machine, start int, name string) (value, *fault) {
 	}
 	l := o.layers[i]
 	if l.data != nil {
-		return m.fromData(l.data[name])
+		return l.value(m, name)
 	}
 	if o.cache != nil && o.cache[i] != nil && o.cache[i][n] != nil {
 		return o.cache[i][n], nil
@@ -142,15 +144,56 @@ func (o *object) from(m *machine, start int, name string) (value, *fault) {
 	if f != nil {
 		return nil, f
 	}
+	if f := o.keepValue(m, i, n, v); f != nil {
+		return nil, f
+	}
+	return v, nil
+}
+
+func (o *object) keepValue(m *machine, i, n int, v value) *fault {
 	if o.cache == nil {
+		if f := m.charge(3 * sizeSlot * len(o.layers)); f != nil {
+			return f
+		}
 		o.cache = make([][]value, len(o.layers))
 	}
 	if o.cache[i] == nil {
-		o.cache[i] = make([]value, len(l.shape.fields))
-		m.memory -= 16 * len(l.shape.fields)
+		fields := len(o.layers[i].shape.fields)
+		if f := m.charge(2 * sizeSlot * fields); f != nil {
+			return f
+		}
+		o.cache[i] = make([]value, fields)
 	}
 	o.cache[i][n] = v
-	return v, nil
+	return nil
+}
+
+// value returns a field of data. Lists, objects and long strings are made once: a loop over the elements of a
+// list asks for the list each time.
+func (l *layer) value(m *machine, name string) (value, *fault) {
+	data := l.data[name]
+	keeps := false
+	switch data := data.(type) {
+	case []any, map[string]any:
+		keeps = true
+	case string:
+		keeps = len(data) > short
+	}
+	if !keeps {
+		return m.fromData(data)
+	}
+	if v, ok := l.made[name]; ok {
+		return v, nil
+	}
+	v, f := m.fromData(data)
+	if f != nil {
+		return nil, f
+	}
+	if l.made == nil {
+		l.made = make(map[string]value)
+	}
+	l.made[name] = v
+	return v, m.charge(sizeObject)
 }
 
 func (o *object) evaluate(m *machine, i int, fd *field) (value, *fault) {
