@@ -127,6 +127,6 @@ func (c *compiler) inSuper(node *ast.InSuper, s *scope) code {
 		}
 		around := e.hop(hops)
 		found, _ := around.self.find(around.layer+1, name)
-		return found >= 0, nil
+		return found >= 0, m.work(len(around.self.layers) >> 3).at(at)
 	}
 }

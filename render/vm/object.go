@@ -216,7 +216,7 @@ func (o *object) evaluate(m *machine, i int, fd *field) (value, *fault) {
 		return v, nil
 	}
 	if below, _ := o.find(i+1, fd.name); below < 0 {
-		return v, nil
+		return v, m.work(len(o.layers) >> 3)
 	}
 	left, f := o.from(m, i+1, fd.name)
 	if f != nil {
@@ -257,6 +257,9 @@ func (o *object) assert(m *machine) *fault {
 		return o.broken
 	}
 	o.asserted = true
+	if f := m.work(len(o.layers) >> 3); f != nil {
+		return f
+	}
 	for i, l := range o.layers {
 		if l.shape == nil {
 			continue

@@ -40,6 +40,13 @@ func (o *object) hidings(m *machine) (map[string]hiding, *fault) {
 	}
 	for i := 0; i < len(o.layers); i++ {
 		l := o.layers[i]
+		fields := len(l.keep) + len(l.data)
+		if l.shape != nil {
+			fields = len(l.shape.fields)
+		}
+		if f := m.work(1 + fields); f != nil {
+			return nil, f
+		}
 		switch {
 		case l.keep != nil:
 			for name, hide := range l.keep {
@@ -83,6 +90,9 @@ func (o *object) names(m *machine, withHidden bool) ([]string, *fault) {
 				names = append(names, name)
 			}
 		}
+	}
+	if f := m.work(len(names)); f != nil {
+		return nil, f
 	}
 	slices.SortFunc(names, strings.Compare)
 	return names, m.charge(32 * len(names))

@@ -109,7 +109,7 @@ func objectHas(m *machine, obj, name, all value) (value, *fault) {
 		return nil, f
 	}
 	hide, has := o.hiding(s)
-	return has && (withHidden || hide != hidden), m.tick()
+	return has && (withHidden || hide != hidden), m.work(1 + len(o.layers)>>3)
 }
 
 func get(m *machine, args []*thunk) (value, *fault) {

@@ -64,7 +64,7 @@ func cut(m *machine, v value, from, to, step int) (value, *fault) {
 		if f := m.charge(sizeSlot * (to - from)); f != nil {
 			return nil, f
 		}
-		var elements []*thunk
+		elements := make([]*thunk, 0, (to-from+step-1)/step)
 		for i := from; i < to; i += step {
 			elements = append(elements, a.elements[i])
 		}
@@ -81,7 +81,10 @@ func cut(m *machine, v value, from, to, step int) (value, *fault) {
 	if f != nil {
 		return nil, f
 	}
-	var out []rune
+	if f := m.charge(4 * ((to - from) / step)); f != nil {
+		return nil, f
+	}
+	out := make([]rune, 0, (to-from+step-1)/step)
 	for i := from; i < to; i += step {
 		out = append(out, runes[i])
 	}

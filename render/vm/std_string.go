@@ -174,6 +174,9 @@ func escapeXML(m *machine, args []*thunk) (value, *fault) {
 	if f != nil {
 		return nil, f
 	}
+	if f := m.work(len(s) >> 4); f != nil {
+		return nil, f
+	}
 	if !strings.ContainsAny(s, `<>&"'`) {
 		return newText(s), m.charge(sizeText)
 	}
@@ -236,7 +239,7 @@ func within(m *machine, args []*thunk, test func(a, b string) bool) (value, *fau
 	if f != nil || !ok {
 		return nil, f
 	}
-	return test(a, b), nil
+	return test(a, b), m.work(min(len(a), len(b)) >> 4)
 }
 
 // findSubstr returns where a pattern begins, overlaps included.
@@ -247,6 +250,9 @@ func findSubstr(m *machine, args []*thunk) (value, *fault) {
 	}
 	if p == "" {
 		return newArray(nil), nil
+	}
+	if f := m.work(len(s) >> 4); f != nil {
+		return nil, f
 	}
 	var elements []*thunk
 	for at, letters := 0, 0; ; {

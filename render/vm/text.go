@@ -92,6 +92,9 @@ func (t *text) length(m *machine) (int, *fault) {
 		if f != nil {
 			return 0, f
 		}
+		if f := m.work(len(s) >> 4); f != nil {
+			return 0, f
+		}
 		t.count = utf8.RuneCountInString(s)
 	}
 	return t.count, nil
@@ -136,6 +139,12 @@ func (t *text) cut(m *machine, from, to int) (value, *fault) {
 	}
 	if t.count == t.size {
 		return m.say(s[from:to])
+	}
+	if t.runes != nil {
+		return m.say(string(t.runes[from:to]))
+	}
+	if f := m.work(to >> 4); f != nil {
+		return nil, f
 	}
 	start := skip(s, from)
 	return m.say(s[start : start+skip(s[start:], to-from)])

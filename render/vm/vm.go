@@ -134,6 +134,9 @@ func (m *machine) fromData(data any) (value, *fault) {
 	case float64:
 		return checked(data)
 	case string:
+		if f := m.work(len(data) >> 4); f != nil {
+			return nil, f
+		}
 		return cleanText(data), m.charge(sizeText)
 	case []any:
 		if f := m.charge(len(data)*(sizeSlot+sizeThunk) + sizeArray); f != nil {
