@@ -141,6 +141,7 @@ func TestPreviewCommand(t *testing.T) {
 	folder := writeFiles(t, map[string]string{
 		"t.jsonnet":  `function(ctx) { key: 'k', message: { from_email: 'a@example.com', to: [{ email: ctx.email }], subject: 'Hi', text: 'Hi' } }`,
 		"t.ctx.json": `{"email":"ada@example.net"}`,
+		"a.jsonnet":  `function(ctx) { email_address: ctx.email, status_if_new: 'subscribed' }`,
 	})
 	for _, args := range [][]string{{filepath.Join(folder, "none")}, {filepath.Join(folder, "t.jsonnet")}, {folder, folder}, {folder, "--port", "99999"}} {
 		if _, errors, err := execute(t, previewCommand(), args...); err == nil || errors == "" {
@@ -168,6 +169,15 @@ func TestPreviewCommand(t *testing.T) {
 	answer.Body.Close()
 	if err != nil || !strings.Contains(string(body), `"recipients":["ada@example.net"]`) || !strings.Contains(string(body), "names a key, which is ignored") {
 		t.Errorf("drawn is %s, %v", body, err)
+	}
+	answer, err = http.Post(address+"draw", "application/json", strings.NewReader(`{"template":"a.jsonnet","ctx":"{\"email\":\"ada@example.net\"}"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err = io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if err != nil || !strings.Contains(string(body), `"hint":"an audience's template: no mail`) || strings.Contains(string(body), `"problem"`) {
+		t.Errorf("an audience's template is %s, %v", body, err)
 	}
 	cancel()
 	if err := <-ended; err != nil {

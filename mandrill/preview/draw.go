@@ -17,6 +17,9 @@ import (
 // ErrCancelled says that the template wants no mail to be sent.
 var ErrCancelled = errors.New("the template cancelled: no mail is sent for this ctx")
 
+// ErrAudience says that the template makes no mails.
+var ErrAudience = errors.New("an audience's template: no mail (caddy mailchimp render --audience prints what it says of a person)")
+
 // drawing is what the page shows of a template and a ctx.
 type drawing struct {
 	// ID is that of the mail's frame.
@@ -25,6 +28,8 @@ type drawing struct {
 	Warnings  []string   `json:"warnings,omitempty"`
 	Cancelled bool       `json:"cancelled,omitempty"`
 	Problem   *Problem   `json:"problem,omitempty"`
+	// Hint says why there is neither mail nor problem.
+	Hint string `json:"hint,omitempty"`
 }
 
 // draw evaluates a template over the ctx that the page has, saved or not.
@@ -50,7 +55,9 @@ func (p *Preview) draw(w http.ResponseWriter, r *http.Request) {
 	}
 	file := p.path(asked.Template)
 	drawn, err := p.drawing(r.Context(), file, []byte(asked.Ctx), asked.To)
-	if err != nil {
+	if errors.Is(err, ErrAudience) {
+		drawn = &drawing{Hint: err.Error()}
+	} else if err != nil {
 		drawn = &drawing{Cancelled: errors.Is(err, ErrCancelled), Problem: describe(err, file, asked.Ctx)}
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")

@@ -35,7 +35,12 @@ func (p *Preview) list() ([]listed, error) {
 	var templates []listed
 	var ctxs []string
 	found := 0
-	err := filepath.WalkDir(p.dir, func(file string, entry fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(p.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	err = filepath.WalkDir(p.dir, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil && file == p.dir {
 			return err
 		}
@@ -49,16 +54,16 @@ func (p *Preview) list() ([]listed, error) {
 		case entry.IsDir() || !strings.HasSuffix(name, templateSuffix) && !strings.HasSuffix(name, ctxSuffix):
 			return nil
 		}
-		// A link counts as what it leads to.
-		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+		below, err := filepath.Rel(p.dir, file)
+		if err != nil {
+			return err
+		}
+		// A link counts as what it leads to, within the folder.
+		if info, err := root.Stat(below); err != nil || !info.Mode().IsRegular() {
 			return nil //nolint:nilerr // it isn't shown
 		}
 		if found++; found > maxFiles {
 			return fs.SkipAll
-		}
-		below, err := filepath.Rel(p.dir, file)
-		if err != nil {
-			return err
 		}
 		below = filepath.ToSlash(below)
 		if strings.HasSuffix(name, ctxSuffix) {
@@ -118,3 +123,13 @@ func hasCtx(templates []listed, name string) bool {
 
 // path is where a listed file lies.
 func (p *Preview) path(name string) string { return filepath.Join(p.dir, filepath.FromSlash(name)) }
+
+// read reads a listed file, and follows no link out of the folder.
+func (p *Preview) read(name string) ([]byte, error) {
+	root, err := os.OpenRoot(p.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.ReadFile(filepath.FromSlash(name))
+}

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"io/fs"
 	"net/http"
-	"os"
 	"strconv"
 	"sync"
 
@@ -135,7 +134,7 @@ func (p *Preview) showCtx(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there is no such ctx", http.StatusNotFound)
 		return
 	}
-	data, err := os.ReadFile(p.path(name))
+	data, err := p.read(name)
 	if err != nil {
 		http.Error(w, "the ctx can't be read", http.StatusNotFound)
 		return

@@ -200,6 +200,25 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestLinksOut: a page shows nothing from beyond its folder.
+func TestLinksOut(t *testing.T) {
+	dir, address := start(t, map[string]string{"a.jsonnet": good, "real/a.json": `{"name":"x"}`})
+	outside := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"a.out.ctx.json": outside, "a.in.ctx.json": filepath.Join("real", "a.json")} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Skip(err)
+		}
+	}
+	for name, want := range map[string]int{"a.out.ctx.json": 404, "a.in.ctx.json": 200} {
+		if status, body := call(t, http.MethodGet, address+"/ctx?file="+name, ""); status != want || strings.Contains(body, "secret") {
+			t.Errorf("%s: %d %q", name, status, body)
+		}
+	}
+}
+
 // states reads the events of a page.
 func states(t *testing.T, address string) (next func() map[string]any) {
 	t.Helper()

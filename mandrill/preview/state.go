@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/view"
@@ -60,7 +59,7 @@ func (p *Preview) look(template, ctx string) state {
 		present.Template = p.version(p.path(template))
 	}
 	if hasCtx(templates, ctx) {
-		if data, err := os.ReadFile(p.path(ctx)); err == nil {
+		if data, err := p.read(ctx); err == nil {
 			digest := sha256.Sum256(data)
 			present.Ctx = hex.EncodeToString(digest[:8])
 		}
