@@ -138,3 +138,10 @@ func TestEdges(t *testing.T) {
 		}.agree(t, ctx)
 	}
 }
+
+// TestQuoted compares how both quote what has to be escaped, and the size that is reckoned with before.
+func TestQuoted(t *testing.T) {
+	for _, s := range []string{"\x00\x01\b\t\n\v\f\r\x1f", "\x7f\u0080\u009f\u00a0\u00ff", "\u2028\u2029\"\\<>&", "é漢😀"} {
+		agree(t, `function(ctx) [ctx, '' + [ctx, { [ctx]: 1 }], std.escapeStringJson(ctx), std.manifestJsonEx({ [ctx]: ctx }, '\t', '\r\n', ' : ')]`, s)
+	}
+}

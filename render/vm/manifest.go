@@ -42,7 +42,9 @@ func (w *writer) nested(v value) *fault {
 		if f != nil {
 			return f
 		}
-		w.out = quote(w.out, s)
+		if f := w.quote(s); f != nil {
+			return f
+		}
 	case *array:
 		return w.array(v)
 	case *object:
@@ -53,13 +55,34 @@ func (w *writer) nested(v value) *fault {
 	return w.pay()
 }
 
-func (w *writer) pay() *fault {
-	if w.limit > 0 && len(w.out) > w.limit {
+func (w *writer) pay() *fault { return w.room(0) }
+
+// room pays for what was written, and for n bytes that are about to be. Growing copies: so they count twice.
+func (w *writer) room(n int) *fault {
+	size := len(w.out) + n
+	if w.limit > 0 && size > w.limit {
 		return &fault{kind: TooLarge, message: fmt.Sprintf("the message is larger than %d bytes", w.limit)}
 	}
-	f := w.m.charge(len(w.out) - w.charged)
-	w.charged = len(w.out)
+	f := w.m.charge(2 * (size - w.charged))
+	w.charged = size
 	return f
+}
+
+func (w *writer) quote(s string) *fault {
+	n := quotedSize(s)
+	if f := w.room(n); f != nil {
+		return f
+	}
+	w.out = quote(grown(w.out, n), s)
+	return nil
+}
+
+// grown makes room for n bytes more, and as many as there are: growing costs what the result is long.
+func grown(out []byte, n int) []byte {
+	if cap(out)-len(out) < n {
+		return slices.Grow(out, max(n, len(out)))
+	}
+	return out
 }
 
 func (w *writer) array(v *array) *fault {
@@ -95,7 +118,10 @@ func (w *writer) object(v *object) *fault {
 	}
 	for i, name := range names {
 		w.begin('{', i)
-		w.out = append(quote(w.out, name), ':')
+		if f := w.quote(name); f != nil {
+			return f
+		}
+		w.out = append(w.out, ':')
 		if w.spaced {
 			w.out = append(w.out, ' ')
 		}
@@ -163,6 +189,22 @@ func appendNumber(out []byte, x float64) []byte {
 }
 
 const hexDigits = "0123456789abcdef"
+
+// quotedSize is how long a string becomes in quotes.
+func quotedSize(s string) int {
+	n := len(s) + 2
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= '\b' && c <= '\r' && c != '\v', c == '"', c == '\\':
+			n++
+		case c < ' ', c == 0x7f:
+			n += 5
+		case c == 0xc2 && s[i+1] <= 0x9f: // a control letter of two bytes
+			n += 4
+		}
+	}
+	return n
+}
 
 // quote appends a string in quotes, as JSON has it.
 func quote(out []byte, s string) []byte {

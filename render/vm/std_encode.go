@@ -33,10 +33,11 @@ func init() {
 		if f != nil {
 			return nil, f
 		}
-		if f := m.charge(2 * len(s)); f != nil {
+		n := quotedSize(s)
+		if f := m.charge(n); f != nil {
 			return nil, f
 		}
-		return m.say(string(quote(nil, s)))
+		return m.say(string(quote(make([]byte, 0, n), s)))
 	}, "str_")
 }
 

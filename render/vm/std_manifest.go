@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 )
 
 func init() {
@@ -15,7 +16,6 @@ type manifesting struct {
 	m                          *machine
 	indent, newline, separator string
 	out                        []byte
-	charged                    int
 	path                       []string
 }
 
@@ -46,56 +46,59 @@ func (w *manifesting) write(v value, indent string) *fault {
 	defer func() { w.m.depth-- }()
 	switch v := v.(type) {
 	case null:
-		w.out = append(w.out, "null"...)
+		return w.put("null")
 	case bool:
-		w.out = strconv.AppendBool(w.out, v)
+		return w.put(strconv.FormatBool(v))
 	case float64:
-		w.out = strconv.AppendFloat(w.out, v, 'f', -1, 64)
+		return w.put(strconv.FormatFloat(v, 'f', -1, 64))
 	case *text:
 		s, f := v.flat(w.m)
 		if f != nil {
 			return f
 		}
-		w.quote(s)
+		return w.quote(s)
 	case *array:
-		if f := w.list('[', ']', len(v.elements), indent, func(i int) (value, string, *fault) {
+		return w.list("[", "]", len(v.elements), indent, func(i int) (value, string, *fault) {
 			element, f := v.elements[i].force(w.m)
 			return element, strconv.Itoa(i), f
-		}); f != nil {
-			return f
-		}
+		})
 	case *object:
 		names, f := v.names(w.m, false)
 		if f != nil {
 			return f
 		}
-		if f := w.list('{', '}', len(names), indent, func(i int) (value, string, *fault) {
+		return w.list("{", "}", len(names), indent, func(i int) (value, string, *fault) {
 			field, f := v.get(w.m, names[i])
-			w.quote(names[i])
-			w.out = append(w.out, w.separator...)
+			if f == nil {
+				f = w.quote(names[i])
+			}
+			if f == nil {
+				f = w.put(w.separator)
+			}
 			return field, names[i], f
-		}); f != nil {
-			return f
-		}
+		})
 	default:
 		return failf("tried to manifest function at %s", w.path)
 	}
-	f := w.m.charge(2 * (len(w.out) - w.charged))
-	w.charged = len(w.out)
-	return f
 }
 
-func (w *manifesting) list(begin, end byte, n int, indent string, item func(i int) (value, string, *fault)) *fault {
-	w.out = append(append(w.out, begin), w.newline...)
+func (w *manifesting) list(begin, end string, n int, indent string, item func(i int) (value, string, *fault)) *fault {
+	if f := w.m.charge(len(indent) + len(w.indent) + 32); f != nil {
+		return f
+	}
 	inner := indent + w.indent
-	if f := w.m.charge(len(inner) + 32); f != nil {
+	if f := w.put(begin, w.newline); f != nil {
 		return f
 	}
 	for i := range n {
 		if i > 0 {
-			w.out = append(append(w.out, ','), w.newline...)
+			if f := w.put(",", w.newline); f != nil {
+				return f
+			}
 		}
-		w.out = append(w.out, inner...)
+		if f := w.put(inner); f != nil {
+			return f
+		}
 		v, name, f := item(i)
 		if f != nil {
 			return f
@@ -106,15 +109,28 @@ func (w *manifesting) list(begin, end byte, n int, indent string, item func(i in
 		}
 		w.path = w.path[:len(w.path)-1]
 	}
-	w.out = append(append(append(w.out, w.newline...), indent...), end)
+	return w.put(w.newline, indent, end)
+}
+
+// put appends what it has paid for: twice, as growing copies, and twice for the string that is made at the end.
+func (w *manifesting) put(parts ...string) *fault {
+	for _, s := range parts {
+		if f := w.m.charge(4 * len(s)); f != nil {
+			return f
+		}
+		w.out = append(grown(w.out, len(s)), s...)
+	}
 	return nil
 }
 
-// quote does it as encoding/json, not as other parts of Jsonnet do.
-func (w *manifesting) quote(s string) {
+// quote does it as encoding/json, not as other parts of Jsonnet do: U+2028 and U+2029 are escaped.
+func (w *manifesting) quote(s string) *fault {
+	if f := w.m.charge(3 * (quotedSize(s) + 3*strings.Count(s, "\u2028") + 3*strings.Count(s, "\u2029"))); f != nil {
+		return f
+	}
 	var quoted bytes.Buffer
 	encoder := json.NewEncoder(&quoted)
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(s) // strings always can
-	w.out = append(w.out, bytes.TrimRight(quoted.Bytes(), "\n")...)
+	return w.put(string(bytes.TrimRight(quoted.Bytes(), "\n")))
 }
