@@ -53,9 +53,31 @@ func (c *compiler) apply(node *ast.Apply, s *scope, tail bool) code {
 			v, f = m.enterBody(callee, inner)
 			return v, f.at(at)
 		}
+		if strict {
+			if f := m.forceAll(callee, args, byName); f != nil {
+				return nil, f.at(at)
+			}
+		}
 		v, f = m.call(callee, args, byName)
 		return v, f.at(at)
 	}
+}
+
+// forceAll evaluates the arguments of a native: some leave arguments that they don't need.
+func (m *machine) forceAll(callee *function, args []*thunk, named []namedArg) *fault {
+	slots, f := bind(callee.proto.params, args, named)
+	if f != nil {
+		return f
+	}
+	for _, t := range slots {
+		if t == nil {
+			continue
+		}
+		if _, f := t.force(m); f != nil {
+			return f
+		}
+	}
+	return nil
 }
 
 // call calls a function.
