@@ -68,6 +68,39 @@ func (s *store) within(ctx context.Context, do func(s *store) error) error {
 	return tx.Commit()
 }
 
+// endingDriver keeps River from completing what a worker returns from: the worker has written down by then what became of
+// the entry, or the entry isn't its any more. River would look at each row once more for nothing, or end another's attempt.
+type endingDriver struct{ riverdriver.Driver[*sql.Tx] }
+
+// GetExecutor returns what River's completer writes with.
+func (d endingDriver) GetExecutor() riverdriver.Executor {
+	return endingExecutor{d.Driver.GetExecutor()}
+}
+
+type endingExecutor struct{ riverdriver.Executor }
+
+// JobSetStateIfRunningMany leaves out what is to be completed.
+func (e endingExecutor) JobSetStateIfRunningMany(ctx context.Context, p *riverdriver.JobSetStateIfRunningManyParams) ([]*rivertype.JobRow, error) {
+	kept := &riverdriver.JobSetStateIfRunningManyParams{Now: p.Now, Schema: p.Schema}
+	for i, state := range p.State {
+		if state == rivertype.JobStateCompleted {
+			continue
+		}
+		kept.ID = append(kept.ID, p.ID[i])
+		kept.Attempt = append(kept.Attempt, p.Attempt[i])
+		kept.ErrData = append(kept.ErrData, p.ErrData[i])
+		kept.FinalizedAt = append(kept.FinalizedAt, p.FinalizedAt[i])
+		kept.MetadataDoMerge = append(kept.MetadataDoMerge, p.MetadataDoMerge[i])
+		kept.MetadataUpdates = append(kept.MetadataUpdates, p.MetadataUpdates[i])
+		kept.ScheduledAt = append(kept.ScheduledAt, p.ScheduledAt[i])
+		kept.State = append(kept.State, state)
+	}
+	if len(kept.ID) == 0 {
+		return nil, nil
+	}
+	return e.Executor.JobSetStateIfRunningMany(ctx, kept)
+}
+
 // wakingDriver has River wake its workers within the process after an insert: its listening on SQLite is
 // a table that is polled.
 type wakingDriver struct{ *riversqlite.Driver }
@@ -102,7 +135,7 @@ func openSQLite(file string) (*store, error) {
 		}
 		return nil, err
 	}
-	return &store{db: db, driver: wakingDriver{riversqlite.New(db)}}, nil
+	return &store{db: db, driver: endingDriver{wakingDriver{riversqlite.New(db)}}}, nil
 }
 
 func openPostgres(dsn string) (*store, error) {
@@ -117,7 +150,7 @@ func openPostgres(dsn string) (*store, error) {
 	}))
 	s.db.SetMaxOpenConns(16)
 	s.db.SetMaxIdleConns(16)
-	s.driver = riverdatabasesql.New(s.db)
+	s.driver = endingDriver{riverdatabasesql.New(s.db)}
 	return s, nil
 }
 
