@@ -119,6 +119,8 @@ func (e *edge) load(caddyfile string) error {
 	if err != nil {
 		return err
 	}
+	// The server before closes its connections: none is to be used again.
+	defer http.DefaultClient.CloseIdleConnections()
 	return caddy.Load(config, true)
 }
 
