@@ -259,7 +259,7 @@ func (o *Outbox) Configure(ctx context.Context, s Settings) error {
 	if !o.started {
 		return nil
 	}
-	return o.setQueues(ctx)
+	return o.setQueues()
 }
 
 func (o *Outbox) set(s Settings) error {
@@ -296,7 +296,7 @@ func (o *Outbox) start(ctx context.Context) error {
 		return fmt.Errorf("starting the outbox: %w", err)
 	}
 	o.started = true
-	return o.setQueues(ctx)
+	return o.setQueues()
 }
 
 // worked is a queue that this process works.
@@ -307,7 +307,7 @@ type worked struct {
 
 // setQueues works the queues of the senders that are known. o.life is held. A queue that goes, or gets another number of
 // workers, does so when nothing of it is being sent: River keeps hooks waiting while it waits for a queue's workers.
-func (o *Outbox) setQueues(ctx context.Context) error {
+func (o *Outbox) setQueues() error {
 	wanted := o.wanted()
 	for queue, has := range o.queues {
 		if wanted[queue] != has && !o.leaving[queue] {
@@ -339,7 +339,6 @@ func (o *Outbox) wanted() map[string]worked {
 
 // leave ends a queue as soon as it is idle, unless the settings want it again by then.
 func (o *Outbox) leave(queue string, has worked) {
-	ctx := context.Background()
 	idle := time.NewTicker(20 * time.Millisecond)
 	defer idle.Stop()
 	for o.busy(queue) {
@@ -356,10 +355,10 @@ func (o *Outbox) leave(queue string, has worked) {
 	if !o.started || o.wanted()[queue] == has {
 		return // the next start sets the queues
 	}
-	err := o.client.Queues().Remove(ctx, queue)
+	err := o.client.Queues().Remove(context.Background(), queue)
 	if err == nil {
 		delete(o.queues, queue)
-		err = o.setQueues(ctx)
+		err = o.setQueues()
 	}
 	if err != nil {
 		o.logger.Error("changing a sender's workers", "sender", has.sender, "error", err)
