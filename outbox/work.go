@@ -118,7 +118,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	}
 	err := t.run(ctx)
 	if errors.Is(err, errTaken) {
-		return t.yield(ctx)
+		return nil // River completes nothing: see endingDriver
 	}
 	return err
 }
@@ -126,22 +126,6 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 // errTaken says that the entry isn't this worker's any more: the operator discarded it while it waited, or
 // another process thought that this one was dead.
 var errTaken = errors.New("the entry was taken away")
-
-// yield waits until nobody is at the entry, or will be in a moment: River takes a worker's return for the end of whoever is.
-func (t *try) yield(ctx context.Context) error {
-	for {
-		rows, err := t.o.store.rows(ctx, "id = $1", t.job.ID)
-		if err == nil && (len(rows) == 0 || isFinal[rows[0].State] || rows[0].State == rivertype.JobStatePending ||
-			rows[0].State != rivertype.JobStateRunning && time.Until(rows[0].ScheduledAt) > 2*time.Second) {
-			return nil
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
 
 // try is one attempt of an entry.
 type try struct {
