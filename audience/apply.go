@@ -22,6 +22,9 @@ const Absent = "absent"
 // Statuses are what an audience says of an address.
 var Statuses = []string{"subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived", Absent}
 
+// MaxCalls is how many calls a change needs, beside one that looks whether the list is there where an address isn't.
+const MaxCalls = 5
+
 // Apply makes a change in the audience, by several calls, and returns what became of its addresses, in the order of
 // Change.Addresses. To apply a change again does no harm. Errors are *Error.
 func (c *Client) Apply(ctx context.Context, list string, change *Change) ([]Member, error) {
@@ -32,7 +35,7 @@ func (c *Client) Apply(ctx context.Context, list string, change *Change) ([]Memb
 		member, err := a.update(ctx)
 		var failure *Error
 		switch {
-		case errors.As(err, &failure) && failure.Kind == Rejected:
+		case errors.As(err, &failure) && (failure.Kind == Rejected || failure.Kind == Refused):
 			// The address that is left is archived all the same.
 			rejection = err
 		case err != nil:
@@ -127,6 +130,9 @@ func (a *application) statusIfNew(ctx context.Context) (string, error) {
 	switch left.Status {
 	case "unsubscribed", "pending":
 		return left.Status, nil
+	case "archived":
+		// It may have unsubscribed before it was archived: Mailchimp doesn't tell.
+		return "pending", nil
 	}
 	return a.StatusIfNew, nil
 }

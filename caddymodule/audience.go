@@ -142,6 +142,9 @@ func (h *Audience) parse(data []byte) (parcel, error) {
 	return change{parsed, h.app, h.keeper}, nil
 }
 
+// restates tells that a person may say yes, no, and yes again.
+func (*Audience) restates() bool { return true }
+
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Audience)(nil)

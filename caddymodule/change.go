@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -74,11 +75,17 @@ func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time
 	case err != nil:
 		return outbox.Result{Verdict: outbox.VerdictRetry, Reason: "the outbox can't be read"}
 	case waits:
-		return outbox.Result{Verdict: outbox.VerdictRetry, Reason: "an earlier change of the same person is not made yet"}
+		// The longer it waits, the less often it looks.
+		again := min(max(time.Since(entry.Accepted)/4, time.Second), 30*time.Second)
+		return outbox.Result{Verdict: outbox.VerdictWait, Reason: "an earlier change of the same person is not made yet", After: again}
 	case late:
 		return outbox.Result{Verdict: outbox.VerdictDiscarded, Reason: "a later change of the same person is made already"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	if entry.Revived && time.Since(entry.Accepted) > cmp.Or(time.Duration(c.app.Keep), rememberKey) && c.StatusIfNew == "subscribed" {
+		// A later change that withdrew the consent may be forgotten by now: the person is asked.
+		c.StatusIfNew = "pending"
+	}
+	ctx, cancel := context.WithTimeout(ctx, audience.MaxCalls*timeout)
 	defer cancel()
 	recipients, err := c.send(ctx)
 	if err != nil {

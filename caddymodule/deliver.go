@@ -50,7 +50,7 @@ func (d deliverer) Deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 // verdicts are the words for what became of an attempt.
 var verdicts = map[outbox.Verdict]string{
 	outbox.VerdictSent: "sent", outbox.VerdictRejected: "rejected", outbox.VerdictDead: "dead", outbox.VerdictDiscarded: "discarded",
-	outbox.VerdictRetry: "retry", outbox.VerdictHold: "held", outbox.VerdictUnknown: "unknown", outbox.VerdictUnrendered: "unrendered",
+	outbox.VerdictRetry: "retry", outbox.VerdictWait: "waits", outbox.VerdictHold: "held", outbox.VerdictUnknown: "unknown", outbox.VerdictUnrendered: "unrendered",
 	outbox.VerdictRendered: "rendered", outbox.VerdictGivenUp: "dead",
 }
 

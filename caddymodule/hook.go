@@ -136,6 +136,9 @@ func (h *Hook) parse(message []byte) (parcel, error) {
 	return mail{request, h.app, h.client}, nil
 }
 
+// restates is for audiences: an equal mail within minutes is a repeat.
+func (*Hook) restates() bool { return false }
+
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Hook)(nil)

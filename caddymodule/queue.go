@@ -41,7 +41,7 @@ func (c *call) queue(hook *ory.Hook) answer {
 	}
 	var remember time.Duration
 	if entry.Key, remember = c.key(hook, given); remember == rememberBody {
-		entry.Remember = remember
+		entry.Remember, entry.Restated = remember, c.hook.target.restates()
 	}
 	ctx, span := startSpan(c.request.Context(), "mailchimp.store")
 	receipt, err := c.hook.app.put(ctx, entry)

@@ -39,7 +39,7 @@ type receiver struct {
 	// Ory is answered. Default: queued.
 	Delivery string `json:"delivery,omitempty"`
 
-	// How long one call of Mandrill may take. Default: 10s.
+	// How long one call of Mailchimp may take; in sync, all calls of an audience's change together. Default: 10s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// How long one evaluation of the template may take. Default: 1s.
@@ -73,6 +73,8 @@ type target interface {
 	sends(sender string) bool
 	// parse checks what the template returned.
 	parse(data []byte) (parcel, error)
+	// restates tells that what is sent is a state of things: an equal body after another one says something again.
+	restates() bool
 }
 
 // Auth is one way for a call to prove itself.

@@ -35,11 +35,18 @@ func (c *call) deliver(hook *ory.Hook) answer {
 	}
 	key, remember := c.key(hook, p.IdempotencyKey())
 	answer, err := c.hook.app.records.once(c.request.Context(), key, func() (answer, time.Duration) {
+		var a answer
+		var kept time.Duration
 		if c.hook.app.outboxKey == "" {
 			sent, result := c.send(p)
-			return sent, remembered(result, remember)
+			a, kept = sent, remembered(result, remember)
+		} else {
+			a, kept = c.record(p, key, remember)
 		}
-		return c.record(p, key, remember)
+		if remember == rememberBody && c.hook.target.restates() {
+			kept = 0 // the outbox knows what came after it; without one, to send it again does no harm
+		}
+		return a, kept
 	})
 	if err != nil {
 		return c.end(outcomeUnavailable, ory.ErrUnavailable, err)
@@ -72,7 +79,7 @@ func (c *call) record(p parcel, key string, remember time.Duration) (answer, tim
 	}
 	entry.Key, entry.Expires = key, time.Time{}
 	if remember == rememberBody {
-		entry.Remember = remember
+		entry.Remember, entry.Restated = remember, c.hook.target.restates()
 	}
 	entry.Claim = time.Duration(c.hook.Timeout) + rememberUnknown
 	receipt, err := c.hook.app.put(c.request.Context(), entry)

@@ -46,6 +46,9 @@ type New struct {
 	Key string
 	// Remember is how long an equal Key is the same entry. 0 is as long as the entry is there.
 	Remember time.Duration
+	// Restated tells that an equal Key is the same entry only while no later one of the sender shares a recipient with it: what
+	// the entry says was then said anew.
+	Restated bool
 	// Sender is the account's name, a domain. Entries of a sender that isn't known here wait.
 	Sender string
 	// Hook and Template say where the entry comes from, and Handler by whom it was made.
@@ -149,6 +152,8 @@ type meta struct {
 	Uncertain bool `json:"uncertain,omitempty"`
 	// Wiped tells that a dead entry's content was wiped when it expired.
 	Wiped bool `json:"wiped,omitempty"`
+	// Revived tells that the operator had it tried again after it had ended, or couldn't be rendered.
+	Revived bool `json:"revived,omitempty"`
 	// Claimed tells that who put the entry delivers it.
 	Claimed bool `json:"claimed,omitempty"`
 }

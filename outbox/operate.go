@@ -65,6 +65,7 @@ func (o *Outbox) retry(ctx context.Context, s *store, row *row) (after func(), e
 	counted := !isFinal[row.State] && row.State != rivertype.JobStatePending
 	m := row.meta
 	m.State, m.Tries, m.Retried = "", 0, 0
+	m.Revived = m.Revived || !counted
 	if m.Taken != 0 {
 		// What the account kept back and gave up is sent anew.
 		m.Taken, m.Outcome = 0, nil

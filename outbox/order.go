@@ -14,22 +14,24 @@ func (o *Outbox) Order(ctx context.Context, entry Entry) (waits, late bool, err 
 	if err != nil {
 		return false, false, ErrNotFound
 	}
-	if len(entry.Recipients) == 0 {
-		return false, false, nil
-	}
-	found := func(condition string) (bool, error) {
-		w := new(where)
-		w.add("kind = 'entry'")
-		w.add("queue = %s", queueOf(entry.Sender))
-		w.add("("+strings.Join(repeat("tagged(%s)", len(entry.Recipients)), " OR ")+")", values(entry.Recipients)...)
-		w.add(condition, id)
-		rows, err := o.store.rows(ctx, w.String()+" LIMIT 1", w.arguments...)
-		return len(rows) > 0, err
-	}
-	waits, err = found(fmt.Sprintf("id < %%s AND %s IN ('%s', '%s', '%s')", stateOf, Pending, Sending, Retrying))
+	waits, err = o.shares(ctx, entry, fmt.Sprintf("id < %%s AND %s IN ('%s', '%s', '%s')", stateOf, Pending, Sending, Retrying), id)
 	if err != nil || waits {
 		return waits, false, err
 	}
-	late, err = found(fmt.Sprintf("id > %%s AND %s = '%s'", stateOf, Sent))
+	late, err = o.shares(ctx, entry, fmt.Sprintf("id > %%s AND %s = '%s'", stateOf, Sent), id)
 	return false, late, err
+}
+
+// shares tells whether an entry of the same sender that shares a recipient meets a condition.
+func (o *Outbox) shares(ctx context.Context, entry Entry, condition string, id int64) (bool, error) {
+	if len(entry.Recipients) == 0 {
+		return false, nil
+	}
+	w := new(where)
+	w.add("kind = 'entry'")
+	w.add("queue = %s", queueOf(entry.Sender))
+	w.add("("+strings.Join(repeat("tagged(%s)", len(entry.Recipients)), " OR ")+")", values(entry.Recipients)...)
+	w.add(condition, id)
+	rows, err := o.store.rows(ctx, w.String()+" LIMIT 1", w.arguments...)
+	return len(rows) > 0, err
 }

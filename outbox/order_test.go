@@ -50,3 +50,70 @@ func TestOrder(t *testing.T) {
 		}
 	})
 }
+
+// TestWait gives back an entry that is to wait for another, and counts nothing.
+func TestWait(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
+			if n < 20 {
+				return outbox.Result{Verdict: outbox.VerdictWait, Reason: "another is first"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f)
+		id := put(t, o, "waits").ID
+		start(t, o)
+		f.waitEvents(t, "sent", 1)
+		status, err := o.Status(t.Context())
+		if entry := get(t, o, id); err != nil || len(entry.Attempts) != 1 || len(status.Failing) != 0 {
+			t.Errorf("entry %+v, failing %+v, %v", entry, status.Failing, err)
+		}
+	})
+}
+
+// TestRestated has an equal key be another entry as soon as a later one shares a recipient.
+func TestRestated(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(sent)
+		o := open(t, c, f)
+		restated := func(e *outbox.New) { e.Restated = true }
+		first := put(t, o, "no", restated)
+		if repeat := put(t, o, "no", restated); !repeat.Duplicate || repeat.ID != first.ID {
+			t.Errorf("a repeat: %+v", repeat)
+		}
+		put(t, o, "somebody", func(e *outbox.New) { e.Recipients = []string{"other@example.net"} })
+		if repeat := put(t, o, "no", restated); !repeat.Duplicate {
+			t.Errorf("a repeat after somebody else's: %+v", repeat)
+		}
+		put(t, o, "yes", restated)
+		again := put(t, o, "no", restated)
+		if again.Duplicate || again.ID == first.ID {
+			t.Errorf("said anew: %+v", again)
+		}
+		if repeat := put(t, o, "no"); !repeat.Duplicate || repeat.ID != again.ID {
+			t.Errorf("its repeat: %+v", repeat)
+		}
+		start(t, o)
+		f.waitEvents(t, "sent", 4)
+	})
+}
+
+// TestRevived tells a Deliverer what the operator had tried again.
+func TestRevived(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+			if d.Revived {
+				return outbox.Result{Verdict: outbox.VerdictSent}
+			}
+			return outbox.Result{Verdict: outbox.VerdictDead}
+		})
+		o := open(t, c, f)
+		id := put(t, o, "dead").ID
+		start(t, o)
+		f.waitEvents(t, "dead", 1)
+		if err := o.Retry(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		f.waitEvents(t, "sent", 1)
+	})
+}

@@ -137,11 +137,11 @@ func (o *Outbox) insert(ctx context.Context, puts []*put) ([]Receipt, error) {
 	}
 	receipts := make([]Receipt, len(puts))
 	for i, result := range results {
-		var expired bool
-		if receipts[i], expired, err = o.receipt(result); err != nil {
+		var free bool
+		if receipts[i], free, err = o.receipt(ctx, puts[i].entry, result); err != nil {
 			return nil, err
 		}
-		if expired {
+		if free {
 			if _, err := o.store.exec(ctx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", result.Job.ID); err != nil {
 				return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 			}
@@ -164,7 +164,7 @@ func (o *Outbox) insert(ctx context.Context, puts []*put) ([]Receipt, error) {
 }
 
 // receipt reads what River says of an insertion. It tells whether that found an entry whose key is free by now.
-func (o *Outbox) receipt(result *rivertype.JobInsertResult) (r Receipt, expired bool, err error) {
+func (o *Outbox) receipt(ctx context.Context, entry New, result *rivertype.JobInsertResult) (r Receipt, free bool, err error) {
 	var m meta
 	if err := json.Unmarshal(result.Job.Metadata, &m); err != nil {
 		return r, false, fmt.Errorf("reading the entry %d: %w", result.Job.ID, err)
@@ -173,7 +173,17 @@ func (o *Outbox) receipt(result *rivertype.JobInsertResult) (r Receipt, expired 
 		ID: strconv.FormatInt(result.Job.ID, 10), Duplicate: result.UniqueSkippedAsDuplicate,
 		Entry: o.entry(result.Job, &m), Claimed: m.Claimed,
 	}
-	return r, r.Duplicate && m.KeyUntil != 0 && m.KeyUntil <= time.Now().UnixMilli(), nil
+	switch {
+	case !r.Duplicate:
+		return r, false, nil
+	case m.KeyUntil != 0 && m.KeyUntil <= time.Now().UnixMilli():
+		return r, true, nil
+	case entry.Restated:
+		if free, err = o.shares(ctx, r.Entry, "id > %s", result.Job.ID); err != nil {
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	return r, free, err
 }
 
 // known answers for an entry that there is no room for, if its key is known.
@@ -186,13 +196,13 @@ func (o *Outbox) known(ctx context.Context, entry New) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	defer func() { _ = tx.Rollback() }() // it was only to find a duplicate
 	results, err := o.client.InsertManyTx(ctx, tx, []river.InsertManyParams{params})
+	_ = tx.Rollback() // it was only to find a duplicate
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	receipt, expired, err := o.receipt(results[0])
-	if err == nil && (!receipt.Duplicate || expired) {
+	receipt, free, err := o.receipt(ctx, entry, results[0])
+	if err == nil && (!receipt.Duplicate || free) {
 		err = ErrFull
 	}
 	return receipt, err

@@ -36,6 +36,8 @@ type Delivery struct {
 	Unrendered bool
 	// Taken is when the account took the entry and kept it back, which Outcome tells, or zero.
 	Taken time.Time
+	// Revived tells that the operator had the entry tried again after it had ended, or couldn't be rendered.
+	Revived bool
 }
 
 // Verdict says what became of an attempt.
@@ -55,6 +57,8 @@ const (
 	VerdictRetry
 	// VerdictHold: the account can't send now.
 	VerdictHold
+	// VerdictWait: another entry is to be delivered first. No attempt was made.
+	VerdictWait
 	// VerdictUnknown: it may have been delivered.
 	VerdictUnknown
 	// VerdictUnrendered: it still can't be rendered.
@@ -187,7 +191,7 @@ func (t *try) attempt(ctx context.Context, g *gate, probe bool) (again bool, err
 		return false, t.sealed(ctx, err)
 	}
 	delivery := Delivery{
-		Entry: o.entry(t.job.JobRow, m), Uncertain: m.Uncertain, Unrendered: m.Unrendered, Taken: fromMilliseconds(m.Taken),
+		Entry: o.entry(t.job.JobRow, m), Uncertain: m.Uncertain, Unrendered: m.Unrendered, Taken: fromMilliseconds(m.Taken), Revived: m.Revived,
 	}
 	delivery.Content = content
 	// A reload may have changed the settings while the entry waited.
@@ -294,6 +298,9 @@ func (t *try) judge(ctx context.Context, g *gate, probe bool, r Result) (again b
 		}
 		m.Reason = r.Reason
 		return true, nil
+	case VerdictWait:
+		m.Reason = r.Reason
+		return false, t.later(ctx, r.After)
 	case VerdictUnknown:
 		g.failed(r.Reason)
 		m.Uncertain = true

@@ -96,7 +96,9 @@ func TestConsent(t *testing.T) {
 		moved     = `{"email_address":"ada@example.org","status_if_new":"subscribed","archive":"ada@example.net"}`
 		followed  = `{"email_address":"ada@example.org","archive":"ada@example.net"}`
 		recased   = `{"email_address":"ADA@example.net","status_if_new":"subscribed","archive":"ada@example.net"}`
-		toFake    = `{"email_address":"fake@example.org","status_if_new":"subscribed","archive":"ada@example.net"}`
+		// merge fields are strings or numbers
+		movedWrongly = `{"email_address":"ada@example.org","status_if_new":"subscribed","merge_fields":{"FNAME":["x"]},"archive":"ada@example.net"}`
+		toFake       = `{"email_address":"fake@example.org","status_if_new":"subscribed","archive":"ada@example.net"}`
 	)
 	unsubscribe := func(w *world) { w.do("PATCH", ada, `{"status":"unsubscribed"}`) }
 	clean := func(w *world) { w.do("PATCH", ada, `{"status":"cleaned"}`) }
@@ -126,6 +128,8 @@ func TestConsent(t *testing.T) {
 		{"moved though unsubscribed", []string{consent, moved}, unsubscribe, "unsubscribed unsubscribed", "unsubscribed", "unsubscribed"},
 		{"moved though bounced", []string{consent, moved}, clean, "subscribed cleaned", "cleaned", "subscribed"},
 		{"moved though not confirmed", []string{asked, moved}, nil, "pending archived", "archived", "pending"},
+		{"moved after it was withdrawn", []string{consent, withdrawn, moved}, nil, "pending archived", "archived", "pending"},
+		{"moved with a field that isn't taken", []string{consent, movedWrongly}, nil, "refused", "archived", "absent"},
 		{"moved without consent", []string{consent, followed}, nil, "absent archived", "archived", "absent"},
 		{"another case", []string{consent, recased}, nil, "subscribed", "subscribed", "absent"},
 		{"moved to nowhere", []string{consent, toFake}, nil, "rejected", "archived", "absent"},
