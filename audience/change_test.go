@@ -2,6 +2,7 @@ package audience_test
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -103,7 +104,11 @@ func TestSafe(t *testing.T) {
 	if got := invalid.Safe(func(string) bool { return false }); strings.Contains(got, "ada") || !strings.Contains(got, "must be a boolean") {
 		t.Errorf("got %s", got)
 	}
-	if got := invalid.Safe(func(string) bool { return true }); got != err.Error() {
+	_, misspelt := audience.ParseChange([]byte(`{"email_address":"a@b.c","tag":["x"]}`))
+	if !errors.As(misspelt, &invalid) || invalid.Safe(func(string) bool { return false }) != `…: unknown field, did you mean "tags"?` {
+		t.Errorf("got %s", invalid.Safe(func(string) bool { return false }))
+	}
+	if got := invalid.Safe(func(string) bool { return true }); got != misspelt.Error() {
 		t.Errorf("got %s", got)
 	}
 }

@@ -104,7 +104,7 @@ func TestErrors(t *testing.T) {
 		{"compliance", 400, problem(400, "Member In Compliance State", "ada@example.net is"), audience.Rejected, false, "only the person"},
 		{"forgotten", 400, problem(400, "Forgotten Email Not Subscribed", "ada@example.net was"), audience.Rejected, false, "only the person"},
 		{"exists", 400, problem(400, "Member Exists", "ada@example.net is"), audience.Rejected, false, ""},
-		{"fake", 400, problem(400, "Invalid Resource", "ada@example.net looks fake or invalid, please enter a real email address."), audience.Rejected, false, ""},
+		{"fake", 400, problem(400, "Invalid Resource", "ada@example.net looks fake or invalid, please enter a real email address."), audience.Rejected, false, "a fake or a misuse"},
 		{"field", 400, problem(400, "Invalid Resource", "Your merge fields were invalid."), audience.Refused, false, "compare"},
 		{"key", 401, problem(401, "API Key Invalid", ""), audience.Account, false, "check api_key"},
 		{"forbidden", 403, problem(403, "User Disabled", ""), audience.Account, false, ""},

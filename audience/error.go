@@ -87,6 +87,8 @@ func (e *Error) Remedy() string {
 		return "the address unsubscribed or bounced: only the person can subscribe it again, by a form of Mailchimp's"
 	case e.Title == forgotten:
 		return "the address was deleted for good: only the person can subscribe it again, by a form of Mailchimp's"
+	case e.Kind == Rejected && e.Title != memberExists:
+		return "Mailchimp takes the address for a fake or a misuse: it can't be subscribed"
 	case e.Kind == Refused && len(e.Fields) > 0:
 		return "compare the template with the audience's fields"
 	}

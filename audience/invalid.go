@@ -43,7 +43,8 @@ func (e *InvalidError) Safe(spelled func(string) bool) string {
 	if e.word == "" || spelled(e.word) {
 		return e.Error()
 	}
-	return strings.ReplaceAll(e.Error(), quoteKey(e.word), "…")
+	// The problem may have the name of a known field that is alike.
+	return (&InvalidError{Path: strings.ReplaceAll(e.Path, quoteKey(e.word), "…"), Problem: e.Problem}).Error()
 }
 
 // quoting says that an error's text shows a key of the change.

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 )
 
 func init() {
@@ -140,6 +141,27 @@ func (h *Audience) parse(data []byte) (parcel, error) {
 		return nil, err
 	}
 	return change{parsed, h.app, h.keeper}, nil
+}
+
+// words are what a person may see of a change that failed.
+var words = map[*ory.Error]string{
+	ory.ErrTemplate:    "Your subscription could not be changed.",
+	ory.ErrMessage:     "Your subscription could not be changed.",
+	ory.ErrRecipient:   "This address can't be subscribed. Please check it or use another one.",
+	ory.ErrRefused:     "Your subscription could not be changed.",
+	ory.ErrStore:       "Your subscription can't be changed right now. Please try again later.",
+	ory.ErrUnavailable: "Your subscription can't be changed right now. Please try again later.",
+}
+
+// word gives an error the words for a subscription: nobody has asked for an e-mail.
+func (*Audience) word(problem *ory.Error) *ory.Error {
+	text, ok := words[problem]
+	if !ok {
+		return problem
+	}
+	worded := *problem
+	worded.Text = text
+	return &worded
 }
 
 // restates tells that a person may say yes, no, and yes again.

@@ -236,6 +236,9 @@ func TestAudienceAnswers(t *testing.T) {
 			if got.status != test.status || !strings.Contains(got.body, test.want) || test.want == "" && got.body != "" {
 				t.Errorf("got %+v", got)
 			}
+			if strings.Contains(got.body, "e-mail") {
+				t.Errorf("it speaks of mails: %s", got.body)
+			}
 			if test.state != "" {
 				e.waitState(got.header.Get("Outbox-Entry"), test.state)
 			}

@@ -131,6 +131,9 @@ func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
 	}
 	request, err := o.request(cmd.Context(), template, body)
 	if err != nil {
+		if message, failed := rendered(cmd.Context(), template, body); failed == nil && isChange(message) {
+			return nil, fmt.Errorf("%s is a template of mailchimp_audience: give --audience", o.template)
+		}
 		return nil, o.describe(template, err)
 	}
 	if request.HadKey() {

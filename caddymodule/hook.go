@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 )
 
 func init() {
@@ -135,6 +136,9 @@ func (h *Hook) parse(message []byte) (parcel, error) {
 	}
 	return mail{request, h.app, h.client}, nil
 }
+
+// word leaves the words as they are: they are those of mails.
+func (*Hook) word(problem *ory.Error) *ory.Error { return problem }
 
 // restates is for audiences: an equal mail within minutes is a repeat.
 func (*Hook) restates() bool { return false }

@@ -73,6 +73,8 @@ type target interface {
 	sends(sender string) bool
 	// parse checks what the template returned.
 	parse(data []byte) (parcel, error)
+	// word gives an error the words for what is sent.
+	word(problem *ory.Error) *ory.Error
 	// restates tells that what is sent is a state of things: an equal body after another one says something again.
 	restates() bool
 }
@@ -236,7 +238,7 @@ func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp
 	noteProvider(r)
 	call := &call{hook: h, request: r, reference: newReference(), started: time.Now()}
 	answer := call.serve()
-	answer.stored = h.storesResult
+	answer.stored, answer.problem = h.storesResult, h.target.word(answer.problem)
 	err := answer.write(w, r, call.reference)
 	call.log(answer, err)
 	return nil

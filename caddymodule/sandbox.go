@@ -48,11 +48,14 @@ const sandboxPoolKey = "sandbox"
 func newSandboxes() http.Handler {
 	mails, members := sandbox.New(), members.New()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/3.0/") {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/3.0/"):
 			members.ServeHTTP(w, r)
-			return
+		case r.URL.Path == "/3.0":
+			http.Redirect(w, r, "/3.0/", http.StatusPermanentRedirect)
+		default:
+			mails.ServeHTTP(w, r)
 		}
-		mails.ServeHTTP(w, r)
 	})
 }
 
