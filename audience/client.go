@@ -88,20 +88,6 @@ func New(key string, options ...Option) (*Client, error) {
 // CloseIdleConnections gives up connections that no call uses.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
-// Ping tells whether the key is valid, by the lack of an error.
-func (c *Client) Ping(ctx context.Context) error {
-	var pong struct {
-		Health string `json:"health_status"`
-	}
-	if err := c.call(ctx, http.MethodGet, "ping", nil, &pong); err != nil {
-		return err
-	}
-	if pong.Health == "" {
-		return &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
-	}
-	return nil
-}
-
 var listID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // CheckList tells whether a text can be an audience's id.

@@ -183,6 +183,7 @@ func TestTenAtOnce(t *testing.T) {
 	var now, most atomic.Int32
 	var once sync.Once
 	full := make(chan struct{})
+	change := parse(t, `{"email_address":"ada@example.net"}`)
 	c := client(t, func(w http.ResponseWriter, _ *http.Request) {
 		n := now.Add(1)
 		defer now.Add(-1)
@@ -192,12 +193,12 @@ func TestTenAtOnce(t *testing.T) {
 			once.Do(func() { close(full) })
 		}
 		<-full
-		fmt.Fprint(w, `{"health_status":"fine"}`)
+		fmt.Fprint(w, `{"status":"subscribed"}`)
 	})
 	var calls sync.WaitGroup
 	for range 10 {
 		calls.Go(func() {
-			if err := c.Ping(t.Context()); err != nil {
+			if _, err := c.Apply(t.Context(), "l1", change); err != nil {
 				t.Error(err)
 			}
 		})
@@ -205,7 +206,7 @@ func TestTenAtOnce(t *testing.T) {
 	<-full
 	for range 20 {
 		calls.Go(func() {
-			if err := c.Ping(t.Context()); err != nil {
+			if _, err := c.Apply(t.Context(), "l1", change); err != nil {
 				t.Error(err)
 			}
 		})
