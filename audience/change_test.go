@@ -111,6 +111,10 @@ func TestSafe(t *testing.T) {
 	if got := invalid.Safe(func(string) bool { return true }); got != misspelt.Error() {
 		t.Errorf("got %s", got)
 	}
+	_, within := audience.ParseChange([]byte(`{"email_address":"a@b.c","tags":[{"tag":"x"}]}`))
+	if !errors.As(within, &invalid) || invalid.Safe(func(string) bool { return false }) != "tags[0].…: unknown field" {
+		t.Errorf("got %s", invalid.Safe(func(string) bool { return false }))
+	}
 }
 
 func parse(t *testing.T, change string) *audience.Change {

@@ -43,8 +43,8 @@ func (e *InvalidError) Safe(spelled func(string) bool) string {
 	if e.word == "" || spelled(e.word) {
 		return e.Error()
 	}
-	// The problem may have the name of a known field that is alike.
-	return (&InvalidError{Path: strings.ReplaceAll(e.Path, quoteKey(e.word), "…"), Problem: e.Problem}).Error()
+	// The word is the path's end. A known field before it, or in the problem, may be alike.
+	return (&InvalidError{Path: strings.TrimSuffix(e.Path, quoteKey(e.word)) + "…", Problem: e.Problem}).Error()
 }
 
 // quoting says that an error's text shows a key of the change.
