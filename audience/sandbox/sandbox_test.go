@@ -241,6 +241,21 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestLetsThrough aims a failure at a later call.
+func TestLetsThrough(t *testing.T) {
+	w := start(t)
+	for _, failure := range []string{`{"calls":2}`, `{"status":500}`} {
+		if got := w.do("POST", "sandbox/fail", failure); got != 204 {
+			t.Fatalf("%s: %d", failure, got)
+		}
+	}
+	for i, want := range []int{200, 200, 500, 200} {
+		if got := w.do("GET", "lists/l1", ""); got != want {
+			t.Errorf("call %d: %d", i, got)
+		}
+	}
+}
+
 func TestPageEscapes(t *testing.T) {
 	w := start(t)
 	w.apply("l1", `{"email_address":"ada@example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"<script>x</script>"}}`)
