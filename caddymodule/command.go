@@ -12,7 +12,7 @@ func init() {
 		Name:  "mailchimp",
 		Usage: "<command>",
 		Short: "Renders templates and looks after the sending of mail",
-		Long:  "Commands for the writers of mail templates and for the operators of mailchimp_hook.",
+		Long:  "Commands for the writers of mail templates and for the operators of mailchimp_hook and mailchimp_audience.",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.RunE = plainly(helpOrUnknown)
 			cmd.AddCommand(renderCommand(), previewCommand(), checkDomainCommand(), statusCommand(), sendTestCommand(), outboxCommand())

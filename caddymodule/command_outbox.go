@@ -32,8 +32,8 @@ func outboxCommand() *cobra.Command {
 			Use: "forget <address>", Short: "Erases all entries to an address", Args: cobra.ExactArgs(1),
 			RunE: plainly(func(cmd *cobra.Command, args []string) error { return o.forget(cmd, args[0]) }),
 		},
-		o.pauseCommand("pause", "Keeps a sender domain's mails back until it is resumed", "is paused"),
-		o.pauseCommand("resume", "Sends a paused sender domain's mails again", "sends again"),
+		o.pauseCommand("pause", "Keeps the entries of a sender domain, or of an audience (list:<id>), back until it is resumed", "is paused"),
+		o.pauseCommand("resume", "Sends the entries of a paused sender domain or audience (list:<id>) again", "sends again"),
 		moveCommand(o),
 	)
 	return cmd
@@ -44,7 +44,7 @@ func addConditions(cmd *cobra.Command) func() (conditions, error) {
 	var c conditions
 	flags := cmd.Flags()
 	flags.StringVar((*string)(&c.State), "state", "", fmt.Sprintf("Only those in a state, one of %v", outbox.States))
-	flags.StringVar(&c.Sender, "sender", "", "Only those of a sender domain")
+	flags.StringVar(&c.Sender, "sender", "", "Only those of a sender domain, or of an audience (list:<id>)")
 	flags.StringVar(&c.Template, "template", "", "Only those of a template, as the configuration names it")
 	flags.StringVar(&c.Recipient, "recipient", "", "Only those to an address, or with its hash")
 	flags.StringVar(&c.Reason, "reason", "", "Only those whose reason has this text")
@@ -107,8 +107,8 @@ func (o *adminOptions) list(cmd *cobra.Command, c conditions) error {
 }
 
 func (o *adminOptions) showCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "show <id>", Short: "Shows an entry with its attempts, what Mandrill said and what was heard since", Args: cobra.ExactArgs(1)}
-	content := cmd.Flags().Bool("content", false, "Show the content too: the mail, or the ctx of an unrendered one")
+	cmd := &cobra.Command{Use: "show <id>", Short: "Shows an entry with its attempts, what Mailchimp said and what was heard since", Args: cobra.ExactArgs(1)}
+	content := cmd.Flags().Bool("content", false, "Show the content too: the mail or the change of an audience, or the ctx of an unrendered one")
 	cmd.RunE = plainly(func(cmd *cobra.Command, args []string) error {
 		var entry json.RawMessage
 		if err := o.call(http.MethodGet, "outbox/"+url.PathEscape(args[0])+"?content="+strconv.FormatBool(*content), nil, &entry); err != nil {
@@ -220,7 +220,7 @@ func (o *adminOptions) forget(cmd *cobra.Command, address string) error {
 
 func (o *adminOptions) pauseCommand(what, short, done string) *cobra.Command {
 	return &cobra.Command{
-		Use: what + " <sender-domain>", Short: short, Args: cobra.ExactArgs(1),
+		Use: what + " <sender>", Short: short, Args: cobra.ExactArgs(1),
 		RunE: plainly(func(cmd *cobra.Command, args []string) error {
 			if err := o.call(http.MethodPost, "senders/"+url.PathEscape(args[0])+"/"+what, nil, nil); err != nil {
 				return err

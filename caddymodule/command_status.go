@@ -17,8 +17,9 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Says whether mail flows, and what waits for you",
 		Long: `
-Asks the running Caddy whether hooks are stored and mails go out. The first
-line is the answer. The command ends with status 1 where mail doesn't flow.`,
+Asks the running Caddy whether hooks are stored, and mails and changes of
+audiences go out. The first line is the answer for all of them. The command ends
+with status 1 where something doesn't flow. An audience's sender is list:<id>.`,
 		Args: cobra.NoArgs,
 		RunE: plainly(func(cmd *cobra.Command, _ []string) error { return o.status(cmd) }),
 	})

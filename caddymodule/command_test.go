@@ -82,6 +82,7 @@ func TestRenderCommand(t *testing.T) {
 		{"no ctx", []string{"-t", "t.jsonnet"}, "", `required flag(s) "ctx" not set`, true},
 		{"no such template", []string{"-t", "x.jsonnet", "-c", "ctx.json"}, "", "x.jsonnet: no such file", true},
 		{"audience", []string{"-t", "change.jsonnet", "-c", "ctx.json", "--audience"}, `"email_address": "ada@example.net"`, "", false},
+		{"audience without its flag", []string{"-t", "change.jsonnet", "-c", "ctx.json"}, "", "change.jsonnet is a template of mailchimp_audience: give --audience", true},
 		{"audience's status", []string{"-t", "status.jsonnet", "-c", "ctx.json", "--audience"}, "", "status.jsonnet:3:3: status: would subscribe", true},
 		{"audience cancelled", []string{"-t", "cancel.jsonnet", "-c", "ctx.json", "--audience"}, "", "cancel.jsonnet cancelled", true},
 		{"audience and HTML", []string{"-t", "change.jsonnet", "-c", "ctx.json", "--audience", "--html"}, "", "html", true},
@@ -93,6 +94,26 @@ func TestRenderCommand(t *testing.T) {
 				t.Errorf("output %q, errors %q, %v", output, errors, err)
 			}
 		})
+	}
+}
+
+// TestHelpKnowsAudiences: an operator learns from the help how the sender of an audience's entries is called.
+func TestHelpKnowsAudiences(t *testing.T) {
+	for _, test := range []struct {
+		command func() *cobra.Command
+		args    []string
+		want    string
+	}{
+		{statusCommand, nil, "list:<id>"},
+		{outboxCommand, []string{"list"}, "list:<id>"},
+		{outboxCommand, []string{"retry"}, "list:<id>"},
+		{outboxCommand, []string{"pause"}, "list:<id>"},
+		{outboxCommand, []string{"resume"}, "list:<id>"},
+		{outboxCommand, []string{"show"}, "the change of an audience"},
+	} {
+		if output, _, err := execute(t, test.command(), append(test.args, "--help")...); err != nil || !strings.Contains(output, test.want) {
+			t.Errorf("%v lacks %q: %s, %v", test.args, test.want, output, err)
+		}
 	}
 }
 
