@@ -85,8 +85,6 @@ func (a *App) status(ctx context.Context) status {
 	}
 	for _, sender := range slices.Sorted(maps.Keys(s.Holds)) {
 		switch hold := s.Holds[sender]; {
-		case !hold.Paused && !slices.Contains(s.Senders, sender) && s.Unknown[sender] == 0:
-			// Nothing is left of an account that isn't configured any more.
 		case hold.Paused:
 			trouble("%s is paused: caddy mailchimp outbox resume %[1]s", sender)
 		default:

@@ -358,6 +358,9 @@ func (o *Outbox) leave(queue string, has worked) {
 	err := o.client.Queues().Remove(context.Background(), queue)
 	if err == nil {
 		delete(o.queues, queue)
+		if _, wants := o.wanted()[queue]; !wants {
+			o.gate(has.sender).release() // what held an account that is gone says nothing of the next
+		}
 		err = o.setQueues()
 	}
 	if err != nil {

@@ -573,6 +573,11 @@ func TestSenderGoesWhileItIsHeld(t *testing.T) {
 		if n := o.Undelivered(); n != 5 {
 			t.Errorf("%d undelivered", n)
 		}
+		for deadline := time.Now().Add(time.Minute); len(o.Holds()) > 0; {
+			if time.Now().After(deadline) {
+				t.Fatalf("the hold outlasts the account: %+v", o.Holds())
+			}
+		}
 		if err := o.Configure(t.Context(), outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: f, Notify: f.notify}); err != nil {
 			t.Fatal(err)
 		}
