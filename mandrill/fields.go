@@ -47,6 +47,10 @@ func (e *InvalidError) Safe(spelled func(string) bool) string {
 	if e.word == "" || spelled(e.word) {
 		return e.Error()
 	}
+	if path, found := strings.CutSuffix(e.Path, e.shown); found {
+		// A known field before it, or in the problem, may be alike.
+		return (&InvalidError{Path: path + "…", Problem: e.Problem}).Error()
+	}
 	return strings.ReplaceAll(e.Error(), e.shown, "…")
 }
 

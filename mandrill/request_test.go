@@ -326,6 +326,22 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
+// TestSafeKeepsSuggestion hides what was typed, and not the known field that is alike.
+func TestSafeKeepsSuggestion(t *testing.T) {
+	sender, err := mandrill.NewPolicy([]string{"example.com"}, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = mandrill.ParseRequest([]byte(`{"message":{"from_email":"a@example.com","to":[{"email":"a@example.net"}],"subjec":"x"}}`), sender)
+	var invalid *mandrill.InvalidError
+	if !errors.As(err, &invalid) {
+		t.Fatalf("got %v", err)
+	}
+	if safe := invalid.Safe(func(string) bool { return false }); safe != `message.…: unknown field, did you mean "subject"?` {
+		t.Errorf("the safe text is %s", safe)
+	}
+}
+
 // TestInvalidErrorIsSafe has a template take keys and a sender from what a person typed.
 func TestInvalidErrorIsSafe(t *testing.T) {
 	sender, err := mandrill.NewPolicy([]string{"example.com"}, "", "")
