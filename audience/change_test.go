@@ -104,6 +104,9 @@ func TestSafe(t *testing.T) {
 	if got := invalid.Safe(func(string) bool { return false }); strings.Contains(got, "ada") || !strings.Contains(got, "must be a boolean") {
 		t.Errorf("got %s", got)
 	}
+	if got := invalid.Safe(func(string) bool { return true }); got != err.Error() {
+		t.Errorf("got %s", got)
+	}
 	_, misspelt := audience.ParseChange([]byte(`{"email_address":"a@b.c","tag":["x"]}`))
 	if !errors.As(misspelt, &invalid) || invalid.Safe(func(string) bool { return false }) != `…: unknown field, did you mean "tags"?` {
 		t.Errorf("got %s", invalid.Safe(func(string) bool { return false }))

@@ -27,6 +27,7 @@ type arguments struct {
 
 func (s *Sandbox) routes() {
 	for pattern, answer := range map[string]call{
+		"GET ping":                              s.ping,
 		"GET lists/{list}":                      s.list,
 		"GET lists/{list}/members":              s.membersOf,
 		"POST lists/{list}/members":             s.add,
@@ -105,6 +106,10 @@ func permit(r *http.Request) *problem {
 
 func notFound() *problem {
 	return refuse(http.StatusNotFound, "Resource Not Found", "The requested resource could not be found.")
+}
+
+func (s *Sandbox) ping(*http.Request, arguments) (any, *problem) {
+	return map[string]string{"health_status": "Everything's Chimpy!"}, nil
 }
 
 func (s *Sandbox) list(r *http.Request, _ arguments) (any, *problem) {

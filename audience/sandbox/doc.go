@@ -1,6 +1,7 @@
 // Package sandbox stands in for the Mailchimp Marketing API, for development and tests: it keeps members in memory,
 // treats them as Mailchimp does, and shows them on a page.
 //
+//	GET    /3.0/ping
 //	GET    /3.0/lists/<list>
 //	GET    /3.0/lists/<list>/members
 //	POST   /3.0/lists/<list>/members                 400 Member Exists for a known address

@@ -193,7 +193,7 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	for call, want := range map[string]int{
-		"GET ": 200, "GET lists/l1/members": 200, "GET " + ada: 200, "GET " + ada + "/tags": 200, "GET sandbox/members": 200,
+		"GET ": 200, "GET ping": 200, "GET lists/l1/members": 200, "GET " + ada: 200, "GET " + ada + "/tags": 200, "GET sandbox/members": 200,
 		"GET lists/l1/members/none": 404, "GET lists": 404, "DELETE lists/l1/members/none": 404, "POST sandbox/fail": 400,
 	} {
 		method, path, _ := strings.Cut(call, " ")
