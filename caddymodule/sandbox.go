@@ -52,7 +52,9 @@ func newSandboxes() http.Handler {
 		case strings.HasPrefix(r.URL.Path, "/3.0/"):
 			members.ServeHTTP(w, r)
 		case r.URL.Path == "/3.0":
-			http.Redirect(w, r, "/3.0/", http.StatusPermanentRedirect)
+			// Relative, which http.Redirect isn't: a prefix may be stripped.
+			w.Header().Set("Location", "3.0/")
+			w.WriteHeader(http.StatusPermanentRedirect)
 		default:
 			mails.ServeHTTP(w, r)
 		}

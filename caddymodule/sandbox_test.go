@@ -18,7 +18,7 @@ func TestSandboxPages(t *testing.T) {
 	}{
 		{"/", http.StatusOK, "", `<a href="3.0/">`},
 		{"/3.0/", http.StatusOK, "", `<a href="../">`},
-		{"/3.0", http.StatusPermanentRedirect, "/3.0/", ""},
+		{"/3.0", http.StatusPermanentRedirect, "3.0/", ""},
 	} {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, test.path, nil))
