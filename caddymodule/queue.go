@@ -39,10 +39,8 @@ func (c *call) queue(hook *ory.Hook) answer {
 			return c.end(outcomeTemplate, ory.ErrTemplate, err)
 		}
 	}
-	var remember time.Duration
-	if entry.Key, remember = c.key(hook, given); remember == rememberBody {
-		entry.Remember, entry.Restated = remember, c.hook.target.restates()
-	}
+	key, remember := c.key(hook, given)
+	c.identify(&entry, key, remember)
 	ctx, span := startSpan(c.request.Context(), "mailchimp.store")
 	receipt, err := c.hook.app.put(ctx, entry)
 	span.SetAttributes(attribute.String("mailchimp.entry", receipt.ID), attribute.Bool("mailchimp.duplicate", receipt.Duplicate))
@@ -81,6 +79,14 @@ func newEntry(p parcel, accepted time.Time) (outbox.New, error) {
 // sign says where the entry comes from.
 func (c *call) sign(entry *outbox.New) {
 	entry.Hook, entry.Template, entry.Handler, entry.Trace = c.path(), c.hook.Template, c.hook.id, traceOf(c.request)
+}
+
+// identify gives the entry its key. Other keys than a body's are known for as long as the entry is.
+func (c *call) identify(entry *outbox.New, key string, remember time.Duration) {
+	entry.Key = key
+	if remember == rememberBody {
+		entry.Remember, entry.Restated = remember, c.hook.target.restates()
+	}
 }
 
 // render evaluates the template and checks what it returned.

@@ -35,18 +35,11 @@ func (c *call) deliver(hook *ory.Hook) answer {
 	}
 	key, remember := c.key(hook, p.IdempotencyKey())
 	answer, err := c.hook.app.records.once(c.request.Context(), key, func() (answer, time.Duration) {
-		var a answer
-		var kept time.Duration
 		if c.hook.app.outboxKey == "" {
 			sent, result := c.send(p)
-			a, kept = sent, remembered(result, remember)
-		} else {
-			a, kept = c.record(p, key, remember)
+			return sent, c.remembered(result, remember)
 		}
-		if remember == rememberBody && c.hook.target.restates() {
-			kept = 0 // the outbox knows what came after it; without one, to send it again does no harm
-		}
-		return a, kept
+		return c.record(p, key, remember)
 	})
 	if err != nil {
 		return c.end(outcomeUnavailable, ory.ErrUnavailable, err)
@@ -57,9 +50,12 @@ func (c *call) deliver(hook *ory.Hook) answer {
 	return answer
 }
 
-// remembered tells for how long an outcome is to be remembered: not at all where no mail went out, so that
-// the next call tries again.
-func remembered(r outbox.Result, remember time.Duration) time.Duration {
+// remembered tells for how long an outcome is to be remembered here: not at all where no mail went out, so that
+// the next call tries again, nor where an equal body may say something anew, which the outbox tells.
+func (c *call) remembered(r outbox.Result, remember time.Duration) time.Duration {
+	if remember == rememberBody && c.hook.target.restates() {
+		return 0
+	}
 	switch r.Verdict {
 	case outbox.VerdictSent:
 		return remember
@@ -77,16 +73,14 @@ func (c *call) record(p parcel, key string, remember time.Duration) (answer, tim
 	if err != nil {
 		return c.end(outcomeMessage, ory.ErrMessage, err), 0
 	}
-	entry.Key, entry.Expires = key, time.Time{}
-	if remember == rememberBody {
-		entry.Remember, entry.Restated = remember, c.hook.target.restates()
-	}
+	entry.Expires = time.Time{}
+	c.identify(&entry, key, remember)
 	entry.Claim = time.Duration(c.hook.Timeout) + rememberUnknown
 	receipt, err := c.hook.app.put(c.request.Context(), entry)
 	if err != nil {
 		c.hook.logger.Warn("hook is not recorded", zap.String("hook", entry.Hook), zap.String("reference", c.reference), zap.Error(err))
 		sent, result := c.send(p)
-		return sent, remembered(result, remember)
+		return sent, c.remembered(result, remember)
 	}
 	if receipt.Duplicate {
 		return c.known(receipt, p), 0
@@ -96,7 +90,7 @@ func (c *call) record(p parcel, key string, remember time.Duration) (answer, tim
 	if err := c.hook.app.outbox.Settle(context.WithoutCancel(c.request.Context()), receipt.ID, entry, result); err != nil {
 		c.hook.logger.Error("hook's outcome is not recorded", zap.String("entry", receipt.ID), zap.String("reference", c.reference), zap.Error(err))
 	}
-	return sent, remembered(result, remember)
+	return sent, c.remembered(result, remember)
 }
 
 // known is the answer to a call whose key is on record.
