@@ -112,10 +112,10 @@ func (p *previewed) Version() string { return p.template.Status().Version }
 
 func (p *previewed) Request(ctx context.Context, body []byte) (data json.RawMessage, notes []string, err error) {
 	request, err := p.options.request(ctx, p.template, body)
+	if errors.Is(err, preview.ErrAudience) {
+		return nil, nil, err
+	}
 	if err != nil {
-		if message, failed := rendered(ctx, p.template, body); failed == nil && isChange(message) {
-			return nil, nil, preview.ErrAudience
-		}
 		return nil, nil, located(p.file, err)
 	}
 	if request.HadKey() {
@@ -123,15 +123,6 @@ func (p *previewed) Request(ctx context.Context, body []byte) (data json.RawMess
 	}
 	data, err = request.MarshalJSON()
 	return data, notes, err
-}
-
-// isChange tells whether a template returned what mailchimp_audience takes, right or wrong.
-func isChange(message []byte) bool {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(message, &fields) != nil || fields["message"] != nil {
-		return false
-	}
-	return fields["email_address"] != nil || fields["archive"] != nil
 }
 
 func (p *previewed) Message(ctx context.Context, data any) ([]byte, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/preview"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
@@ -61,7 +62,20 @@ func (c *checks) request(ctx context.Context, template *render.Template, body []
 	if err != nil {
 		return nil, err
 	}
-	return mandrill.ParseRequest(message, policy)
+	request, err := mandrill.ParseRequest(message, policy)
+	if err != nil && isChange(message) {
+		return nil, preview.ErrAudience
+	}
+	return request, err
+}
+
+// isChange tells whether a template returned what mailchimp_audience takes, right or wrong.
+func isChange(message []byte) bool {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(message, &fields) != nil || fields["message"] != nil {
+		return false
+	}
+	return fields["email_address"] != nil || fields["archive"] != nil
 }
 
 func renderCommand() *cobra.Command {
@@ -131,9 +145,6 @@ func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
 	}
 	request, err := o.request(cmd.Context(), template, body)
 	if err != nil {
-		if message, failed := rendered(cmd.Context(), template, body); failed == nil && isChange(message) {
-			return nil, fmt.Errorf("%s is a template of mailchimp_audience: give --audience", o.template)
-		}
 		return nil, o.describe(template, err)
 	}
 	if request.HadKey() {
@@ -153,6 +164,8 @@ func (o *renderOptions) describe(template *render.Template, err error) error {
 	switch {
 	case errors.Is(err, render.ErrCancelled):
 		return fmt.Errorf("%s cancelled: nothing is sent for this ctx", o.template)
+	case errors.Is(err, preview.ErrAudience):
+		return fmt.Errorf("%s is a template of mailchimp_audience: give --audience", o.template)
 	case errors.As(err, &inCtx):
 		return fmt.Errorf("%s:%d: %w", o.ctx, max(1, inCtx.line), inCtx.err)
 	case errors.As(err, &invalid):
