@@ -61,7 +61,9 @@ func startSending(ctx context.Context, entry outbox.Delivery) (context.Context, 
 // endSending says what became of the attempt.
 func endSending(span trace.Span, result outbox.Result) {
 	span.SetAttributes(attribute.String("mailchimp.outcome", verdicts[result.Verdict]))
-	if result.Verdict != outbox.VerdictSent && result.Verdict != outbox.VerdictDiscarded {
+	switch result.Verdict {
+	case outbox.VerdictSent, outbox.VerdictDiscarded, outbox.VerdictWait:
+	default:
 		span.SetStatus(codes.Error, result.Reason)
 	}
 	span.End()
