@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Member is what an audience has of an address after a change.
@@ -22,13 +23,10 @@ const Absent = "absent"
 // Statuses are what an audience says of an address.
 var Statuses = []string{"subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived", Absent}
 
-// MaxCalls is how many calls a change needs, beside one that looks whether the list is there where an address isn't.
-const MaxCalls = 5
-
 // Apply makes a change in the audience, by several calls, and returns what became of its addresses, in the order of
-// Change.Addresses. To apply a change again does no harm. Errors are *Error.
-func (c *Client) Apply(ctx context.Context, list string, change *Change) ([]Member, error) {
-	a := &application{client: c, list: list, Change: change}
+// Change.Addresses. The timeout is that of one call. To apply a change again does no harm. Errors are *Error.
+func (c *Client) Apply(ctx context.Context, list string, change *Change, timeout time.Duration) ([]Member, error) {
+	a := &application{client: c, list: list, timeout: timeout, Change: change}
 	members := make([]Member, 0, 2)
 	var rejection error
 	if change.Email != "" {
@@ -58,8 +56,9 @@ func (c *Client) Apply(ctx context.Context, list string, change *Change) ([]Memb
 
 // application is a change on its way.
 type application struct {
-	client *Client
-	list   string
+	client  *Client
+	list    string
+	timeout time.Duration
 	*Change
 
 	// left is the member that the person leaves, once it is known.
@@ -178,7 +177,7 @@ var errAbsent = errors.New("the address isn't in the audience")
 
 // call tells an address that isn't there from an audience that isn't.
 func (a *application) call(ctx context.Context, method, path string, arguments, answer any) error {
-	err := a.client.call(ctx, method, path, arguments, answer)
+	err := a.once(ctx, method, path, arguments, answer)
 	var failure *Error
 	if !errors.As(err, &failure) {
 		if member, ok := answer.(*Member); ok && member.Status == "" {
@@ -189,8 +188,15 @@ func (a *application) call(ctx context.Context, method, path string, arguments, 
 	if failure.Status != http.StatusNotFound || failure.Title == "" || method == http.MethodPut {
 		return err
 	}
-	if missing := a.client.call(ctx, http.MethodGet, "lists/"+a.list+"?fields=id", nil, nil); missing != nil {
+	if missing := a.once(ctx, http.MethodGet, "lists/"+a.list+"?fields=id", nil, nil); missing != nil {
 		return missing
 	}
 	return errAbsent
+}
+
+// once makes a call that ends in time.
+func (a *application) once(ctx context.Context, method, path string, arguments, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	return a.client.call(ctx, method, path, arguments, answer)
 }

@@ -21,8 +21,6 @@ const (
 	maxConnections = 10
 	// maxAnswer is how much of an answer is read. A member has some 2 KB.
 	maxAnswer = 1 << 20
-	// defaultTimeout ends a call whose context has no deadline.
-	defaultTimeout = time.Minute
 )
 
 // A Client calls the API. It makes each call once: to try again is the caller's affair. The context's deadline
@@ -100,11 +98,6 @@ func CheckList(id string) error {
 
 // call makes one call. Without an answer to decode, what a success says isn't read.
 func (c *Client) call(ctx context.Context, method, path string, arguments, answer any) error {
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)
-		defer cancel()
-	}
 	var body io.Reader
 	if arguments != nil {
 		encoded, err := encode(arguments)

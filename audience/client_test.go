@@ -72,7 +72,7 @@ func TestRequests(t *testing.T) {
 		calls = append(calls, r.Method+" "+r.URL.RequestURI()+" "+string(body))
 		fmt.Fprint(w, `{"id":"m1","status":"subscribed"}`)
 	})
-	members, err := c.Apply(t.Context(), "l1", parse(t, `{"email_address":"Émile@Example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"<É>"},"language":"fr","tags":["x"],"archive":"ada@example.net"}`))
+	members, err := c.Apply(t.Context(), "l1", parse(t, `{"email_address":"Émile@Example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"<É>"},"language":"fr","tags":["x"],"archive":"ada@example.net"}`), time.Minute)
 	if err != nil || len(members) != 2 || members[0].Email != "Émile@Example.net" || members[0].Status != "subscribed" || members[1].Status != "archived" {
 		t.Fatalf("got %+v, %v", members, err)
 	}
@@ -125,7 +125,7 @@ func TestErrors(t *testing.T) {
 				w.WriteHeader(test.status)
 				fmt.Fprint(w, test.body)
 			})
-			_, err := c.Apply(t.Context(), "l1", parse(t, `{"email_address":"ada@example.net","status_if_new":"subscribed"}`))
+			_, err := c.Apply(t.Context(), "l1", parse(t, `{"email_address":"ada@example.net","status_if_new":"subscribed"}`), time.Minute)
 			var failure *audience.Error
 			if !errors.As(err, &failure) {
 				t.Fatalf("got %v", err)
@@ -145,7 +145,7 @@ func TestErrors(t *testing.T) {
 func TestBrokenConnections(t *testing.T) {
 	change := parse(t, `{"email_address":"ada@example.net"}`)
 	kind := func(ctx context.Context, c *audience.Client) audience.Kind {
-		_, err := c.Apply(ctx, "l1", change)
+		_, err := c.Apply(ctx, "l1", change, time.Minute)
 		var failure *audience.Error
 		if !errors.As(err, &failure) {
 			t.Fatalf("got %v", err)
@@ -176,6 +176,10 @@ func TestBrokenConnections(t *testing.T) {
 	if got := kind(ctx, hanging); got != audience.Unknown {
 		t.Errorf("no answer: %s", got)
 	}
+	var failure *audience.Error
+	if _, err := hanging.Apply(t.Context(), "l1", change, 50*time.Millisecond); !errors.As(err, &failure) || failure.Kind != audience.Unknown {
+		t.Errorf("no answer to one call: %v", err)
+	}
 }
 
 // TestTenAtOnce: a key makes no more than ten calls at a time, and the others wait for their turn.
@@ -198,7 +202,7 @@ func TestTenAtOnce(t *testing.T) {
 	var calls sync.WaitGroup
 	for range 10 {
 		calls.Go(func() {
-			if _, err := c.Apply(t.Context(), "l1", change); err != nil {
+			if _, err := c.Apply(t.Context(), "l1", change, time.Minute); err != nil {
 				t.Error(err)
 			}
 		})
@@ -206,7 +210,7 @@ func TestTenAtOnce(t *testing.T) {
 	<-full
 	for range 20 {
 		calls.Go(func() {
-			if _, err := c.Apply(t.Context(), "l1", change); err != nil {
+			if _, err := c.Apply(t.Context(), "l1", change, time.Minute); err != nil {
 				t.Error(err)
 			}
 		})

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -140,7 +141,7 @@ func (h *Audience) parse(data []byte) (parcel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return change{parsed, h.app, h.keeper}, nil
+	return change{parsed, h.app, h.keeper, time.Duration(h.Timeout)}, nil
 }
 
 // words are what a person may see of a change that failed.
@@ -164,8 +165,8 @@ func (*Audience) word(problem *ory.Error) *ory.Error {
 	return &worded
 }
 
-// restates tells that a person may say yes, no, and yes again.
-func (*Audience) restates() bool { return true }
+// ordered tells that a person may say yes, no, and yes again.
+func (*Audience) ordered() bool { return true }
 
 // Interface guards
 var (

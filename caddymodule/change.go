@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -29,6 +28,8 @@ type change struct {
 	*audience.Change
 	app    *App
 	keeper *keeper
+	// timeout is that of one call.
+	timeout time.Duration
 }
 
 func (c change) sender() string { return listSender(c.keeper.list) }
@@ -44,7 +45,7 @@ func (c change) took(mandrill.Recipient) bool { return true }
 // member's is a hash of the address.
 func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	started := time.Now()
-	members, err := c.keeper.client.Apply(ctx, c.keeper.list, c.Change)
+	members, err := c.keeper.client.Apply(ctx, c.keeper.list, c.Change, c.timeout)
 	c.app.metrics.audienceSeconds.Observe(time.Since(started).Seconds())
 	if err != nil {
 		return nil, err
@@ -81,12 +82,11 @@ func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time
 	case late:
 		return outbox.Result{Verdict: outbox.VerdictDiscarded, Reason: "a later change of the same person is made already"}
 	}
-	if entry.Revived && time.Since(entry.Accepted) > cmp.Or(time.Duration(c.app.Keep), rememberKey) && c.StatusIfNew == "subscribed" {
+	if entry.Revived && time.Since(entry.Accepted) > c.app.keeps() && c.StatusIfNew == "subscribed" {
 		// A later change that withdrew the consent may be forgotten by now: the person is asked.
 		c.StatusIfNew = "pending"
 	}
-	ctx, cancel := context.WithTimeout(ctx, audience.MaxCalls*timeout)
-	defer cancel()
+	c.timeout = timeout
 	recipients, err := c.send(ctx)
 	if err != nil {
 		return failure(err)

@@ -140,8 +140,8 @@ func (h *Hook) parse(message []byte) (parcel, error) {
 // word leaves the words as they are: they are those of mails.
 func (*Hook) word(problem *ory.Error) *ory.Error { return problem }
 
-// restates is for audiences: an equal mail within minutes is a repeat.
-func (*Hook) restates() bool { return false }
+// ordered is for audiences: mails don't wait for each other, and an equal one within minutes is a repeat.
+func (*Hook) ordered() bool { return false }
 
 // Interface guards
 var (

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -225,3 +226,6 @@ func (a *App) took(ctx context.Context, id string) bool {
 		return true
 	}
 }
+
+// keeps is how long an ended entry, and a key, is known.
+func (a *App) keeps() time.Duration { return cmp.Or(time.Duration(a.Keep), rememberKey) }

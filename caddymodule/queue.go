@@ -83,9 +83,9 @@ func (c *call) sign(entry *outbox.New) {
 
 // identify gives the entry its key. Other keys than a body's are known for as long as the entry is.
 func (c *call) identify(entry *outbox.New, key string, remember time.Duration) {
-	entry.Key = key
+	entry.Key, entry.Ordered = key, c.hook.target.ordered()
 	if remember == rememberBody {
-		entry.Remember, entry.Restated = remember, c.hook.target.restates()
+		entry.Remember = remember
 	}
 }
 

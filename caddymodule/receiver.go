@@ -75,8 +75,8 @@ type target interface {
 	parse(data []byte) (parcel, error)
 	// word gives an error the words for what is sent.
 	word(problem *ory.Error) *ory.Error
-	// restates tells that what is sent is a state of things: an equal body after another one says something again.
-	restates() bool
+	// ordered tells that what is sent says how things are with a person: order counts, and an equal body may say it anew.
+	ordered() bool
 }
 
 // Auth is one way for a call to prove itself.
@@ -265,10 +265,7 @@ func (h *receiver) templateBroken(err error) {
 // It is scoped by handler, host and path, so that two hooks never share one.
 func (c *call) key(hook *ory.Hook, given string) (string, time.Duration) {
 	r := c.request
-	source, remember := "template", time.Duration(c.hook.app.Keep)
-	if remember == 0 {
-		remember = rememberKey
-	}
+	source, remember := "template", c.hook.app.keeps()
 	if given == "" {
 		source, given = "header", r.Header.Get("Idempotency-Key")
 	}

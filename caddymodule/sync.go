@@ -53,7 +53,7 @@ func (c *call) deliver(hook *ory.Hook) answer {
 // remembered tells for how long an outcome is to be remembered here: not at all where no mail went out, so that
 // the next call tries again, nor where an equal body may say something anew, which the outbox tells.
 func (c *call) remembered(r outbox.Result, remember time.Duration) time.Duration {
-	if remember == rememberBody && c.hook.target.restates() {
+	if remember == rememberBody && c.hook.target.ordered() {
 		return 0
 	}
 	switch r.Verdict {

@@ -46,9 +46,9 @@ type New struct {
 	Key string
 	// Remember is how long an equal Key is the same entry. 0 is as long as the entry is there.
 	Remember time.Duration
-	// Restated tells that an equal Key is the same entry only while no later one of the sender shares a recipient with it: what
-	// the entry says was then said anew.
-	Restated bool
+	// Ordered tells that the entry says how things are with its recipients, two at most, so that Order is of use. An equal Key that is
+	// remembered for a while is then the same entry only as long as none came after it that shares a recipient: else it is said anew.
+	Ordered bool
 	// Sender is the account's name, a domain. Entries of a sender that isn't known here wait.
 	Sender string
 	// Hook and Template say where the entry comes from, and Handler by whom it was made.
@@ -152,6 +152,8 @@ type meta struct {
 	Uncertain bool `json:"uncertain,omitempty"`
 	// Wiped tells that a dead entry's content was wiped when it expired.
 	Wiped bool `json:"wiped,omitempty"`
+	// Ordered tells that Order knows of the entry.
+	Ordered bool `json:"ordered,omitempty"`
 	// Revived tells that the operator had it tried again after it had ended, or couldn't be rendered.
 	Revived bool `json:"revived,omitempty"`
 	// Claimed tells that who put the entry delivers it.

@@ -24,7 +24,7 @@ func (o *Outbox) Retry(ctx context.Context, id string) error {
 	after, err := o.retry(ctx, o.store, row)
 	if isTaken(err) {
 		// Another entry took the key in the meantime: this one goes without.
-		if _, err := o.store.exec(ctx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", row.ID); err != nil {
+		if err := o.free(ctx, row.ID); err != nil {
 			return err
 		}
 		if after, err = o.retry(ctx, o.store, row); err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Order tells how an entry stands to the others of its sender that share a recipient with it: whether an earlier one
-// isn't at its end yet, and whether a later one was sent.
+// Order tells how an entry stands to the others of its sender that are Ordered and share a recipient with it: whether an earlier
+// one isn't at its end yet, and whether a later one was sent.
 func (o *Outbox) Order(ctx context.Context, entry Entry) (waits, late bool, err error) {
 	id, err := strconv.ParseInt(entry.ID, 10, 64)
 	if err != nil {
@@ -22,16 +22,31 @@ func (o *Outbox) Order(ctx context.Context, entry Entry) (waits, late bool, err 
 	return false, late, err
 }
 
-// shares tells whether an entry of the same sender that shares a recipient meets a condition.
-func (o *Outbox) shares(ctx context.Context, entry Entry, condition string, id int64) (bool, error) {
+// isOrdered finds rows that have an index of their first two tags.
+const isOrdered = "metadata->>'ordered' IS NOT NULL"
+
+// shares tells whether an ordered entry of the same sender that shares a recipient meets a condition.
+func (o *Outbox) shares(ctx context.Context, entry Entry, condition string, values ...any) (bool, error) {
 	if len(entry.Recipients) == 0 {
 		return false, nil
 	}
-	w := new(where)
-	w.add("kind = 'entry'")
-	w.add("queue = %s", queueOf(entry.Sender))
-	w.add("("+strings.Join(repeat("tagged(%s)", len(entry.Recipients)), " OR ")+")", values(entry.Recipients)...)
-	w.add(condition, id)
-	rows, err := o.store.rows(ctx, w.String()+" LIMIT 1", w.arguments...)
+	found, arguments := sharing(entry, condition, values...)
+	rows, err := o.store.rows(ctx, found+" LIMIT 1", arguments...)
 	return len(rows) > 0, err
+}
+
+// sharing is the condition of shares, with its arguments.
+func sharing(entry Entry, condition string, values ...any) (string, []any) {
+	w := new(where)
+	var ids []string
+	for _, tag := range []string{"first(tags)", "second(tags)"} {
+		for _, recipient := range entry.Recipients {
+			w.arguments = append(w.arguments, recipient)
+			ids = append(ids, fmt.Sprintf("SELECT id FROM river_job WHERE %s AND %s = $%d", isOrdered, tag, len(w.arguments)))
+		}
+	}
+	w.conditions = []string{"id IN (" + strings.Join(ids, " UNION ALL ") + ")"}
+	w.add("queue = %s", queueOf(entry.Sender))
+	w.add(condition, values...)
+	return w.String(), w.arguments
 }

@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
@@ -19,7 +20,7 @@ func TestOrder(t *testing.T) {
 		o := open(t, c, f)
 		ids := make(map[string]string)
 		accept := func(name string, change ...func(*outbox.New)) {
-			ids[name] = put(t, o, name, append([]func(*outbox.New){func(e *outbox.New) { e.Hook = name }}, change...)...).ID
+			ids[name] = put(t, o, name, append([]func(*outbox.New){func(e *outbox.New) { e.Hook, e.Ordered = name, true }}, change...)...).ID
 		}
 		to := func(addresses ...string) func(*outbox.New) {
 			return func(e *outbox.New) { e.Recipients = addresses }
@@ -65,7 +66,8 @@ func TestWait(t *testing.T) {
 		start(t, o)
 		f.waitEvents(t, "sent", 1)
 		status, err := o.Status(t.Context())
-		if entry := get(t, o, id); err != nil || len(entry.Attempts) != 1 || len(status.Failing) != 0 {
+		// The wait is noted once.
+		if entry := get(t, o, id); err != nil || len(entry.Attempts) != 2 || len(status.Failing) != 0 {
 			t.Errorf("entry %+v, failing %+v, %v", entry, status.Failing, err)
 		}
 	})
@@ -76,25 +78,26 @@ func TestRestated(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
 		f := newFake(sent)
 		o := open(t, c, f)
-		restated := func(e *outbox.New) { e.Restated = true }
+		restated := func(e *outbox.New) { e.Ordered, e.Remember = true, time.Minute }
 		first := put(t, o, "no", restated)
 		if repeat := put(t, o, "no", restated); !repeat.Duplicate || repeat.ID != first.ID {
 			t.Errorf("a repeat: %+v", repeat)
 		}
-		put(t, o, "somebody", func(e *outbox.New) { e.Recipients = []string{"other@example.net"} })
+		put(t, o, "somebody", restated, func(e *outbox.New) { e.Recipients = []string{"other@example.net"} })
+		put(t, o, "a mail")
 		if repeat := put(t, o, "no", restated); !repeat.Duplicate {
 			t.Errorf("a repeat after somebody else's: %+v", repeat)
 		}
-		put(t, o, "yes", restated)
+		put(t, o, "yes", restated, func(e *outbox.New) { e.Recipients = []string{"new@example.net", "ada@example.net"} })
 		again := put(t, o, "no", restated)
 		if again.Duplicate || again.ID == first.ID {
 			t.Errorf("said anew: %+v", again)
 		}
-		if repeat := put(t, o, "no"); !repeat.Duplicate || repeat.ID != again.ID {
+		if repeat := put(t, o, "no", restated); !repeat.Duplicate || repeat.ID != again.ID {
 			t.Errorf("its repeat: %+v", repeat)
 		}
 		start(t, o)
-		f.waitEvents(t, "sent", 4)
+		f.waitEvents(t, "sent", 5)
 	})
 }
 

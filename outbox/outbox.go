@@ -136,8 +136,8 @@ type Outbox struct {
 
 	mu    sync.Mutex
 	gates map[string]*gate
-	// working are the entries in workers' hands, with their queues.
-	working map[int64]string
+	// working are the entries in workers' hands.
+	working map[int64]hand
 	// running lasts from Start to Stop.
 	running context.Context
 
@@ -151,7 +151,7 @@ type Outbox struct {
 // reached is not: Put fails until it is there.
 func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	o := &Outbox{
-		logger: c.Logger, puts: make(chan *put), applies: make(chan *applying), gates: make(map[string]*gate), queues: make(map[string]worked), leaving: make(map[string]bool), working: make(map[int64]string),
+		logger: c.Logger, puts: make(chan *put), applies: make(chan *applying), gates: make(map[string]*gate), queues: make(map[string]worked), leaving: make(map[string]bool), working: make(map[int64]hand),
 	}
 	if o.logger == nil {
 		o.logger = slog.New(slog.DiscardHandler)
@@ -368,12 +368,18 @@ func (o *Outbox) leave(queue string, has worked) {
 	}
 }
 
+// hand is a worker's: an attempt of an entry of a queue.
+type hand struct {
+	queue   string
+	attempt int
+}
+
 // busy tells whether something of a queue is in a worker's hands.
 func (o *Outbox) busy(queue string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, of := range o.working {
-		if of == queue {
+	for _, hand := range o.working {
+		if hand.queue == queue {
 			return true
 		}
 	}

@@ -1,9 +1,11 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +40,10 @@ type put struct {
 
 type putReply struct {
 	receipt Receipt
-	err     error
+	id      int64
+	// before is the first new entry that was stored with it, or 0.
+	before int64
+	err    error
 }
 
 // Put stores an entry. When it returns without an error, the entry is durable. Errors are ErrFull and
@@ -50,15 +55,47 @@ func (o *Outbox) Put(ctx context.Context, entry New) (Receipt, error) {
 	if entry.Unrendered == "" && o.pending.Load() >= int64(o.settings.Load().MaxPending) {
 		return o.known(ctx, entry)
 	}
+	reply := o.accept(ctx, entry)
+	restated, err := o.restated(ctx, entry, reply)
+	if err != nil || !restated {
+		return reply.receipt, err
+	}
+	if err := o.free(ctx, reply.id); err != nil {
+		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	reply = o.accept(ctx, entry)
+	return reply.receipt, reply.err
+}
+
+// accept has an entry committed with those that wait.
+func (o *Outbox) accept(ctx context.Context, entry New) putReply {
 	p := &put{entry: entry, reply: make(chan putReply, 1)}
 	select {
 	case o.puts <- p:
 	case <-ctx.Done():
-		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		return putReply{err: fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())}
 	}
 	// What was taken is being committed: its end is worth waiting for, or nobody knew of it.
-	reply := <-p.reply
-	return reply.receipt, reply.err
+	return <-p.reply
+}
+
+// restated tells whether an entry whose key is known is said anew. Its error is that of the reply, or of looking.
+func (o *Outbox) restated(ctx context.Context, entry New, reply putReply) (bool, error) {
+	r := reply.receipt
+	if reply.err != nil || !r.Duplicate || !entry.Ordered || entry.Remember == 0 {
+		return false, reply.err
+	}
+	restated, err := o.shares(ctx, r.Entry, "id > %s AND id < %s", reply.id, cmp.Or(reply.before, math.MaxInt64))
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return restated, err
+}
+
+// free has an entry give up its key.
+func (o *Outbox) free(ctx context.Context, id int64) error {
+	_, err := o.store.exec(ctx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", id)
+	return err
 }
 
 // flush commits what waits, all that came during one commit with the next.
@@ -99,16 +136,18 @@ func (o *Outbox) commit(ctx context.Context, batch []*put) {
 		repeats[p.entry.Key] = nil
 		firsts = append(firsts, p)
 	}
-	replies := make([]putReply, len(firsts))
-	receipts, err := o.insert(ctx, firsts)
+	replies, err := o.insert(ctx, firsts)
+	if err != nil {
+		replies = make([]putReply, len(firsts))
+	}
 	for i, first := range firsts {
 		switch {
 		case err == nil:
-			replies[i].receipt = receipts[i]
 		case len(firsts) > 1:
-			var single []Receipt
-			if single, replies[i].err = o.insert(ctx, []*put{first}); replies[i].err == nil {
-				replies[i].receipt = single[0]
+			if single, err := o.insert(ctx, []*put{first}); err != nil {
+				replies[i].err = err
+			} else {
+				replies[i] = single[0]
 			}
 		default:
 			replies[i].err = err
@@ -122,11 +161,11 @@ func (o *Outbox) commit(ctx context.Context, batch []*put) {
 	}
 }
 
-// insert stores entries with keys that differ.
-func (o *Outbox) insert(ctx context.Context, puts []*put) ([]Receipt, error) {
+// insert stores entries with keys that differ. It tells whether they are committed; what is wrong with one of them after that is in its
+// reply.
+func (o *Outbox) insert(ctx context.Context, puts []*put) (replies []putReply, err error) {
 	params := make([]river.InsertManyParams, len(puts))
 	for i, p := range puts {
-		var err error
 		if params[i], err = o.params(p.entry); err != nil {
 			return nil, err
 		}
@@ -135,36 +174,46 @@ func (o *Outbox) insert(ctx context.Context, puts []*put) ([]Receipt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	receipts := make([]Receipt, len(puts))
-	for i, result := range results {
-		var free bool
-		if receipts[i], free, err = o.receipt(ctx, puts[i].entry, result); err != nil {
-			return nil, err
-		}
-		if free {
-			if _, err := o.store.exec(ctx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", result.Job.ID); err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-			}
-			again, err := o.insert(ctx, puts[i:i+1])
-			if err != nil {
-				return nil, err
-			}
-			receipts[i] = again[0]
-			continue
-		}
-		switch {
-		case receipts[i].Duplicate:
-		case puts[i].entry.Unrendered != "":
-			o.notify(string(Unrendered), receipts[i].Entry, puts[i].entry.Unrendered, 0)
-		default:
-			o.pending.Add(1)
+	before := int64(0)
+	for _, result := range results {
+		if !result.UniqueSkippedAsDuplicate && (before == 0 || result.Job.ID < before) {
+			before = result.Job.ID
 		}
 	}
-	return receipts, nil
+	replies = make([]putReply, len(puts))
+	for i, result := range results {
+		replies[i] = o.reply(ctx, puts[i], result)
+		replies[i].before = before
+	}
+	return replies, nil
+}
+
+// reply is the answer to an entry that was inserted, or whose key was found.
+func (o *Outbox) reply(ctx context.Context, p *put, result *rivertype.JobInsertResult) putReply {
+	receipt, expired, err := o.receipt(result)
+	switch {
+	case err != nil:
+		return putReply{err: err}
+	case expired:
+		if err := o.free(ctx, result.Job.ID); err != nil {
+			return putReply{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
+		}
+		again, err := o.insert(ctx, []*put{p})
+		if err != nil {
+			return putReply{err: err}
+		}
+		return again[0]
+	case receipt.Duplicate:
+	case p.entry.Unrendered != "":
+		o.notify(string(Unrendered), receipt.Entry, p.entry.Unrendered, 0)
+	default:
+		o.pending.Add(1)
+	}
+	return putReply{receipt: receipt, id: result.Job.ID}
 }
 
 // receipt reads what River says of an insertion. It tells whether that found an entry whose key is free by now.
-func (o *Outbox) receipt(ctx context.Context, entry New, result *rivertype.JobInsertResult) (r Receipt, free bool, err error) {
+func (o *Outbox) receipt(result *rivertype.JobInsertResult) (r Receipt, expired bool, err error) {
 	var m meta
 	if err := json.Unmarshal(result.Job.Metadata, &m); err != nil {
 		return r, false, fmt.Errorf("reading the entry %d: %w", result.Job.ID, err)
@@ -173,17 +222,7 @@ func (o *Outbox) receipt(ctx context.Context, entry New, result *rivertype.JobIn
 		ID: strconv.FormatInt(result.Job.ID, 10), Duplicate: result.UniqueSkippedAsDuplicate,
 		Entry: o.entry(result.Job, &m), Claimed: m.Claimed,
 	}
-	switch {
-	case !r.Duplicate:
-		return r, false, nil
-	case m.KeyUntil != 0 && m.KeyUntil <= time.Now().UnixMilli():
-		return r, true, nil
-	case entry.Restated:
-		if free, err = o.shares(ctx, r.Entry, "id > %s", result.Job.ID); err != nil {
-			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-	}
-	return r, free, err
+	return r, r.Duplicate && m.KeyUntil != 0 && m.KeyUntil <= time.Now().UnixMilli(), nil
 }
 
 // known answers for an entry that there is no room for, if its key is known.
@@ -201,8 +240,12 @@ func (o *Outbox) known(ctx context.Context, entry New) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	receipt, free, err := o.receipt(ctx, entry, results[0])
-	if err == nil && (!receipt.Duplicate || free) {
+	receipt, expired, err := o.receipt(results[0])
+	if err != nil {
+		return receipt, err
+	}
+	restated, err := o.restated(ctx, entry, putReply{receipt: receipt, id: results[0].Job.ID})
+	if err == nil && (!receipt.Duplicate || expired || restated) {
 		err = ErrFull
 	}
 	return receipt, err
@@ -234,7 +277,7 @@ func newMeta(entry New) meta {
 	m := meta{
 		Sender: entry.Sender, Hook: clean(entry.Hook), Template: clean(entry.Template), Handler: entry.Handler, Trace: clean(entry.Trace),
 		Private: entry.Private, Expires: milliseconds(entry.Expires),
-		Unrendered: entry.Unrendered != "", Reason: clean(entry.Unrendered), Claimed: entry.Claim > 0,
+		Ordered: entry.Ordered, Unrendered: entry.Unrendered != "", Reason: clean(entry.Unrendered), Claimed: entry.Claim > 0,
 	}
 	switch {
 	case m.Claimed:

@@ -19,12 +19,16 @@ const stateOf = `(CASE
 // indexes are what River has no need of. That of states makes counting and listing cheap beside a million sent
 // entries; PostgreSQL finds Mandrill's ids by River's own index of the metadata.
 func indexes(postgres bool) []string {
-	const expiry = "CREATE INDEX IF NOT EXISTS outbox_expires ON river_job (" + expires + ") WHERE " + mayExpire
+	const (
+		expiry = "CREATE INDEX IF NOT EXISTS outbox_expires ON river_job (" + expires + ") WHERE " + mayExpire
+		first  = "CREATE INDEX IF NOT EXISTS outbox_first ON river_job ((first(tags))) WHERE " + isOrdered
+		second = "CREATE INDEX IF NOT EXISTS outbox_second ON river_job ((second(tags))) WHERE " + isOrdered
+	)
 	if postgres {
-		return []string{expiry, "CREATE INDEX IF NOT EXISTS outbox_state ON river_job (" + stateOf + ", id)"}
+		return []string{expiry, first, second, "CREATE INDEX IF NOT EXISTS outbox_state ON river_job (" + stateOf + ", id)"}
 	}
 	return []string{
-		expiry,
+		expiry, first, second,
 		"CREATE INDEX IF NOT EXISTS outbox_state ON river_job (" + stateOf + ")",
 		"CREATE INDEX IF NOT EXISTS outbox_message ON river_job (" + firstMessage + ") WHERE " + firstMessage + " IS NOT NULL",
 		"CREATE INDEX IF NOT EXISTS outbox_messages ON river_job (id) WHERE " + secondMessage + " IS NOT NULL",

@@ -200,7 +200,7 @@ func (s *store) prepare(ctx context.Context) error {
 	}
 	// River's migrations may make the table anew, without these.
 	for _, index := range indexes(s.postgres) {
-		if _, err := s.db.ExecContext(ctx, index); err != nil {
+		if _, err := s.db.ExecContext(ctx, s.query(index)); err != nil {
 			return err
 		}
 	}
@@ -240,6 +240,8 @@ var dialects = map[bool][]struct {
 		{regexp.MustCompile(`state\((\$\d+)\)`), "$1::river_job_state"},
 		{regexp.MustCompile(`text\((\w+)\)`), "$1::text"},
 		{regexp.MustCompile(`list\((\w+)\)`), "array_to_json($1)::text"},
+		{regexp.MustCompile(`first\(tags\)`), "tags[1]"},
+		{regexp.MustCompile(`second\(tags\)`), "tags[2]"},
 		{regexp.MustCompile(`tagged\((\$\d+)\)`), "$1 = ANY(tags)"},
 		{regexp.MustCompile(`set_events\(([^()]+)\)`), "jsonb_set($1, '{events}', $$2::jsonb)"},
 	},
@@ -248,6 +250,8 @@ var dialects = map[bool][]struct {
 		{regexp.MustCompile(`state\((\$\d+)\)`), "$1"},
 		{regexp.MustCompile(`text\((\w+)\)`), "json($1)"},
 		{regexp.MustCompile(`list\((\w+)\)`), "json($1)"},
+		{regexp.MustCompile(`first\(tags\)`), "tags->>0"},
+		{regexp.MustCompile(`second\(tags\)`), "tags->>1"},
 		{regexp.MustCompile(`tagged\((\$\d+)\)`), "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = $1)"},
 		{regexp.MustCompile(`set_events\(([^()]+)\)`), "jsonb_set($1, '$$.events', json($$2))"},
 		{regexp.MustCompile(`\$(\d+)`), "?$1"},
@@ -255,7 +259,7 @@ var dialects = map[bool][]struct {
 }
 
 // query is SQL for this database: json($1) makes a value of a JSON column, text(column) reads one, list(tags)
-// reads the tags as JSON, tagged($1) finds rows with a tag, and set_events(metadata) puts $2 into metadata.
+// reads the tags as JSON, first(tags) and second(tags) are tags, tagged($1) finds rows with a tag, and set_events(metadata) puts $2 into metadata.
 func (s *store) query(query string) string {
 	for _, d := range dialects[s.postgres] {
 		query = d.pattern.ReplaceAllString(query, d.sql)

@@ -57,7 +57,7 @@ const (
 	VerdictRetry
 	// VerdictHold: the account can't send now.
 	VerdictHold
-	// VerdictWait: another entry is to be delivered first. No attempt was made.
+	// VerdictWait: another entry is to be delivered first. It is no failure, however long it takes.
 	VerdictWait
 	// VerdictUnknown: it may have been delivered.
 	VerdictUnknown
@@ -104,11 +104,14 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	o := w.o
 	o.mu.Lock()
 	running := o.running
-	o.working[job.ID] = job.Queue
+	mine := hand{job.Queue, job.Attempt}
+	o.working[job.ID] = mine
 	o.mu.Unlock()
 	defer func() {
 		o.mu.Lock()
-		delete(o.working, job.ID)
+		if o.working[job.ID] == mine { // or it was taken away, and this process has it again
+			delete(o.working, job.ID)
+		}
 		o.mu.Unlock()
 	}()
 	// What waits goes back when the outbox stops; what is being sent is left to its end.
@@ -299,7 +302,9 @@ func (t *try) judge(ctx context.Context, g *gate, probe bool, r Result) (again b
 		m.Reason = r.Reason
 		return true, nil
 	case VerdictWait:
-		m.Reason = r.Reason
+		if m.Reason != r.Reason {
+			m.note(time.Now(), r.Reason) // once: from here on it is retrying
+		}
 		return false, t.later(ctx, r.After)
 	case VerdictUnknown:
 		g.failed(r.Reason)

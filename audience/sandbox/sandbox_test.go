@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -46,7 +47,7 @@ func (w *world) apply(list, change string) string {
 	if err != nil {
 		w.Fatal(err)
 	}
-	members, err := w.client.Apply(w.Context(), list, c)
+	members, err := w.client.Apply(w.Context(), list, c, time.Minute)
 	var failure *audience.Error
 	if errors.As(err, &failure) {
 		return string(failure.Kind)
