@@ -28,15 +28,14 @@ type audienceEdge struct {
 
 func newAudienceEdge(t *testing.T, template, lines string) *audienceEdge {
 	t.Helper()
-	e := &audienceEdge{edge: newEdge(t, minimal, ""), members: members.New()}
+	e := &audienceEdge{edge: prepareEdge(t, minimal), members: members.New()}
 	server := httptest.NewServer(e.members)
 	t.Cleanup(server.Close)
 	e.base = server.URL + "/3.0"
 	e.write("audience.jsonnet", template)
 	t.Setenv("MAILCHIMP_API_KEY", "s3cret-us21")
-	if err := e.load(e.withAudience(lines)); err != nil {
-		t.Fatal(err)
-	}
+	// At once: a server that a reload stops may still take a call.
+	e.run(e.withAudience(lines))
 	e.url = "http://" + e.address + "/audience"
 	return e
 }

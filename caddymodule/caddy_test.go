@@ -50,6 +50,15 @@ func newEdge(t *testing.T, template, lines string) *edge {
 // newEdgeWith runs a Caddy with the lines in the hook's and in the app's block.
 func newEdgeWith(t *testing.T, template, lines, appLines string) *edge {
 	t.Helper()
+	e := prepareEdge(t, template)
+	e.appLines = appLines
+	e.run(e.caddyfile(lines))
+	return e
+}
+
+// prepareEdge has all that a Caddy needs, but for its configuration.
+func prepareEdge(t *testing.T, template string) *edge {
+	t.Helper()
 	e := &edge{t: t, sandbox: sandbox.New(), folder: t.TempDir()}
 	e.mandrill = e.sandbox
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.mandrill.ServeHTTP(w, r) }))
@@ -66,18 +75,22 @@ func newEdgeWith(t *testing.T, template, lines, appLines string) *edge {
 	listener.Close()
 	t.Setenv("MANDRILL_API_KEY", apiKey)
 	t.Setenv("HOOK_KEY", hookKey)
-	e.appLines = appLines
-	if err := e.load(e.caddyfile(lines)); err != nil {
-		t.Fatal(err)
+	return e
+}
+
+// run runs a Caddy until the test ends.
+func (e *edge) run(caddyfile string) {
+	e.t.Helper()
+	if err := e.load(caddyfile); err != nil {
+		e.t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	e.t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
-			t.Error(err)
+			e.t.Error(err)
 		}
 		http.DefaultClient.CloseIdleConnections()
 		e.checkSecrets()
 	})
-	return e
 }
 
 func (e *edge) caddyfile(lines string) string {
