@@ -62,7 +62,7 @@ func startSending(ctx context.Context, entry outbox.Delivery) (context.Context, 
 func endSending(span trace.Span, result outbox.Result) {
 	span.SetAttributes(attribute.String("mailchimp.outcome", verdicts[result.Verdict]))
 	switch result.Verdict {
-	case outbox.VerdictSent, outbox.VerdictDiscarded, outbox.VerdictWait:
+	case outbox.VerdictSent, outbox.VerdictDiscarded, outbox.VerdictRendered, outbox.VerdictWait:
 	default:
 		span.SetStatus(codes.Error, result.Reason)
 	}

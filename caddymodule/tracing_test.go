@@ -14,6 +14,7 @@ import (
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -118,6 +119,27 @@ func TestTracing(t *testing.T) {
 	e.post(strings.Replace(ada, "f1", "f2", 1), header("Traceparent", "00-"+trace+"-"+parent+"-01"))
 	if span := s.wait("mailchimp.send"); hex.EncodeToString(span.GetTraceId()) != trace {
 		t.Error("a sync call is sent in another trace")
+	}
+}
+
+// TestTraceOfARendering has an entry that could be rendered at last be no error.
+func TestTraceOfARendering(t *testing.T) {
+	s := newSpans(t)
+	e := newEdgeWith(t, "function(ctx) error 'broken'", "", "")
+	if err := e.load(strings.Replace(e.caddyfile(""), "\tmetrics /metrics\n", "\tmetrics /metrics\n\ttracing\n", 1)); err != nil {
+		t.Fatal(err)
+	}
+	id := e.post(ada).header.Get("Outbox-Entry")
+	e.waitState(id, outbox.Unrendered)
+	// Rendered, it is of no more use: so the span is the rendering's.
+	e.write("t.jsonnet", strings.Replace(minimal, "message:", "delivery: { expires_in: '1ns' }, message:", 1))
+	e.waitForLog(`"msg":"template changed"`)
+	if err := caddymodule.LiveOutbox().Retry(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	e.waitState(id, outbox.Expired)
+	if span := s.wait("mailchimp.send"); span.GetStatus().GetCode() == traces.Status_STATUS_CODE_ERROR {
+		t.Errorf("the rendering is %v", span.GetStatus())
 	}
 }
 
