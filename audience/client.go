@@ -23,9 +23,8 @@ const (
 	maxAnswer = 1 << 20
 )
 
-// A Client calls the API. It makes each call once: to try again is the caller's affair. The context's deadline
-// bounds a call, answer included, and a minute where it has none. A Client may be used by several goroutines
-// at once; no more than ten calls are under way at a time.
+// A Client calls the API. It makes each call once: to try again is the caller's affair. A Client may be used by
+// several goroutines at once; no more than ten calls are under way at a time.
 type Client struct {
 	base string
 	// key is a function so that nothing that prints a Client prints it.

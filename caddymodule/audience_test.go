@@ -28,12 +28,19 @@ type audienceEdge struct {
 
 func newAudienceEdge(t *testing.T, template, lines string) *audienceEdge {
 	t.Helper()
+	return newAudienceEdgeWith(t, template, lines, "")
+}
+
+// newAudienceEdgeWith runs a Caddy with the lines in the audience's and in the app's block.
+func newAudienceEdgeWith(t *testing.T, template, lines, appLines string) *audienceEdge {
+	t.Helper()
 	e := &audienceEdge{edge: prepareEdge(t, minimal), members: members.New()}
 	server := httptest.NewServer(e.members)
 	t.Cleanup(server.Close)
 	e.base = server.URL + "/3.0"
 	e.write("audience.jsonnet", template)
 	t.Setenv("MAILCHIMP_API_KEY", "s3cret-us21")
+	e.appLines = appLines
 	// At once: a server that a reload stops may still take a call.
 	e.run(e.withAudience(lines))
 	e.url = "http://" + e.address + "/audience"
@@ -168,13 +175,31 @@ func TestAudienceRestated(t *testing.T) {
 	}
 }
 
+// TestAudienceRepeated knows Ory's repeat of a call by its trigger's id, whatever came between and however long entries are kept.
+func TestAudienceRepeated(t *testing.T) {
+	for _, appLines := range []string{"", "keep 10m"} {
+		t.Run(appLines, func(t *testing.T) {
+			e := newAudienceEdgeWith(t, consent, "", appLines)
+			for i, step := range []struct {
+				newsletter bool
+				trigger    string
+			}{{true, "one"}, {false, "two"}, {true, "one"}} {
+				got := e.post(wants(step.newsletter, ""), header("Ory-Webhook-Trigger-Id", step.trigger))
+				e.waitState(got.header.Get("Outbox-Entry"), outbox.Sent)
+				if repeat := got.header.Get("Outbox-Duplicate") == "true"; repeat != (i == 2) {
+					t.Errorf("step %d: a repeat: %t", i, repeat)
+				}
+			}
+			if is := e.is("ada@example.net"); is != "archived" {
+				t.Errorf("the person is %s", is)
+			}
+		})
+	}
+}
+
 // TestAudienceRevived asks a person whose consent is retried so late that a withdrawal would be forgotten.
 func TestAudienceRevived(t *testing.T) {
-	e := newAudienceEdge(t, consent, "")
-	e.appLines = "keep 1ms"
-	if err := e.load(e.withAudience("")); err != nil {
-		t.Fatal(err)
-	}
+	e := newAudienceEdgeWith(t, consent, "", "keep 1ms")
 	if err := e.members.Fail(members.Failure{Status: 400, Title: "Invalid Resource"}); err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ func (c *call) queue(hook *ory.Hook) answer {
 			return c.end(outcomeTemplate, ory.ErrTemplate, err)
 		}
 	}
-	key, remember := c.key(hook, given)
-	c.identify(&entry, key, remember)
+	key, ofBody := c.key(hook, given)
+	c.identify(&entry, key, ofBody)
 	ctx, span := startSpan(c.request.Context(), "mailchimp.store")
 	receipt, err := c.hook.app.put(ctx, entry)
 	span.SetAttributes(attribute.String("mailchimp.entry", receipt.ID), attribute.Bool("mailchimp.duplicate", receipt.Duplicate))
@@ -82,10 +82,10 @@ func (c *call) sign(entry *outbox.New) {
 }
 
 // identify gives the entry its key. Other keys than a body's are known for as long as the entry is.
-func (c *call) identify(entry *outbox.New, key string, remember time.Duration) {
+func (c *call) identify(entry *outbox.New, key string, ofBody bool) {
 	entry.Key, entry.Ordered = key, c.hook.target.ordered()
-	if remember == rememberBody {
-		entry.Remember = remember
+	if ofBody {
+		entry.Remember = rememberBody
 	}
 }
 

@@ -261,11 +261,11 @@ func (h *receiver) templateBroken(err error) {
 	h.logger.Error("template is broken, the last good one stays in force", zap.String("template", h.Template), zap.Error(err))
 }
 
-// key returns the idempotency key under which a repeat of the call is recognised, and for how long.
-// It is scoped by handler, host and path, so that two hooks never share one.
-func (c *call) key(hook *ory.Hook, given string) (string, time.Duration) {
+// key returns the idempotency key under which a repeat of the call is recognised, and whether it is that of the body, which
+// is soon forgotten. It is scoped by handler, host and path, so that two hooks never share one.
+func (c *call) key(hook *ory.Hook, given string) (key string, ofBody bool) {
 	r := c.request
-	source, remember := "template", c.hook.app.keeps()
+	source := "template"
 	if given == "" {
 		source, given = "header", r.Header.Get("Idempotency-Key")
 	}
@@ -273,13 +273,13 @@ func (c *call) key(hook *ory.Hook, given string) (string, time.Duration) {
 		source, given = "trigger", r.Header.Get("Ory-Webhook-Trigger-Id")
 	}
 	if given == "" {
-		source, given, remember = "body", string(hook.Body), rememberBody
+		source, given, ofBody = "body", string(hook.Body), true
 	}
 	digest := sha256.New()
 	for _, part := range []string{c.hook.target.directive(), strings.ToLower(r.Host), c.path(), source, given} {
 		fmt.Fprintf(digest, "%d:%s,", len(part), part)
 	}
-	return hex.EncodeToString(digest.Sum(nil)), remember
+	return hex.EncodeToString(digest.Sum(nil)), ofBody
 }
 
 // path is that of the request as it came: routes may have rewritten it.

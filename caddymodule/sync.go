@@ -33,13 +33,13 @@ func (c *call) deliver(hook *ory.Hook) answer {
 	default:
 		return c.end(outcomeTemplate, ory.ErrTemplate, err)
 	}
-	key, remember := c.key(hook, p.IdempotencyKey())
+	key, ofBody := c.key(hook, p.IdempotencyKey())
 	answer, err := c.hook.app.records.once(c.request.Context(), key, func() (answer, time.Duration) {
 		if c.hook.app.outboxKey == "" {
 			sent, result := c.send(p)
-			return sent, c.remembered(result, remember)
+			return sent, c.remembered(result, ofBody)
 		}
-		return c.record(p, key, remember)
+		return c.record(p, key, ofBody)
 	})
 	if err != nil {
 		return c.end(outcomeUnavailable, ory.ErrUnavailable, err)
@@ -52,35 +52,36 @@ func (c *call) deliver(hook *ory.Hook) answer {
 
 // remembered tells for how long an outcome is to be remembered here: not at all where no mail went out, so that
 // the next call tries again, nor where an equal body may say something anew, which the outbox tells.
-func (c *call) remembered(r outbox.Result, remember time.Duration) time.Duration {
-	if remember == rememberBody && c.hook.target.ordered() {
+func (c *call) remembered(r outbox.Result, ofBody bool) time.Duration {
+	switch {
+	case ofBody && c.hook.target.ordered():
 		return 0
-	}
-	switch r.Verdict {
-	case outbox.VerdictSent:
-		return remember
-	case outbox.VerdictUnknown:
+	case r.Verdict == outbox.VerdictUnknown:
 		return rememberUnknown
-	default:
+	case r.Verdict != outbox.VerdictSent:
 		return 0
+	case ofBody:
+		return rememberBody
+	default:
+		return c.hook.app.keeps()
 	}
 }
 
 // record sends the message, and keeps in the outbox that it does and what comes of it: other edges, and
 // this one after a restart, know it then. Where the outbox can't store, the mail is worth more than the record.
-func (c *call) record(p parcel, key string, remember time.Duration) (answer, time.Duration) {
+func (c *call) record(p parcel, key string, ofBody bool) (answer, time.Duration) {
 	entry, err := c.entry(p)
 	if err != nil {
 		return c.end(outcomeMessage, ory.ErrMessage, err), 0
 	}
 	entry.Expires = time.Time{}
-	c.identify(&entry, key, remember)
+	c.identify(&entry, key, ofBody)
 	entry.Claim = time.Duration(c.hook.Timeout) + rememberUnknown
 	receipt, err := c.hook.app.put(c.request.Context(), entry)
 	if err != nil {
 		c.hook.logger.Warn("hook is not recorded", zap.String("hook", entry.Hook), zap.String("reference", c.reference), zap.Error(err))
 		sent, result := c.send(p)
-		return sent, c.remembered(result, remember)
+		return sent, c.remembered(result, ofBody)
 	}
 	if receipt.Duplicate {
 		return c.known(receipt, p), 0
@@ -90,7 +91,7 @@ func (c *call) record(p parcel, key string, remember time.Duration) (answer, tim
 	if err := c.hook.app.outbox.Settle(context.WithoutCancel(c.request.Context()), receipt.ID, entry, result); err != nil {
 		c.hook.logger.Error("hook's outcome is not recorded", zap.String("entry", receipt.ID), zap.String("reference", c.reference), zap.Error(err))
 	}
-	return sent, c.remembered(result, remember)
+	return sent, c.remembered(result, ofBody)
 }
 
 // known is the answer to a call whose key is on record.
