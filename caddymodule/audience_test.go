@@ -197,6 +197,38 @@ func TestAudienceRepeated(t *testing.T) {
 	}
 }
 
+// TestAudienceLateMove takes out the address that a person left by a change that comes too late.
+func TestAudienceLateMove(t *testing.T) {
+	e := newAudienceEdge(t, `function(ctx) if std.get(ctx, 'broken', false) then error 'broken' else (`+consent+`)(ctx)`, "")
+	e.waitState(e.post(wants(true, "")).header.Get("Outbox-Entry"), outbox.Sent)
+	other := func(newsletter bool, more string) string {
+		return strings.Replace(wants(newsletter, more), "ada@example.net", "ada@example.org", 1)
+	}
+	late := e.post(other(true, `,"old":"ada@example.net","broken":true`)).header.Get("Outbox-Entry")
+	e.waitState(late, outbox.Unrendered)
+	e.waitState(e.post(other(false, "")).header.Get("Outbox-Entry"), outbox.Sent)
+	e.write("audience.jsonnet", consent)
+	e.waitForLog(`"msg":"template changed"`)
+	if err := caddymodule.LiveOutbox().Retry(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; {
+		entry, err := caddymodule.LiveOutbox().Get(t.Context(), late)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if entry.State == outbox.Discarded || entry.State == outbox.Sent {
+			if !strings.Contains(entry.Reason, "a later change") || e.is("ada@example.net") != "archived" || e.is("ada@example.org") != "" {
+				t.Errorf("entry %+v; the person is %q, and %q", entry, e.is("ada@example.net"), e.is("ada@example.org"))
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("entry is %+v", entry)
+		}
+	}
+}
+
 // TestAudienceRevived asks a person whose consent is retried so late that a withdrawal would be forgotten.
 func TestAudienceRevived(t *testing.T) {
 	e := newAudienceEdgeWith(t, consent, "", "keep 1ms")

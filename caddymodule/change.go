@@ -69,7 +69,8 @@ func (c change) outcome(recipients []mandrill.Recipient) outbox.Result {
 }
 
 // attempt makes the change, after those of the same people that came before it. A change that comes after a later
-// one is of no use: it might subscribe somebody who has withdrawn since.
+// one is of no use: it might subscribe somebody who has withdrawn since. But the address that a person left by it is taken
+// out: the later change doesn't know of that one.
 func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time.Duration) outbox.Result {
 	waits, late, err := c.app.outbox.Order(ctx, entry.Entry)
 	switch {
@@ -79,8 +80,10 @@ func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time
 		// The longer it waits, the less often it looks.
 		again := min(max(time.Since(entry.Accepted)/4, time.Second), 30*time.Second)
 		return outbox.Result{Verdict: outbox.VerdictWait, Reason: "an earlier change of the same person is not made yet", After: again}
-	case late:
-		return outbox.Result{Verdict: outbox.VerdictDiscarded, Reason: "a later change of the same person is made already"}
+	case len(late) == 1 && len(entry.Recipients) == 2 && late[0] == entry.Recipients[0]:
+		c.Change = &audience.Change{Archive: c.Archive}
+	case len(late) > 0:
+		return outbox.Result{Verdict: outbox.VerdictDiscarded, Reason: reasonLate}
 	}
 	if entry.Revived && time.Since(entry.Accepted) > c.app.keeps() && c.StatusIfNew == "subscribed" {
 		// A later change that withdrew the consent may be forgotten by now: the person is asked.
@@ -91,8 +94,14 @@ func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time
 	if err != nil {
 		return failure(err)
 	}
-	return c.outcome(recipients)
+	result := c.outcome(recipients)
+	if len(late) > 0 {
+		result.Reason = reasonLate + ", and the address before is " + result.Reason
+	}
+	return result
 }
+
+const reasonLate = "a later change of the same person is made already"
 
 // changeFailure sorts a call that failed. What isn't known to be made is made again: that does no harm.
 func changeFailure(e *audience.Error, result outbox.Result) outbox.Result {

@@ -8,18 +8,27 @@ import (
 )
 
 // Order tells how an entry stands to the others of its sender that are Ordered and share a recipient with it: whether an earlier
-// one isn't at its end yet, and whether a later one was sent.
-func (o *Outbox) Order(ctx context.Context, entry Entry) (waits, late bool, err error) {
+// one isn't at its end yet, and if not, to which of the recipients a later one was sent.
+func (o *Outbox) Order(ctx context.Context, entry Entry) (waits bool, late []string, err error) {
 	id, err := strconv.ParseInt(entry.ID, 10, 64)
 	if err != nil {
-		return false, false, ErrNotFound
+		return false, nil, ErrNotFound
 	}
 	waits, err = o.shares(ctx, entry, fmt.Sprintf("id < %%s AND %s IN ('%s', '%s', '%s')", stateOf, Pending, Sending, Retrying), id)
 	if err != nil || waits {
-		return waits, false, err
+		return waits, nil, err
 	}
-	late, err = o.shares(ctx, entry, fmt.Sprintf("id > %%s AND %s = '%s'", stateOf, Sent), id)
-	return false, late, err
+	for _, recipient := range entry.Recipients {
+		alone := Entry{Sender: entry.Sender, Recipients: []string{recipient}}
+		sent, err := o.shares(ctx, alone, fmt.Sprintf("id > %%s AND %s = '%s'", stateOf, Sent), id)
+		if err != nil {
+			return false, nil, err
+		}
+		if sent {
+			late = append(late, recipient)
+		}
+	}
+	return false, late, nil
 }
 
 // isOrdered finds rows that have an index of their first two tags.

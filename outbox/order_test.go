@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -25,29 +26,35 @@ func TestOrder(t *testing.T) {
 		to := func(addresses ...string) func(*outbox.New) {
 			return func(e *outbox.New) { e.Recipients = addresses }
 		}
-		order := func(when, name string, waits, late bool) {
+		order := func(when, name string, waits bool, late ...int) {
 			t.Helper()
-			gotWaits, gotLate, err := o.Order(t.Context(), get(t, o, ids[name]))
-			if err != nil || gotWaits != waits || gotLate != late {
-				t.Errorf("%s: %s waits %t, late %t, %v", when, name, gotWaits, gotLate, err)
+			entry := get(t, o, ids[name])
+			var want []string
+			for _, n := range late {
+				want = append(want, entry.Recipients[n])
+			}
+			gotWaits, gotLate, err := o.Order(t.Context(), entry)
+			if err != nil || gotWaits != waits || !slices.Equal(gotLate, want) {
+				t.Errorf("%s: %s waits %t, late for %v of %v, %v", when, name, gotWaits, gotLate, entry.Recipients, err)
 			}
 		}
 		accept("unrendered", func(e *outbox.New) { e.Unrendered = "broken" })
 		accept("dead")
+		accept("moved", to("gone@example.net", "ada@example.net"), func(e *outbox.New) { e.Unrendered = "broken" })
 		accept("elsewhere", func(e *outbox.New) { e.Sender = "example.org" })
 		accept("first")
 		accept("other", to("other@example.net"))
 		accept("second", to("new@example.net", "ADA@example.net"))
 		accept("nobody", to())
 		for name, waits := range map[string]bool{"unrendered": false, "dead": false, "elsewhere": false, "first": true, "other": false, "second": true, "nobody": false} {
-			order("before the start", name, waits, false)
+			order("before the start", name, waits)
 		}
 		start(t, o)
 		f.waitEvents(t, "sent", 3)
 		f.waitEvents(t, "dead", 1)
 		f.waitEvents(t, "retry", 1)
-		for name, late := range map[string]bool{"unrendered": true, "dead": true, "elsewhere": false, "first": true, "other": false, "second": false, "nobody": false} {
-			order("after it", name, name == "second", late)
+		for name, late := range map[string][]int{"unrendered": {0}, "dead": {0}, "moved": {1}, "elsewhere": nil, "first": {0}, "other": nil, "second": nil, "nobody": nil} {
+			order("after it", name, name == "second", late...)
 		}
 	})
 }
