@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/preview"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/view"
@@ -37,7 +37,8 @@ Serves a page that lists the templates of a folder, by default the present one,
 and of the folders below, each with its ctx files: name.ctx.json and
 name.VARIANT.ctx.json beside name.jsonnet. It draws the mail that a template
 makes of a ctx, with the checks of mailchimp_hook, and draws it anew when a file
-is saved. Nothing is sent.
+is saved; of a template of mailchimp_audience, it shows what the audience would
+be told. Nothing is sent.
 
 The page is for this machine alone, unless --allow-remote is given: ctx is data
 of people.`,
@@ -110,19 +111,30 @@ type previewed struct {
 
 func (p *previewed) Version() string { return p.template.Status().Version }
 
-func (p *previewed) Request(ctx context.Context, body []byte) (data json.RawMessage, notes []string, err error) {
+func (p *previewed) Result(ctx context.Context, body []byte) (r preview.Result, err error) {
 	request, err := p.options.request(ctx, p.template, body)
-	if errors.Is(err, preview.ErrAudience) {
-		return nil, nil, err
+	var ofAudience *audienceError
+	if errors.As(err, &ofAudience) {
+		return p.change(ofAudience.returned)
 	}
 	if err != nil {
-		return nil, nil, located(p.file, err)
+		return r, located(p.file, err)
 	}
 	if request.HadKey() {
-		notes = append(notes, "The template names a key, which is ignored: remove it.")
+		r.Notes = append(r.Notes, "The template names a key, which is ignored: remove it.")
 	}
-	data, err = request.MarshalJSON()
-	return data, notes, err
+	r.Request, err = request.MarshalJSON()
+	return r, err
+}
+
+// change checks what a template of mailchimp_audience returned.
+func (p *previewed) change(returned []byte) (r preview.Result, err error) {
+	change, err := audience.ParseChange(returned)
+	if err != nil {
+		return r, located(p.file, err)
+	}
+	r.Change, err = change.MarshalJSON()
+	return r, err
 }
 
 func (p *previewed) Message(ctx context.Context, data any) ([]byte, error) {
@@ -134,6 +146,7 @@ func located(file string, err error) error {
 	var inTemplate *render.Error
 	var inCtx *ctxError
 	var invalid *mandrill.InvalidError
+	var unfit *audience.InvalidError
 	switch {
 	case errors.Is(err, render.ErrCancelled):
 		return preview.ErrCancelled
@@ -143,6 +156,8 @@ func located(file string, err error) error {
 		return &preview.Problem{Line: inCtx.line, Message: inCtx.err.Error()}
 	case errors.As(err, &invalid):
 		return &preview.Problem{File: file, Field: invalid.Path, Message: err.Error()}
+	case errors.As(err, &unfit):
+		return &preview.Problem{File: file, Field: unfit.Path, Message: err.Error()}
 	}
 	return &preview.Problem{File: file, Message: err.Error()}
 }

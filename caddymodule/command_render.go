@@ -13,7 +13,6 @@ import (
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/preview"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
@@ -64,10 +63,15 @@ func (c *checks) request(ctx context.Context, template *render.Template, body []
 	}
 	request, err := mandrill.ParseRequest(message, policy)
 	if err != nil && isChange(message) {
-		return nil, preview.ErrAudience
+		return nil, &audienceError{message}
 	}
 	return request, err
 }
+
+// audienceError says that a template makes no mail. It has what the template returned.
+type audienceError struct{ returned []byte }
+
+func (*audienceError) Error() string { return "a template of mailchimp_audience, which makes no mail" }
 
 // isChange tells whether a template returned what mailchimp_audience takes, right or wrong.
 func isChange(message []byte) bool {
@@ -75,7 +79,7 @@ func isChange(message []byte) bool {
 	if json.Unmarshal(message, &fields) != nil || fields["message"] != nil {
 		return false
 	}
-	return fields["email_address"] != nil || fields["archive"] != nil
+	return fields["email_address"] != nil || fields["archive"] != nil || fields["status_if_new"] != nil
 }
 
 func renderCommand() *cobra.Command {
@@ -161,10 +165,11 @@ func (o *renderOptions) describe(template *render.Template, err error) error {
 		Field() string
 	}
 	var rendering *render.Error
+	var ofAudience *audienceError
 	switch {
 	case errors.Is(err, render.ErrCancelled):
 		return fmt.Errorf("%s cancelled: nothing is sent for this ctx", o.template)
-	case errors.Is(err, preview.ErrAudience):
+	case errors.As(err, &ofAudience):
 		return fmt.Errorf("%s is a template of mailchimp_audience: give --audience", o.template)
 	case errors.As(err, &inCtx):
 		return fmt.Errorf("%s:%d: %w", o.ctx, max(1, inCtx.line), inCtx.err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -47,6 +48,7 @@ func TestRenderCommand(t *testing.T) {
 		"broken.jsonnet":  "function(ctx) {\n  a: ctx.\n}",
 		"runtime.jsonnet": "function(ctx) {\n  a: error 'bad ' + ctx.email }",
 		"unknown.jsonnet": `function(ctx) { message: { from_email: 'a@example.com', to: [{ emial: ctx.email }] } }`,
+		"emial.jsonnet":   `function(ctx) { emial_address: ctx.email, status_if_new: 'subscribed' }`,
 		"cancel.jsonnet":  `function(ctx) error 'cancel'`,
 		"shared.jsonnet":  `function(ctx) import 'shared.libsonnet'`,
 		"change.jsonnet":  `function(ctx) { email_address: ctx.email, tags: ['new'] }`,
@@ -83,6 +85,8 @@ func TestRenderCommand(t *testing.T) {
 		{"no such template", []string{"-t", "x.jsonnet", "-c", "ctx.json"}, "", "x.jsonnet: no such file", true},
 		{"audience", []string{"-t", "change.jsonnet", "-c", "ctx.json", "--audience"}, `"email_address": "ada@example.net"`, "", false},
 		{"audience without its flag", []string{"-t", "change.jsonnet", "-c", "ctx.json"}, "", "change.jsonnet is a template of mailchimp_audience: give --audience", true},
+		{"audience misspelt, without its flag", []string{"-t", "emial.jsonnet", "-c", "ctx.json"}, "", "give --audience", true},
+		{"audience misspelt", []string{"-t", "emial.jsonnet", "-c", "ctx.json", "--audience"}, "", `emial.jsonnet:1:17: emial_address: unknown field, did you mean "email_address"?`, true},
 		{"audience's status", []string{"-t", "status.jsonnet", "-c", "ctx.json", "--audience"}, "", "status.jsonnet:3:3: status: would subscribe", true},
 		{"audience cancelled", []string{"-t", "cancel.jsonnet", "-c", "ctx.json", "--audience"}, "", "cancel.jsonnet cancelled", true},
 		{"audience and HTML", []string{"-t", "change.jsonnet", "-c", "ctx.json", "--audience", "--html"}, "", "html", true},
@@ -191,14 +195,23 @@ func TestPreviewCommand(t *testing.T) {
 	if err != nil || !strings.Contains(string(body), `"recipients":["ada@example.net"]`) || !strings.Contains(string(body), "names a key, which is ignored") {
 		t.Errorf("drawn is %s, %v", body, err)
 	}
-	answer, err = http.Post(address+"draw", "application/json", strings.NewReader(`{"template":"a.jsonnet","ctx":"{\"email\":\"ada@example.net\"}"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err = io.ReadAll(answer.Body)
-	answer.Body.Close()
-	if err != nil || !strings.Contains(string(body), `"hint":"an audience's template: no mail`) || strings.Contains(string(body), `"problem"`) {
-		t.Errorf("an audience's template is %s, %v", body, err)
+	for ctx, want := range map[string]string{
+		`{"email":"ada@example.net"}`: `{"change":{"email_address":"ada@example.net","status_if_new":"subscribed"}}`,
+		`{"email":"ada"}`:             `"line":1,"column":0,"field":"email_address","message":"email_address: must be an e-mail address`,
+	} {
+		asked, err := json.Marshal(map[string]string{"template": "a.jsonnet", "ctx": ctx})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err = http.Post(address+"draw", "application/json", bytes.NewReader(asked))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err = io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || !strings.Contains(string(body), want) {
+			t.Errorf("an audience's template for %s is %s, %v", ctx, body, err)
+		}
 	}
 	cancel()
 	if err := <-ended; err != nil {

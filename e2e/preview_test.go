@@ -144,6 +144,30 @@ func TestPreviewShowsErrors(t *testing.T) {
 	b.stayedHere()
 }
 
+// TestPreviewShowsChanges has a template of an audience show what the audience would be told, and what is wrong with it.
+func TestPreviewShowsChanges(t *testing.T) {
+	const newsletter = "function(ctx) {\n  email_address: ctx.email,\n  status_if_new: 'subscribed',\n  merge_fields: { FNAME: '<b>Ada</b>' },\n  tags: ['account', { name: 'guest', status: 'inactive' }],\n  archive: ctx.old,\n}"
+	f := newFolder(t, map[string]string{"news.jsonnet": newsletter, "news.ctx.json": `{"email":"ada@example.net","old":"old@example.net"}`})
+	b := newBrowser(t, 1400, 850)
+	b.do(chromedp.Navigate(preview(t, f.path)))
+	b.until(`document.querySelector('h2')?.textContent === 'ada@example.net'`)
+	rows := evaluate[string](b, `[...document.querySelectorAll('#mail tr')].map((row) => [...row.cells].map((cell) => cell.textContent).join(': ')).join('; ')`)
+	if want := "Address: ada@example.net; If it is new: subscribed; FNAME: <b>Ada</b>; Tag: account; Tag: guest, taken off; Taken out: old@example.net"; rows != want {
+		t.Errorf("it shows %q", rows)
+	}
+	if text := evaluate[string](b, `document.querySelector('#mail pre').textContent`); !strings.Contains(text, `"status_if_new": "subscribed"`) {
+		t.Errorf("the JSON is %s", text)
+	}
+	f.save("news.jsonnet", strings.Replace(newsletter, "merge_fields", "merge_field", 1))
+	b.until(`document.querySelector('#problem p')?.textContent === 'merge_field: unknown field, did you mean "merge_fields"?'`)
+	if line := evaluate[string](b, `document.querySelector('#problem li.at')?.lastChild.textContent || ''`); line != "  merge_field: { FNAME: '<b>Ada</b>' }," {
+		t.Errorf("the excerpt's line is %q", line)
+	}
+	f.save("news.jsonnet", "function(ctx) { archive: ctx.old }")
+	b.until(`document.getElementById('problem').hidden && document.querySelector('h2')?.textContent === 'old@example.net'`)
+	b.stayedHere()
+}
+
 func TestPreviewEditsCtx(t *testing.T) {
 	f := greetings(t)
 	b := newBrowser(t, 1400, 850)

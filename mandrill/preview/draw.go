@@ -14,22 +14,18 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/view"
 )
 
-// ErrCancelled says that the template wants no mail to be sent.
-var ErrCancelled = errors.New("the template cancelled: no mail is sent for this ctx")
-
-// ErrAudience says that the template makes no mails.
-var ErrAudience = errors.New("an audience's template: no mail (caddy mailchimp render --audience prints what it says of a person)")
+// ErrCancelled says that the template wants nothing to be sent.
+var ErrCancelled = errors.New("the template cancelled: nothing is sent for this ctx")
 
 // drawing is what the page shows of a template and a ctx.
 type drawing struct {
 	// ID is that of the mail's frame.
-	ID        int        `json:"id,omitempty"`
-	Mail      *view.Mail `json:"mail,omitempty"`
-	Warnings  []string   `json:"warnings,omitempty"`
-	Cancelled bool       `json:"cancelled,omitempty"`
-	Problem   *Problem   `json:"problem,omitempty"`
-	// Hint says why there is neither mail nor problem.
-	Hint string `json:"hint,omitempty"`
+	ID        int             `json:"id,omitempty"`
+	Mail      *view.Mail      `json:"mail,omitempty"`
+	Change    json.RawMessage `json:"change,omitempty"`
+	Warnings  []string        `json:"warnings,omitempty"`
+	Cancelled bool            `json:"cancelled,omitempty"`
+	Problem   *Problem        `json:"problem,omitempty"`
 }
 
 // draw evaluates a template over the ctx that the page has, saved or not.
@@ -55,9 +51,7 @@ func (p *Preview) draw(w http.ResponseWriter, r *http.Request) {
 	}
 	file := p.path(asked.Template)
 	drawn, err := p.drawing(r.Context(), file, []byte(asked.Ctx), asked.To)
-	if errors.Is(err, ErrAudience) {
-		drawn = &drawing{Hint: err.Error()}
-	} else if err != nil {
+	if err != nil {
 		drawn = &drawing{Cancelled: errors.Is(err, ErrCancelled), Problem: describe(err, file, asked.Ctx)}
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -71,11 +65,15 @@ func (p *Preview) drawing(ctx context.Context, file string, body []byte, to int)
 	if err != nil {
 		return nil, err
 	}
-	request, warnings, err := template.Request(ctx, body)
+	result, err := template.Result(ctx, body)
 	if err != nil {
 		return nil, err
 	}
-	mail, filled, err := view.NewMail(request, to)
+	warnings := result.Notes
+	if result.Change != nil {
+		return &drawing{Change: result.Change, Warnings: warnings}, nil
+	}
+	mail, filled, err := view.NewMail(result.Request, to)
 	if err != nil {
 		return nil, err
 	}

@@ -30,11 +30,20 @@ const (
 type Template interface {
 	// Version is another one when the template or what it imports is another.
 	Version() string
-	// Request evaluates the template over a ctx file's contents, and returns what would be sent, and what else its author
-	// should know.
-	Request(ctx context.Context, body []byte) (request json.RawMessage, notes []string, err error)
+	// Result evaluates the template over a ctx file's contents.
+	Result(ctx context.Context, body []byte) (Result, error)
 	// Message evaluates the template over a decoded ctx, and returns what it does.
 	Message(ctx context.Context, data any) ([]byte, error)
+}
+
+// Result is what a template returned, checked: one of Request and Change.
+type Result struct {
+	// Request is the mail that would be sent.
+	Request json.RawMessage
+	// Change is what an audience would be told of a person, of a template of mailchimp_audience.
+	Change json.RawMessage
+	// Notes are what else the template's author should know.
+	Notes []string
 }
 
 // Problem says what is wrong, and where.

@@ -29,19 +29,22 @@ func (t template) Message(_ context.Context, data any) ([]byte, error) {
 	return []byte(strings.ReplaceAll(string(t), "NAME", name)), nil
 }
 
-func (t template) Request(ctx context.Context, body []byte) (json.RawMessage, []string, error) {
+func (t template) Result(ctx context.Context, body []byte) (preview.Result, error) {
 	var data map[string]any
 	if err := json.Unmarshal(body, &data); err != nil {
-		return nil, nil, &preview.Problem{Line: 2, Message: err.Error()}
+		return preview.Result{}, &preview.Problem{Line: 2, Message: err.Error()}
 	}
 	if data["name"] == "cancel" {
-		return nil, nil, preview.ErrCancelled
+		return preview.Result{}, preview.ErrCancelled
 	}
 	if data["name"] == "field" {
-		return nil, nil, &preview.Problem{File: string(t[strings.Index(string(t), "FILE ")+5:]), Field: "message.to[0].emial", Message: "unknown field"}
+		return preview.Result{}, &preview.Problem{File: string(t[strings.Index(string(t), "FILE ")+5:]), Field: "message.to[0].emial", Message: "unknown field"}
 	}
 	message, err := t.Message(ctx, data)
-	return message, []string{"a note"}, err
+	if strings.HasPrefix(string(t), `{"email_address"`) {
+		return preview.Result{Change: message}, err
+	}
+	return preview.Result{Request: message, Notes: []string{"a note"}}, err
 }
 
 func open(file string) (preview.Template, error) {
@@ -97,6 +100,7 @@ func call(t *testing.T, method, address, body string) (int, string) {
 type drawn struct {
 	ID        int
 	Mail      *struct{ Subject string }
+	Change    map[string]string
 	Warnings  []string
 	Cancelled bool
 	Problem   *preview.Problem
@@ -119,7 +123,7 @@ func draw(t *testing.T, address, template, ctx string) (d drawn) {
 }
 
 func TestDraw(t *testing.T) {
-	_, address := start(t, map[string]string{"a.jsonnet": good, "broken.jsonnet": "broken\nsecond line\nthird\n4\n5\n6", "below/b.jsonnet": good})
+	_, address := start(t, map[string]string{"a.jsonnet": good, "broken.jsonnet": "broken\nsecond line\nthird\n4\n5\n6", "below/b.jsonnet": good, "change.jsonnet": `{"email_address":"NAME@example.net"}`})
 	d := draw(t, address, "a.jsonnet", `{"name":"Ada"}`)
 	if d.Mail == nil || d.Mail.Subject != "Hi Ada" || len(d.Warnings) != 1 || d.Warnings[0] != "a note" {
 		t.Errorf("drawn is %+v", d)
@@ -131,6 +135,9 @@ func TestDraw(t *testing.T) {
 	}
 	if d := draw(t, address, "below/b.jsonnet", `{}`); d.Mail == nil {
 		t.Errorf("below the folder: %+v", d)
+	}
+	if d := draw(t, address, "change.jsonnet", `{"name":"Ada"}`); d.Mail != nil || d.Problem != nil || d.Change["email_address"] != "Ada@example.net" {
+		t.Errorf("a change: %+v", d)
 	}
 	if d := draw(t, address, "a.jsonnet", `{"name":"cancel"}`); !d.Cancelled || d.Mail != nil {
 		t.Errorf("cancelled: %+v", d)

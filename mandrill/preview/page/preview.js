@@ -1,4 +1,4 @@
-import { el, roving, showMail } from './mail.js';
+import { el, roving, showMail, table } from './mail.js';
 
 const $ = (id) => document.getElementById(id);
 
@@ -64,6 +64,24 @@ function problem({ file, line, column, message, excerpt }) {
 			el('li', { class: number === line ? 'at' : '' }, el('span', {}, String(number)), text)))] : []));
 }
 
+// showChange shows what an audience would be told of a person.
+function showChange(change) {
+	const { email_address: email, archive } = change;
+	const shown = (value) => typeof value === 'string' ? value : JSON.stringify(value);
+	const rows = [
+		...(email ? [['Address', email], ['If it is new', change.status_if_new || 'it isn’t added']] : []),
+		...Object.entries(change.merge_fields || {}).map(([tag, value]) => [tag, shown(value)]),
+		...Object.entries(change.interests || {}).map(([id, on]) => [`Interest ${id}`, on ? 'on' : 'off']),
+		...(change.language ? [['Language', change.language]] : []),
+		...(change.tags || []).map(({ name, status }) => ['Tag', status === 'inactive' ? `${name}, taken off` : name]),
+		...(archive && archive.toLowerCase() !== email?.toLowerCase() ? [['Taken out', archive]] : []),
+	];
+	$('mail').replaceChildren(
+		el('div', { class: 'head' }, el('h2', {}, email || archive), el('p', {}, 'What the audience would be told')),
+		el('div', { class: 'panel text', tabindex: '0' }, table(null, rows), el('h3', {}, 'JSON'), el('pre', {}, JSON.stringify(change, null, 2))));
+	return email || archive;
+}
+
 function show(what) {
 	for (const id of ['hint', 'mail', 'problem']) $(id).hidden = id !== what;
 }
@@ -86,7 +104,7 @@ async function draw() {
 	}
 	if (mine !== drawing) return; // a newer one is on its way
 	if (drawn.hint || drawn.cancelled) {
-		$('hint').textContent = drawn.hint || 'The template cancelled: no mail is sent for this ctx.';
+		$('hint').textContent = drawn.hint || 'The template cancelled: nothing is sent for this ctx.';
 		return show('hint');
 	}
 	if (drawn.problem) {
@@ -94,14 +112,20 @@ async function draw() {
 		return show('problem');
 	}
 	show('mail');
+	if (drawn.change) return named(showChange(drawn.change), template);
 	showMail($('mail'), drawn.mail, {
 		frameAddress: `drawn/${drawn.id}/html`,
 		filesAddress: `drawn/${drawn.id}/file/`,
 		notes: drawn.warnings || [],
 		chooseRecipient: (i) => { recipient = i; draw(); },
 	});
-	document.title = `${drawn.mail.subject || template} – Mail preview`;
-	$('said').textContent = `Drawn: ${drawn.mail.subject}`;
+	named(drawn.mail.subject, template);
+}
+
+// named says what is shown.
+function named(name, template) {
+	document.title = `${name || template} – Mail preview`;
+	$('said').textContent = `Drawn: ${name}`;
 }
 
 // listen hears of each change on disk to what is chosen.

@@ -47,7 +47,7 @@ function choices(legend, name, values, changed) {
 		}), label)));
 }
 
-function table(head, rows) {
+export function table(head, rows) {
 	if (rows.length === 0) return null;
 	return el('table', {},
 		head && el('thead', {}, el('tr', {}, ...head.map((cell) => el('th', { scope: 'col' }, cell)))),
