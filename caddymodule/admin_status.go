@@ -17,7 +17,7 @@ import (
 
 // status says at a glance whether mail flows.
 type status struct {
-	// Flows tells that hooks are stored and mails go out. Troubles say why not.
+	// Flows tells that hooks are stored, and mails and changes of audiences go out. Troubles say why not.
 	Flows    bool     `json:"flows"`
 	Troubles []string `json:"troubles"`
 	// Attention is what waits for the operator while mail flows.
@@ -26,7 +26,9 @@ type status struct {
 	Outbox string `json:"outbox"`
 	outbox.Status
 	// Senders are the sender domains and the lists of the configuration.
-	Senders   []string         `json:"senders"`
+	Senders []string `json:"senders"`
+	// Stopped are the senders of which Troubles tell.
+	Stopped   []string         `json:"stopped"`
 	LastError *lastError       `json:"last_error,omitempty"`
 	Templates []templateStatus `json:"templates"`
 }
@@ -70,41 +72,51 @@ func (a *App) kind() string { return cmp.Or(a.Outbox.Kind, "sqlite") }
 
 func (a *App) status(ctx context.Context) status {
 	s := status{
-		Outbox: a.kind(), Troubles: []string{}, Attention: []string{}, LastError: lastErrors.Load(), Senders: a.senders(), Templates: a.templates(),
+		Outbox: a.kind(), Troubles: []string{}, Stopped: []string{}, Attention: []string{}, LastError: lastErrors.Load(), Senders: a.senders(), Templates: a.templates(),
 	}
-	trouble := func(format string, arguments ...any) {
+	// Without a sender, it is a trouble of all.
+	trouble := func(sender, format string, arguments ...any) {
 		s.Troubles = append(s.Troubles, fmt.Sprintf(format, arguments...))
+		stopped := s.Senders
+		if sender != "" {
+			stopped = []string{sender}
+		}
+		for _, sender := range stopped {
+			if !slices.Contains(s.Stopped, sender) {
+				s.Stopped = append(s.Stopped, sender)
+			}
+		}
 	}
 	if a.outbox != nil {
 		var err error
 		if s.Status, err = a.outbox.Status(ctx); err != nil {
-			trouble("the outbox's database can't be reached: hooks get 503")
+			trouble("", "the outbox's database can't be reached: hooks get 503")
 		} else if errors.Is(a.outbox.Ready(ctx), outbox.ErrFull) {
-			trouble("the outbox has as many undelivered entries as max_pending allows: hooks get 503")
+			trouble("", "the outbox has as many undelivered entries as max_pending allows: hooks get 503")
 		}
 	}
 	for _, sender := range slices.Sorted(maps.Keys(s.Holds)) {
 		switch hold := s.Holds[sender]; {
 		case hold.Paused:
-			trouble("%s is paused: caddy mailchimp outbox resume %[1]s", sender)
+			trouble(sender, "%s is paused: caddy mailchimp outbox resume %[1]s", sender)
 		default:
-			trouble("%s is held since %s: %s", sender, hold.Since.UTC().Format(time.RFC3339), hold.Reason)
+			trouble(sender, "%s is held since %s: %s", sender, hold.Since.UTC().Format(time.RFC3339), hold.Reason)
 		}
 	}
 	for _, sender := range slices.Sorted(maps.Keys(s.Unknown)) {
 		if list, ok := strings.CutPrefix(sender, listPrefix); ok {
-			trouble("%d entries wait for an account: no mailchimp_audience names list %s", s.Unknown[sender], list)
+			trouble(sender, "%d entries wait for an account: no mailchimp_audience names list %s", s.Unknown[sender], list)
 			continue
 		}
-		trouble("%d entries wait for an account: no hook and no global option names sender_domain %s", s.Unknown[sender], sender)
+		trouble(sender, "%d entries wait for an account: no hook and no global option names sender_domain %s", s.Unknown[sender], sender)
 	}
 	for _, sender := range slices.Sorted(maps.Keys(s.Failing)) {
 		if failing := s.Failing[sender]; failing.Attempts >= manyFailures {
-			trouble("the last %d attempts of %s failed: %s", failing.Attempts, sender, failing.Reason)
+			trouble(sender, "the last %d attempts of %s failed: %s", failing.Attempts, sender, failing.Reason)
 		}
 	}
 	if oldest, ok := s.Oldest[outbox.Pending]; ok && time.Since(oldest) > late && len(s.Troubles) == 0 {
-		trouble("the oldest pending entry waits since %s", oldest.UTC().Format(time.RFC3339))
+		trouble("", "the oldest pending entry waits since %s", oldest.UTC().Format(time.RFC3339))
 	}
 	s.Flows = len(s.Troubles) == 0
 	s.attend()

@@ -352,6 +352,9 @@ func TestAudienceHold(t *testing.T) {
 	if held := box.Holds(); len(held) != 1 {
 		t.Errorf("holds: %+v", held)
 	}
+	if headline, _ := caddymodule.LiveHeadline(t.Context()); headline != "CHANGES OF AUDIENCES DON'T FLOW, mail does." {
+		t.Errorf("the status begins with %q", headline)
+	}
 	e.waitState(id, outbox.Sent)
 	r, err := http.NewRequest(http.MethodGet, "http://"+e.address+"/metrics", nil)
 	if err != nil {

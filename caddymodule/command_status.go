@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,8 +20,8 @@ func statusCommand() *cobra.Command {
 		Short: "Says whether mail flows, and what waits for you",
 		Long: `
 Asks the running Caddy whether hooks are stored, and mails and changes of
-audiences go out. The first line is the answer for all of them. The command ends
-with status 1 where something doesn't flow. An audience's sender is list:<id>.`,
+audiences go out. The first line is the answer. The command ends with status 1
+where something doesn't flow. An audience's sender is list:<id>.`,
 		Args: cobra.NoArgs,
 		RunE: plainly(func(cmd *cobra.Command, _ []string) error { return o.status(cmd) }),
 	})
@@ -27,34 +29,58 @@ with status 1 where something doesn't flow. An audience's sender is list:<id>.`,
 	return cmd
 }
 
-var errNoFlow = errors.New("mail doesn't flow")
+// What doesn't flow.
+var (
+	errNoFlow = errors.New("mail doesn't flow")
+	errNoList = errors.New("changes of audiences don't flow")
+	errNone   = errors.New("neither mail nor changes of audiences flow")
+)
+
+// headline says in one line what flows. Its error is what doesn't.
+func (s status) headline() (string, error) {
+	ofList := func(sender string) bool { return strings.HasPrefix(sender, listPrefix) }
+	ofMail := func(sender string) bool { return !ofList(sender) }
+	named := append(slices.Clone(s.Stopped), s.Senders...)
+	lists, mails := slices.ContainsFunc(named, ofList), slices.ContainsFunc(named, ofMail)
+	noList, noMail := slices.ContainsFunc(s.Stopped, ofList), slices.ContainsFunc(s.Stopped, ofMail)
+	loud := func(err error) string { return strings.ToUpper(err.Error()) }
+	switch {
+	case s.Flows && lists && mails:
+		return "Mail flows, and so do changes of audiences.", nil
+	case s.Flows && lists:
+		return "Changes of audiences flow.", nil
+	case s.Flows:
+		return "Mail flows.", nil
+	case noList && noMail:
+		return loud(errNone) + ".", errNone
+	case noList && mails:
+		return loud(errNoList) + ", mail does.", errNoList
+	case noList:
+		return loud(errNoList) + ".", errNoList
+	case lists:
+		return loud(errNoFlow) + ", changes of audiences do.", errNoFlow
+	}
+	return loud(errNoFlow) + ".", errNoFlow
+}
 
 func (o *adminOptions) status(cmd *cobra.Command) error {
 	var s status
 	if err := o.call(http.MethodGet, "status", nil, &s); err != nil {
 		return err
 	}
-	if o.asJSON {
-		if err := printJSON(cmd, s); err != nil {
-			return err
-		}
-	} else {
+	headline, broken := s.headline()
+	if !o.asJSON {
+		fmt.Fprintln(cmd.OutOrStdout(), headline)
 		s.print(cmd)
+	} else if err := printJSON(cmd, s); err != nil {
+		return err
 	}
-	if !s.Flows {
-		return errNoFlow
-	}
-	return nil
+	return broken
 }
 
-// print writes the status for people.
+// print writes for people what stands below the headline.
 func (s status) print(cmd *cobra.Command) {
 	w := cmd.OutOrStdout()
-	if s.Flows {
-		fmt.Fprintln(w, "Mail flows.")
-	} else {
-		fmt.Fprintln(w, "MAIL DOESN'T FLOW.")
-	}
 	for _, line := range append(s.Troubles, s.Attention...) {
 		fmt.Fprintln(w, "- "+printable(line))
 	}

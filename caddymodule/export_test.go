@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"container/list"
+	"context"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
@@ -26,6 +27,14 @@ func ForgetRecords() {
 	records.byKey = make(map[string]*list.Element)
 	records.byAge.Init()
 }
+
+// Headline is what `caddy mailchimp status` says first.
+func Headline(flows bool, senders, stopped []string) (string, error) {
+	return status{Flows: flows, Senders: senders, Stopped: stopped}.headline()
+}
+
+// LiveHeadline is that of the newest configuration.
+func LiveHeadline(ctx context.Context) (string, error) { return liveApp().status(ctx).headline() }
 
 // StatusCommand is `caddy mailchimp status`, and SendTestCommand `caddy mailchimp send-test`.
 var (

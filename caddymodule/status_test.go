@@ -66,6 +66,33 @@ func TestStatusCommand(t *testing.T) {
 	expect(caddymodule.StatusCommand(), true, nil, "asking the running Caddy: ")
 }
 
+// TestHeadline says of mails and of audiences what is so.
+func TestHeadline(t *testing.T) {
+	const domain, list = "example.com", "list:l1"
+	for _, test := range []struct {
+		senders, stopped []string
+		want             string
+	}{
+		{[]string{domain}, nil, "Mail flows."},
+		{[]string{list}, nil, "Changes of audiences flow."},
+		{[]string{domain, list}, nil, "Mail flows, and so do changes of audiences."},
+		{nil, nil, "Mail flows."},
+		{[]string{domain}, []string{domain}, "MAIL DOESN'T FLOW."},
+		{[]string{list}, []string{list}, "CHANGES OF AUDIENCES DON'T FLOW."},
+		{[]string{domain, list}, []string{list}, "CHANGES OF AUDIENCES DON'T FLOW, mail does."},
+		{[]string{domain, list}, []string{"example.org"}, "MAIL DOESN'T FLOW, changes of audiences do."},
+		{[]string{domain}, []string{"list:other"}, "CHANGES OF AUDIENCES DON'T FLOW, mail does."},
+		{[]string{domain, list}, []string{domain, list}, "NEITHER MAIL NOR CHANGES OF AUDIENCES FLOW."},
+		{nil, []string{}, "MAIL DOESN'T FLOW."},
+	} {
+		flows := test.stopped == nil
+		got, broken := caddymodule.Headline(flows, test.senders, test.stopped)
+		if got != test.want || (broken == nil) != flows {
+			t.Errorf("%v, stopped %v: %q, %v", test.senders, test.stopped, got, broken)
+		}
+	}
+}
+
 // TestMetricsSurviveReloads counts on over a reload, and has the outbox's gauges after some seconds.
 func TestMetricsSurviveReloads(t *testing.T) {
 	e := newEdgeWith(t, minimal, "", "")
