@@ -25,7 +25,8 @@ type arguments struct {
 	} `json:"tags"`
 }
 
-func (s *Sandbox) routes() {
+func (s *Sandbox) routes() *http.ServeMux {
+	mux := http.NewServeMux()
 	for pattern, answer := range map[string]call{
 		"GET ping":                              s.ping,
 		"GET lists/{list}":                      s.list,
@@ -39,18 +40,24 @@ func (s *Sandbox) routes() {
 		"POST lists/{list}/members/{hash}/tags": s.tag,
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
-		s.mux.HandleFunc(method+" /3.0/"+path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, answer) })
+		mux.HandleFunc(method+" /3.0/"+path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, answer) })
 	}
-	s.mux.HandleFunc("GET /3.0/{$}", s.page)
-	s.mux.HandleFunc("GET /3.0/sandbox/members", func(w http.ResponseWriter, _ *http.Request) { respond(w, http.StatusOK, s.Members()) })
-	s.mux.HandleFunc("DELETE /3.0/sandbox/members", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /3.0/{$}", s.page)
+	mux.HandleFunc("POST /3.0/sandbox/unsubscribe", s.unsubscribe)
+	mux.HandleFunc("POST /3.0/sandbox/forget", func(w http.ResponseWriter, _ *http.Request) {
+		s.Clear()
+		backToPage(w)
+	})
+	mux.HandleFunc("GET /3.0/sandbox/members", func(w http.ResponseWriter, _ *http.Request) { respond(w, http.StatusOK, s.Members()) })
+	mux.HandleFunc("DELETE /3.0/sandbox/members", func(w http.ResponseWriter, _ *http.Request) {
 		s.Clear()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	s.mux.HandleFunc("POST /3.0/sandbox/fail", s.takeFailure)
-	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /3.0/sandbox/fail", s.takeFailure)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		respondProblem(w, refuse(http.StatusNotFound, "Resource Not Found", "The sandbox has no "+r.Method+" "+r.URL.Path))
 	})
+	return mux
 }
 
 // serve makes a call, or has it fail as it was told.

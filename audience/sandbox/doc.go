@@ -11,7 +11,7 @@
 //	DELETE /3.0/lists/<list>/members/<hash>          archives
 //	GET    /3.0/lists/<list>/members/<hash>/tags
 //	POST   /3.0/lists/<list>/members/<hash>/tags
-//	GET    /3.0/                                     the page
+//	GET    /3.0/                                     the page, which can unsubscribe somebody and forget all
 //	GET    /3.0/sandbox/members                      all members, as JSON
 //	DELETE /3.0/sandbox/members                      forgets all
 //	POST   /3.0/sandbox/fail                         makes the next calls fail: see Failure

@@ -40,7 +40,7 @@ type Tag struct {
 
 // Sandbox is the stand-in. It may be used by several goroutines at once.
 type Sandbox struct {
-	mux *http.ServeMux
+	handler http.Handler
 
 	mu       sync.Mutex
 	members  map[string]*Member
@@ -50,13 +50,14 @@ type Sandbox struct {
 
 // New returns a sandbox with empty audiences.
 func New() *Sandbox {
-	s := &Sandbox{mux: http.NewServeMux(), members: make(map[string]*Member)}
-	s.routes()
+	s := &Sandbox{members: make(map[string]*Member)}
+	// A page of another site must not change anything here.
+	s.handler = http.NewCrossOriginProtection().Handler(s.routes())
 	return s
 }
 
 // ServeHTTP answers as the API does.
-func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // Members returns all members, those of the latest change first.
 func (s *Sandbox) Members() []Member {
