@@ -95,6 +95,27 @@ func CheckList(id string) error {
 	return nil
 }
 
+// List is an audience.
+type List struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Stats count its members.
+	Stats struct {
+		// Subscribed is how many members get campaigns.
+		Subscribed int `json:"member_count"`
+	} `json:"stats"`
+}
+
+// List looks at an audience, and so at the key. Errors are *Error.
+func (c *Client) List(ctx context.Context, id string) (List, error) {
+	var list List
+	err := c.call(ctx, http.MethodGet, "lists/"+id+"?fields=id,name,stats.member_count", nil, &list)
+	if err == nil && list.ID == "" {
+		err = &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
+	}
+	return list, err
+}
+
 // call makes one call. Without an answer to decode, what a success says isn't read.
 func (c *Client) call(ctx context.Context, method, path string, arguments, answer any) error {
 	var body io.Reader

@@ -15,7 +15,7 @@ func init() {
 		Long:  "Commands for the writers of mail templates and for the operators of mailchimp_hook and mailchimp_audience.",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.RunE = plainly(helpOrUnknown)
-			cmd.AddCommand(renderCommand(), previewCommand(), checkDomainCommand(), statusCommand(), sendTestCommand(), outboxCommand())
+			cmd.AddCommand(renderCommand(), previewCommand(), checkDomainCommand(), checkAudienceCommand(), statusCommand(), sendTestCommand(), outboxCommand())
 		},
 	})
 }

@@ -5,21 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
 type domainOptions struct {
-	keyFile, apiBase string
-	config, adapter  string
-	add              bool
+	keySource
+	add bool
 }
 
 func checkDomainCommand() *cobra.Command {
@@ -40,12 +37,8 @@ The command ends with status 1 where the domain can't send.`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    plainly(func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) }),
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&o.keyFile, "key-file", "", "A file with the Mandrill API key")
-	flags.StringVar(&o.apiBase, "api-base", "", "Where the Mandrill API is")
-	flags.StringVarP(&o.config, "config", "c", "", "Configuration file to take the API key from")
-	flags.StringVarP(&o.adapter, "adapter", "a", "", "Name of config adapter to apply")
-	flags.BoolVar(&o.add, "add", false, "Add the domain to the account if it isn't there")
+	o.flags(cmd, "Mandrill")
+	cmd.Flags().BoolVar(&o.add, "add", false, "Add the domain to the account if it isn't there")
 	return cmd
 }
 
@@ -54,7 +47,7 @@ func (o *domainOptions) run(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
-	account, err := o.account(name)
+	account, err := o.account("MANDRILL_API_KEY", mandrill.DefaultBaseURL, func(config []byte) (account, error) { return accountOf(config, name) })
 	if err != nil {
 		return err
 	}
@@ -71,38 +64,6 @@ func (o *domainOptions) run(cmd *cobra.Command, name string) error {
 	return report(cmd, domain)
 }
 
-// account is where to ask, and with which key.
-type account struct{ key, base string }
-
-// account takes the key from the first of its sources that is named.
-func (o *domainOptions) account(domain string) (account, error) {
-	a := account{base: mandrill.DefaultBaseURL}
-	switch {
-	case o.keyFile != "":
-		key, err := os.ReadFile(o.keyFile)
-		if err != nil {
-			return a, fmt.Errorf("reading the API key: %w", err)
-		}
-		a.key = strings.TrimSpace(string(key))
-	case o.config != "":
-		config, _, _, err := caddycmd.LoadConfig(o.config, o.adapter)
-		if err != nil {
-			return a, err
-		}
-		if a, err = accountOf(config, domain); err != nil {
-			return a, err
-		}
-	default:
-		if a.key = os.Getenv("MANDRILL_API_KEY"); a.key == "" {
-			return a, errors.New("there is no API key: set MANDRILL_API_KEY, or name --key-file or --config")
-		}
-	}
-	if o.apiBase != "" {
-		a.base = o.apiBase
-	}
-	return a, nil
-}
-
 // accountOf returns the account that sends for the domain: that of a hook which names the domain and a
 // key of its own, else the app's.
 func accountOf(config []byte, domain string) (account, error) {
@@ -116,7 +77,7 @@ func accountOf(config []byte, domain string) (account, error) {
 		return account{}, fmt.Errorf("reading the configuration: %w", err)
 	}
 	key := parsed.Apps.Mailchimp.APIKey
-	for _, hook := range hooksIn(parsed.Apps.HTTP) {
+	for _, hook := range handlersIn[Hook](parsed.Apps.HTTP, "mailchimp_hook") {
 		domains := hook.SenderDomains
 		if len(domains) == 0 {
 			domains = parsed.Apps.Mailchimp.SenderDomains
@@ -152,33 +113,6 @@ func sameDomain(configured, domain string) bool {
 	}
 	other, err := mandrill.NormalizeDomain(domain)
 	return err == nil && normalized == other
-}
-
-// hooksIn finds the handlers of this plugin, however deep they stand in subroutes.
-func hooksIn(config json.RawMessage) []*Hook {
-	var handler struct {
-		Handler string `json:"handler"`
-	}
-	if json.Unmarshal(config, &handler) == nil && handler.Handler == "mailchimp_hook" {
-		hook := new(Hook)
-		if json.Unmarshal(config, hook) == nil {
-			return []*Hook{hook}
-		}
-	}
-	var children []json.RawMessage
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(config, &fields) == nil {
-		for _, child := range fields {
-			children = append(children, child)
-		}
-	} else if json.Unmarshal(config, &children) != nil {
-		return nil
-	}
-	var hooks []*Hook
-	for _, child := range children {
-		hooks = append(hooks, hooksIn(child)...)
-	}
-	return hooks
 }
 
 // find reads the account's domains first: asking for the check of a domain adds it to the account.
@@ -242,9 +176,12 @@ func mandrillSays(r mandrill.Record) string {
 	return "Mandrill says: " + r.Error
 }
 
-// withRemedy adds what the operator can do about an error of Mandrill's.
+// withRemedy adds what the operator can do about an error of Mailchimp's.
 func withRemedy(err error) error {
-	var failure *mandrill.Error
+	var failure interface {
+		error
+		Remedy() string
+	}
 	if errors.As(err, &failure) && failure.Remedy() != "" {
 		return fmt.Errorf("%w: %s", err, failure.Remedy())
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	members "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience/sandbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
@@ -156,6 +157,47 @@ func TestCheckDomainCommand(t *testing.T) {
 			t.Setenv("MANDRILL_API_KEY", test.env)
 			output, errors, err := execute(t, checkDomainCommand(), test.args...)
 			if (err != nil) != test.fails || !strings.Contains(output, test.output) || !strings.Contains(errors, test.errors) {
+				t.Errorf("output %q, errors %q, %v", output, errors, err)
+			}
+		})
+	}
+}
+
+func TestCheckAudienceCommand(t *testing.T) {
+	server := httptest.NewServer(members.New())
+	defer server.Close()
+	base := server.URL + "/3.0"
+	folder := writeFiles(t, map[string]string{
+		"key": "valid\n", "invalid": "invalid-us1",
+		"Caddyfile": ":80 {\nmailchimp_audience /a x {\napi_key invalid-us1\nlist other\napi_base " + base + "\nauth off\n}\nmailchimp_audience /b x {\napi_key {env.NEWS_KEY}\nlist {env.LIST}\napi_base " + base + "\nauth off\n}\n}\n",
+	})
+	t.Chdir(folder)
+	t.Setenv("NEWS_KEY", "valid")
+	t.Setenv("LIST", "l1")
+	for _, test := range []struct {
+		name   string
+		args   []string
+		env    string
+		output string
+		errors string
+	}{
+		{"key file", []string{"l1", "--key-file", "key", "--api-base", base}, "", `has the audience l1: "Sandbox", 0 subscribed.`, ""},
+		{"environment", []string{"l1", "--api-base", base}, "valid", "Mailchimp takes the key", ""},
+		{"configuration", []string{"l1", "--config", "Caddyfile"}, "", "Mailchimp takes the key", ""},
+		{"invalid key", []string{"l1", "--key-file", "invalid", "--api-base", base}, "", "", "asking Mailchimp about the audience l1: calling Mailchimp: account: status 401: API Key Invalid: check api_key: "},
+		{"invalid key in the configuration", []string{"other", "--config", "Caddyfile"}, "", "", "check api_key: "},
+		{"not in the configuration", []string{"l2", "--config", "Caddyfile"}, "", "", "the configuration has no mailchimp_audience with list l2"},
+		{"unknown audience", []string{"unknown1", "--api-base", base}, "valid", "", "check list: the account has no such audience"},
+		{"no id", []string{"a/b", "--api-base", base}, "valid", "", `"a/b" is no id of an audience`},
+		{"no key", []string{"l1"}, "", "", "set MAILCHIMP_API_KEY"},
+		{"a key of Mandrill", []string{"l1"}, "md-abc", "", "not of Mandrill"},
+		{"not an API", []string{"l1", "--api-base", server.URL + "/nowhere"}, "valid", "", "asking Mailchimp"},
+		{"no list", nil, "valid", "", "accepts 1 arg"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv("MAILCHIMP_API_KEY", test.env)
+			output, errors, err := execute(t, checkAudienceCommand(), test.args...)
+			if (err != nil) != (test.output == "") || !strings.Contains(output, test.output) || !strings.Contains(errors, test.errors) {
 				t.Errorf("output %q, errors %q, %v", output, errors, err)
 			}
 		})

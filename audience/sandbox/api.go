@@ -120,7 +120,8 @@ func (s *Sandbox) ping(*http.Request, arguments) (any, *problem) {
 }
 
 func (s *Sandbox) list(r *http.Request, _ arguments) (any, *problem) {
-	return map[string]string{"id": r.PathValue("list"), "name": "Sandbox"}, nil
+	subscribed := slices.DeleteFunc(s.Members(), func(m Member) bool { return m.List != r.PathValue("list") || m.Status != "subscribed" })
+	return map[string]any{"id": r.PathValue("list"), "name": "Sandbox", "stats": map[string]int{"member_count": len(subscribed)}}, nil
 }
 
 func (s *Sandbox) membersOf(r *http.Request, _ arguments) (any, *problem) {

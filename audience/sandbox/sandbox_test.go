@@ -166,6 +166,27 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// TestList has the client look at an audience as the operator may.
+func TestList(t *testing.T) {
+	w := start(t)
+	w.apply("l1", `{"email_address":"ada@example.net","status_if_new":"subscribed"}`)
+	w.apply("l1", `{"email_address":"bo@example.net","status_if_new":"pending"}`)
+	w.apply("l2", `{"email_address":"ada@example.net","status_if_new":"subscribed"}`)
+	if list, err := w.client.List(t.Context(), "l1"); err != nil || list.Name != "Sandbox" || list.Stats.Subscribed != 1 {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	var failure *audience.Error
+	if _, err := w.client.List(t.Context(), "unknown"); !errors.As(err, &failure) || !strings.Contains(failure.Remedy(), "check list") {
+		t.Errorf("an unknown one: %v", err)
+	}
+	if err := w.Fail(sandbox.Failure{Body: "{}"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.client.List(t.Context(), "l1"); !errors.As(err, &failure) || failure.Kind != audience.Unknown {
+		t.Errorf("an answer without an audience: %v", err)
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	w := start(t)
 	for _, test := range []struct {

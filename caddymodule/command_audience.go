@@ -1,0 +1,73 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
+)
+
+func checkAudienceCommand() *cobra.Command {
+	var o keySource
+	cmd := &cobra.Command{
+		Use:   "check-audience <list>",
+		Short: "Says whether Mailchimp knows an API key and an audience",
+		Long: `
+Asks Mailchimp for the audience with this id, and changes nothing.
+
+The API key comes from --key-file, else from the mailchimp_audience with this
+list in the configuration (--config), else from the environment variable
+MAILCHIMP_API_KEY. It is a key of Mailchimp, not of Mandrill.
+
+The command ends with status 1 where Mailchimp doesn't know the key or the
+audience.`,
+		Example: "MAILCHIMP_API_KEY=… caddy mailchimp check-audience a1b2c3d4e5",
+		Args:    cobra.ExactArgs(1),
+		RunE:    plainly(func(cmd *cobra.Command, args []string) error { return checkAudience(cmd, &o, args[0]) }),
+	}
+	o.flags(cmd, "Mailchimp")
+	return cmd
+}
+
+func checkAudience(cmd *cobra.Command, source *keySource, id string) error {
+	if err := audience.CheckList(id); err != nil {
+		return err
+	}
+	account, err := source.account("MAILCHIMP_API_KEY", "", func(config []byte) (account, error) { return accountOfList(config, id) })
+	if err != nil {
+		return err
+	}
+	client, err := audience.New(account.key, audience.WithBaseURL(account.base))
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
+	defer cancel()
+	list, err := client.List(ctx, id)
+	if err != nil {
+		return fmt.Errorf("asking Mailchimp about the audience %s: %w", id, withRemedy(err))
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "Mailchimp takes the key, and has the audience %s: %q, %d subscribed.\n", id, list.Name, list.Stats.Subscribed)
+	return nil
+}
+
+// accountOfList returns the account that keeps a list in step.
+func accountOfList(config []byte, id string) (account, error) {
+	for _, handler := range handlersIn[Audience](config, "mailchimp_audience") {
+		list, err := expand("list", handler.List)
+		if err != nil || !strings.EqualFold(list, id) {
+			continue
+		}
+		var a account
+		if a.key, err = expand("api_key", handler.APIKey); err == nil && handler.APIBase != "" {
+			a.base, err = expand("api_base", handler.APIBase)
+		}
+		return a, err
+	}
+	return account{}, fmt.Errorf("the configuration has no mailchimp_audience with list %s", id)
+}
