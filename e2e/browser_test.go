@@ -118,11 +118,16 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// until waits until an expression is true in the page.
+// until waits until an expression is true in the page, or in the one that takes its place.
 func (b *browser) until(expression string) {
 	b.t.Helper()
 	wait := chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(20*time.Millisecond))
-	if _, err := chromedp.Run(b.Context, wait); err != nil {
+	deadline := time.Now().Add(20 * time.Second)
+	_, err := chromedp.Run(b.Context, wait)
+	for err != nil && time.Now().Before(deadline) {
+		_, err = chromedp.Run(b.Context, wait)
+	}
+	if err != nil {
 		b.t.Fatalf("never true: %s: %v\nthe page says\n%s", expression, err, evaluate[string](b, `document.body.innerText`))
 	}
 }

@@ -281,3 +281,28 @@ func TestOpenPageDoesntKeepCaddy(t *testing.T) {
 	}
 	b.until(`document.getElementById('live').textContent === 'Reconnecting'`)
 }
+
+// TestMembersPage has somebody unsubscribe, and forgets all, by the page of the audiences' members.
+func TestMembersPage(t *testing.T) {
+	i := newInbox(t)
+	r, err := http.NewRequest(http.MethodPost, i.address+"/3.0/lists/l1/members", strings.NewReader(`{"email_address":"ada@example.net","status":"subscribed"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth("x", "key")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatal(answer, err)
+	}
+	answer.Body.Close()
+	b := newBrowser(t, 1000, 600)
+	b.do(chromedp.Navigate(i.address + "/"))
+	b.click(`a[href="3.0/"]`)
+	b.click(`td button`)
+	b.until(`document.querySelector('tbody tr')?.cells[1].textContent === 'unsubscribed'`)
+	b.click(`h1 + form button`)
+	b.until(`location.pathname === '/3.0/' && document.body.textContent.includes('Nobody is in an audience yet')`)
+	b.click(`a[href="../"]`)
+	b.until(`document.title.includes('Mandrill sandbox')`)
+	b.stayedHere()
+}
