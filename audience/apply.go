@@ -172,8 +172,8 @@ func (a *application) archive(ctx context.Context) (Member, error) {
 	return member, nil
 }
 
-// errAbsent says that the address isn't in the audience.
-var errAbsent = errors.New("the address isn't in the audience")
+// errAbsent says that the address isn't in the audience. Where it was a moment ago, the change is to be made again.
+var errAbsent = &Error{Kind: Retry, Err: errors.New("the address isn't in the audience")}
 
 // call tells an address that isn't there from an audience that isn't.
 func (a *application) call(ctx context.Context, method, path string, arguments, answer any) error {

@@ -89,6 +89,23 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// TestVanished has an address be taken out by others in the midst of a change, which is to be made again.
+func TestVanished(t *testing.T) {
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"title":"Resource Not Found","status":404}`)
+			return
+		}
+		fmt.Fprint(w, `{"id":"l1","status":"subscribed"}`)
+	})
+	_, err := c.Apply(t.Context(), "l1", parse(t, `{"email_address":"ada@example.net","status_if_new":"subscribed","tags":["x"]}`), time.Minute)
+	var failure *audience.Error
+	if !errors.As(err, &failure) || failure.Kind != audience.Retry || failure.Remedy() != "" || !strings.Contains(err.Error(), "isn't in the audience") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	problem := func(status int, title, detail string) string {
 		return fmt.Sprintf(`{"type":"about:blank","title":%q,"status":%d,"detail":%q,"instance":"x","errors":[{"field":"FNAME","message":"ada@example.net"},{"field":"ada@example.net","message":""}]}`, title, status, detail)

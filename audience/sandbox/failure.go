@@ -43,6 +43,10 @@ func (s *Sandbox) Fail(f Failure) error {
 		return fmt.Errorf("reset: %q is neither before nor after", f.Reset)
 	case f.Status != 0 && (f.Status < http.StatusOK || f.Status > 599):
 		return fmt.Errorf("status: %d is not from 200 to 599", f.Status)
+	case f.Title != "" && f.Status == 0:
+		return errors.New("title: needs a status beside it")
+	case f.Detail != "" && f.Title == "":
+		return errors.New("detail: needs a title beside it")
 	}
 	f.Calls = max(f.Calls, 1)
 	s.mu.Lock()
