@@ -45,7 +45,7 @@ func (c *checks) load(file string) (*render.Template, error) {
 
 // rendered is what a template returns for a ctx file's contents.
 func rendered(ctx context.Context, template *render.Template, body []byte) ([]byte, error) {
-	data, problem := ory.DecodeCtx(body)
+	data, problem := ory.DecodeCtx(string(body))
 	if problem != nil {
 		return nil, describeJSON(body, problem)
 	}

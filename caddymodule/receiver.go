@@ -273,7 +273,7 @@ func (c *call) key(hook *ory.Hook, given string) (string, time.Duration) {
 		source, given = "trigger", r.Header.Get("Ory-Webhook-Trigger-Id")
 	}
 	if given == "" {
-		source, given, remember = "body", string(hook.Body), rememberBody
+		source, given, remember = "body", hook.Body, rememberBody
 	}
 	digest := sha256.New()
 	for _, part := range []string{c.hook.target.directive(), strings.ToLower(r.Host), c.path(), source, given} {
