@@ -126,7 +126,11 @@ func (p *previewed) Request(ctx context.Context, body []byte) (data json.RawMess
 }
 
 func (p *previewed) Message(ctx context.Context, data any) ([]byte, error) {
-	return p.template.Render(ctx, data)
+	message, err := p.template.Render(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(message)
 }
 
 // located says where an error is. It is whole, as the author's own screen may have it.

@@ -72,7 +72,7 @@ type target interface {
 	// sends tells whether entries of a sender may come from this handler.
 	sends(sender string) bool
 	// parse checks what the template returned.
-	parse(data []byte) (parcel, error)
+	parse(returned map[string]any) (parcel, error)
 	// word gives an error the words for what is sent.
 	word(problem *ory.Error) *ory.Error
 	// ordered tells that what is sent says how things are with a person: order counts, and an equal body may say it anew.

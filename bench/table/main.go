@@ -121,7 +121,11 @@ func (s *subject) measure(rounds int) error {
 			if err := json.Unmarshal(s.ctx, &data); err != nil {
 				return err
 			}
-			_, err := template.Render(context.Background(), data)
+			message, err := template.Render(context.Background(), data)
+			if err != nil {
+				return err
+			}
+			_, err = json.Marshal(message)
 			return err
 		},
 	}
