@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -275,11 +276,13 @@ func (c *call) key(hook *ory.Hook, given string) (string, time.Duration) {
 	if given == "" {
 		source, given, remember = "body", hook.Body, rememberBody
 	}
-	digest := sha256.New()
+	var scoped []byte
 	for _, part := range []string{c.hook.target.directive(), strings.ToLower(r.Host), c.path(), source, given} {
-		fmt.Fprintf(digest, "%d:%s,", len(part), part)
+		scoped = strconv.AppendInt(scoped, int64(len(part)), 10)
+		scoped = append(append(append(scoped, ':'), part...), ',')
 	}
-	return hex.EncodeToString(digest.Sum(nil)), remember
+	digest := sha256.Sum256(scoped)
+	return hex.EncodeToString(digest[:]), remember
 }
 
 // path is that of the request as it came: routes may have rewritten it.

@@ -193,8 +193,10 @@ func (c *Client) post(ctx context.Context, endpoint string, body []byte, answer 
 
 // decodeAnswer reads the body of a 200, which may be an error all the same.
 func decodeAnswer(data []byte, answer any) error {
-	if body := readErrorBody(data); body.Status == "error" {
-		return body.sort(http.StatusOK)
+	if !bytes.HasPrefix(data, []byte("[")) { // an array is no error
+		if body := readErrorBody(data); body.Status == "error" {
+			return body.sort(http.StatusOK)
+		}
 	}
 	if json.Unmarshal(data, answer) != nil {
 		return &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
