@@ -58,6 +58,8 @@ func New(key string, options ...Option) (*Client, error) {
 				MaxIdleConnsPerHost: 64,
 				IdleConnTimeout:     90 * time.Second,
 				TLSHandshakeTimeout: 10 * time.Second,
+				// Most mails go out in one write: the default of 4 KB makes two of them.
+				WriteBufferSize: 16 << 10,
 			},
 			// A redirected POST loses its body, or takes the key elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
