@@ -9,7 +9,7 @@ import (
 
 // DecodeCtx decodes the body of a hook, with Read's checks of it.
 //
-// The result is that of encoding/json, which reads a body three times and copies each string: here it is read once, and
+// The result is that of encoding/json, which reads a body twice and copies each string: here it is read once, and
 // strings without escapes are parts of the body.
 func DecodeCtx(body string) (map[string]any, *Error) {
 	d := decoder{text: body}
