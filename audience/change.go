@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// A Change is what an audience is to know of a person. It is made by ParseChange, and restored from its JSON by
+// A Change is what an audience is to know of a person. It is made by NewChange, and restored from its JSON by
 // json.Unmarshal.
 type Change struct {
 	// Email is the person's address, or empty where Archive is all.
@@ -48,7 +48,7 @@ var fields = []string{"archive", "delivery", "email_address", "interests", "lang
 
 var statusesIfNew = []string{"subscribed", "pending", "unsubscribed", "transactional"}
 
-// ParseChange checks what a template returned. Errors are *InvalidError.
+// ParseChange is NewChange of JSON.
 func ParseChange(data []byte) (*Change, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
@@ -63,6 +63,11 @@ func ParseChange(data []byte) (*Change, error) {
 	if !ok {
 		return nil, wrongType("the change", "an object", value)
 	}
+	return NewChange(object)
+}
+
+// NewChange checks what a template returned, as encoding/json decodes it with UseNumber. Errors are *InvalidError.
+func NewChange(object map[string]any) (*Change, error) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		switch {
 		case name == "status":

@@ -136,8 +136,8 @@ func (h *Audience) sender() string { return listSender(h.keeper.list) }
 func (h *Audience) sends(sender string) bool { return sender == h.sender() }
 
 // parse checks what the template returned.
-func (h *Audience) parse(data []byte) (parcel, error) {
-	parsed, err := audience.ParseChange(data)
+func (h *Audience) parse(returned map[string]any) (parcel, error) {
+	parsed, err := audience.NewChange(returned)
 	if err != nil {
 		return nil, err
 	}

@@ -109,6 +109,9 @@ func (c *call) emit() {
 	default:
 		return
 	}
+	if !c.hook.app.events.ShouldEmit(event) {
+		return
+	}
 	data := map[string]any{"sender": c.hook.target.sender(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
 	if c.cause != nil {
 		data["reason"] = c.hook.explain(c.cause, c.hook.app.LogRecipients)

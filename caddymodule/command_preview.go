@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -128,8 +129,8 @@ func (p *previewed) Result(ctx context.Context, body []byte) (r preview.Result, 
 }
 
 // change checks what a template of mailchimp_audience returned.
-func (p *previewed) change(returned []byte) (r preview.Result, err error) {
-	change, err := audience.ParseChange(returned)
+func (p *previewed) change(returned map[string]any) (r preview.Result, err error) {
+	change, err := audience.NewChange(returned)
 	if err != nil {
 		return r, located(p.file, err)
 	}
@@ -138,7 +139,11 @@ func (p *previewed) change(returned []byte) (r preview.Result, err error) {
 }
 
 func (p *previewed) Message(ctx context.Context, data any) ([]byte, error) {
-	return p.template.Render(ctx, data)
+	message, err := p.template.Render(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(message)
 }
 
 // located says where an error is. It is whole, as the author's own screen may have it.

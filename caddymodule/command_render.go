@@ -43,8 +43,8 @@ func (c *checks) load(file string) (*render.Template, error) {
 }
 
 // rendered is what a template returns for a ctx file's contents.
-func rendered(ctx context.Context, template *render.Template, body []byte) ([]byte, error) {
-	data, problem := ory.DecodeCtx(body)
+func rendered(ctx context.Context, template *render.Template, body []byte) (map[string]any, error) {
+	data, problem := ory.DecodeCtx(string(body))
 	if problem != nil {
 		return nil, describeJSON(body, problem)
 	}
@@ -61,7 +61,7 @@ func (c *checks) request(ctx context.Context, template *render.Template, body []
 	if err != nil {
 		return nil, err
 	}
-	request, err := mandrill.ParseRequest(message, policy)
+	request, err := mandrill.NewRequest(message, policy)
 	if err != nil && isChange(message) {
 		return nil, &audienceError{message}
 	}
@@ -69,17 +69,16 @@ func (c *checks) request(ctx context.Context, template *render.Template, body []
 }
 
 // audienceError says that a template makes no mail. It has what the template returned.
-type audienceError struct{ returned []byte }
+type audienceError struct{ returned map[string]any }
 
 func (*audienceError) Error() string { return "a template of mailchimp_audience, which makes no mail" }
 
 // isChange tells whether a template returned what mailchimp_audience takes, right or wrong.
-func isChange(message []byte) bool {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(message, &fields) != nil || fields["message"] != nil {
+func isChange(returned map[string]any) bool {
+	if returned["message"] != nil {
 		return false
 	}
-	return fields["email_address"] != nil || fields["archive"] != nil || fields["status_if_new"] != nil
+	return returned["email_address"] != nil || returned["archive"] != nil || returned["status_if_new"] != nil
 }
 
 func renderCommand() *cobra.Command {
@@ -141,7 +140,7 @@ func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
 		if err != nil {
 			return nil, o.describe(template, err)
 		}
-		change, err := audience.ParseChange(message)
+		change, err := audience.NewChange(message)
 		if err != nil {
 			return nil, o.describe(template, err)
 		}
@@ -182,18 +181,13 @@ func (o *renderOptions) describe(template *render.Template, err error) error {
 }
 
 // policy is the operator's where a domain is given. Without one, the message's own sender is let pass.
-func (c *checks) policy(message []byte) (*mandrill.Policy, error) {
+func (c *checks) policy(returned map[string]any) (*mandrill.Policy, error) {
 	if len(c.senderDomains) > 0 {
 		return mandrill.NewPolicy(c.senderDomains, c.from, "")
 	}
-	var sender struct {
-		Message struct {
-			FromEmail string `json:"from_email"`
-		} `json:"message"`
-	}
 	used, from := c.from, c.from
-	if json.Unmarshal(message, &sender) == nil && sender.Message.FromEmail != "" {
-		used, from = "", sender.Message.FromEmail
+	if sender, _ := object(returned["message"])["from_email"].(string); sender != "" {
+		used, from = "", sender
 	}
 	_, domain, found := strings.Cut(from, "@")
 	if !found {

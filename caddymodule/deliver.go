@@ -162,8 +162,11 @@ func failure(err error) outbox.Result {
 	return result
 }
 
-// kept is what is kept of what Mailchimp said: addresses only where the operator asked for them.
+// kept is what the outbox keeps of what Mailchimp said: addresses only where the operator asked for them.
 func (a *App) kept(recipients []mandrill.Recipient) json.RawMessage {
+	if a.outboxKey == "" {
+		return nil
+	}
 	kept := slices.Clone(recipients)
 	if !a.LogRecipients {
 		for i := range kept {

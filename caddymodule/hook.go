@@ -126,8 +126,8 @@ func (h *Hook) sender() string { return h.policy.Domain() }
 func (h *Hook) sends(sender string) bool { return h.policy.Allows(sender) }
 
 // parse checks what the template returned.
-func (h *Hook) parse(message []byte) (parcel, error) {
-	request, err := mandrill.ParseRequest(message, h.policy)
+func (h *Hook) parse(returned map[string]any) (parcel, error) {
+	request, err := mandrill.NewRequest(returned, h.policy)
 	if err != nil {
 		return nil, err
 	}

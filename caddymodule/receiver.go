@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ type target interface {
 	// sends tells whether entries of a sender may come from this handler.
 	sends(sender string) bool
 	// parse checks what the template returned.
-	parse(data []byte) (parcel, error)
+	parse(returned map[string]any) (parcel, error)
 	// word gives an error the words for what is sent.
 	word(problem *ory.Error) *ory.Error
 	// ordered tells that what is sent says how things are with a person: order counts, and an equal body may say it anew.
@@ -273,13 +274,15 @@ func (c *call) key(hook *ory.Hook, given string) (key string, ofBody bool) {
 		source, given = "trigger", r.Header.Get("Ory-Webhook-Trigger-Id")
 	}
 	if given == "" {
-		source, given, ofBody = "body", string(hook.Body), true
+		source, given, ofBody = "body", hook.Body, true
 	}
-	digest := sha256.New()
+	var scoped []byte
 	for _, part := range []string{c.hook.target.directive(), strings.ToLower(r.Host), c.path(), source, given} {
-		fmt.Fprintf(digest, "%d:%s,", len(part), part)
+		scoped = strconv.AppendInt(scoped, int64(len(part)), 10)
+		scoped = append(append(append(scoped, ':'), part...), ',')
 	}
-	return hex.EncodeToString(digest.Sum(nil)), ofBody
+	digest := sha256.Sum256(scoped)
+	return hex.EncodeToString(digest[:]), ofBody
 }
 
 // path is that of the request as it came: routes may have rewritten it.

@@ -31,9 +31,13 @@ func noteProvider(r *http.Request) {
 	}
 }
 
-// startSpan begins a part of a traced request.
+// startSpan begins a part of a request, if it is traced.
 func startSpan(ctx context.Context, name string, attributes ...attribute.KeyValue) (context.Context, trace.Span) {
-	return trace.SpanFromContext(ctx).TracerProvider().Tracer(tracerName).Start(ctx, name, trace.WithAttributes(attributes...))
+	traced := trace.SpanFromContext(ctx)
+	if !traced.SpanContext().IsValid() {
+		return ctx, traced
+	}
+	return traced.TracerProvider().Tracer(tracerName).Start(ctx, name, trace.WithAttributes(attributes...))
 }
 
 // endSpan ends it. The text of an error holds nothing that a person may have typed.

@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "write golden files anew")
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // returned is what a template returns, or nil where it cancels.
-func returned(t *testing.T, template string, ctx any) []byte {
+func returned(t *testing.T, template string, ctx any) map[string]any {
 	t.Helper()
 	loaded, err := render.Load(template, render.Options{Timeout: time.Minute})
 	if err != nil {
@@ -54,7 +54,7 @@ func message(t *testing.T, template string, ctx any) *mandrill.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := mandrill.ParseRequest(rendered, policy)
+	request, err := mandrill.NewRequest(rendered, policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func change(t *testing.T, template string, ctx any) *audience.Change {
 	if rendered == nil {
 		return nil
 	}
-	change, err := audience.ParseChange(rendered)
+	change, err := audience.NewChange(rendered)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,8 +36,12 @@ func made(t *testing.T, template string, ctx any) *mail {
 	if message(t, template, ctx) == nil {
 		return nil
 	}
+	encoded, err := json.Marshal(returned(t, template, ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var got mail
-	if err := json.Unmarshal(returned(t, template, ctx), &got); err != nil {
+	if err := json.Unmarshal(encoded, &got); err != nil {
 		t.Fatal(err)
 	}
 	return &got

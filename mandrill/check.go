@@ -200,6 +200,9 @@ func (r *Request) checkMetadata() error {
 }
 
 func checkMetadata(path string, metadata map[string]any) error {
+	if len(metadata) == 0 {
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
 		switch metadata[name].(type) {
 		case []any, map[string]any:

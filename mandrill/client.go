@@ -58,6 +58,8 @@ func New(key string, options ...Option) (*Client, error) {
 				MaxIdleConnsPerHost: 64,
 				IdleConnTimeout:     90 * time.Second,
 				TLSHandshakeTimeout: 10 * time.Second,
+				// Most mails go out in one write: the default of 4 KB makes two of them.
+				WriteBufferSize: 16 << 10,
 			},
 			// A redirected POST loses its body, or takes the key elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -193,8 +195,10 @@ func (c *Client) post(ctx context.Context, endpoint string, body []byte, answer 
 
 // decodeAnswer reads the body of a 200, which may be an error all the same.
 func decodeAnswer(data []byte, answer any) error {
-	if body := readErrorBody(data); body.Status == "error" {
-		return body.sort(http.StatusOK)
+	if !bytes.HasPrefix(data, []byte("[")) { // an array is no error
+		if body := readErrorBody(data); body.Status == "error" {
+			return body.sort(http.StatusOK)
+		}
 	}
 	if json.Unmarshal(data, answer) != nil {
 		return &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}

@@ -11,7 +11,7 @@ import (
 )
 
 // A Request is the body of messages/send or messages/send-template, checked and ready to be sent.
-// It is made by ParseRequest, and restored from its JSON by json.Unmarshal: without what the template
+// It is made by NewRequest, and restored from its JSON by json.Unmarshal: without what the template
 // said of the delivery, and without a second look at its policy and limits.
 type Request struct {
 	// body is what is sent, but for the key.
@@ -24,25 +24,13 @@ type Request struct {
 	expiresIn    time.Duration
 }
 
-// ParseRequest checks what a template returned. Errors are *InvalidError.
+// NewRequest checks what a template returned, as encoding/json decodes it with UseNumber. Errors are *InvalidError. The
+// body becomes part of the request.
 //
 // The request is sent as it came, with these exceptions: key and delivery are taken off; from_email
 // and from_name are those of the policy where there are none; CR, LF and NUL become spaces in what is
 // bound for a header; a send-template without template_content gets an empty one.
-func ParseRequest(data []byte, p *Policy) (*Request, error) {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
-		return nil, invalid("", "the message is not valid JSON")
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, invalid("", "there is something after the message")
-	}
-	body, ok := value.(map[string]any)
-	if !ok {
-		return nil, wrongType("the message", "an object", value)
-	}
+func NewRequest(body map[string]any, p *Policy) (*Request, error) {
 	documented := reflect.TypeFor[sendBody]()
 	if _, isTemplate := body["template_name"]; isTemplate {
 		documented = reflect.TypeFor[templateBody]()
@@ -52,7 +40,7 @@ func ParseRequest(data []byte, p *Policy) (*Request, error) {
 	if err := checkFields("", body, documented); err != nil {
 		return nil, err
 	}
-	r := &Request{body: body}
+	r, ok := &Request{body: body}, false
 	if r.message, ok = body["message"].(map[string]any); !ok {
 		return nil, invalid("message", "is missing")
 	}
@@ -68,6 +56,24 @@ func ParseRequest(data []byte, p *Policy) (*Request, error) {
 		}
 	}
 	return r, nil
+}
+
+// ParseRequest is NewRequest of JSON.
+func ParseRequest(data []byte, p *Policy) (*Request, error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, invalid("", "the message is not valid JSON")
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, invalid("", "there is something after the message")
+	}
+	body, ok := value.(map[string]any)
+	if !ok {
+		return nil, wrongType("the message", "an object", value)
+	}
+	return NewRequest(body, p)
 }
 
 // HadKey tells whether the template named a key, which is ignored.

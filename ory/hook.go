@@ -1,12 +1,12 @@
 package ory
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"strings"
+	"sync"
 )
 
 // MaxDepth is how deep the arrays and objects of a ctx may be nested. Those of Ory reach 8.
@@ -23,7 +23,7 @@ type Reader struct {
 // A Hook is one call of Ory's.
 type Hook struct {
 	// Body is what came, byte by byte.
-	Body []byte
+	Body string
 	// Ctx is the body as encoding/json decodes it: numbers are float64, and what is not UTF-8
 	// became U+FFFD.
 	Ctx map[string]any
@@ -64,57 +64,21 @@ func isJSON(contentType string) bool {
 	return mediaType == "application/json" && (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter))
 }
 
-func (rd *Reader) readBody(r *http.Request) ([]byte, *Error) {
-	var body bytes.Buffer
-	if r.ContentLength > 0 {
-		// ReadFrom wants room for one read more, which finds the end.
-		body.Grow(int(r.ContentLength) + bytes.MinRead)
-	}
-	n, err := body.ReadFrom(io.LimitReader(r.Body, rd.MaxBody+1))
+// scratch is room for what was read and isn't in the body yet.
+var scratch = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+
+func (rd *Reader) readBody(r *http.Request) (string, *Error) {
+	room := scratch.Get().(*[16 << 10]byte)
+	defer scratch.Put(room)
+	var body strings.Builder
+	body.Grow(int(max(0, r.ContentLength)))
+	n, err := io.CopyBuffer(&body, io.LimitReader(r.Body, rd.MaxBody+1), room[:])
 	var tooLarge *http.MaxBytesError
 	switch {
 	case n > rd.MaxBody, errors.As(err, &tooLarge):
-		return nil, ErrTooLarge
+		return "", ErrTooLarge
 	case err != nil:
-		return nil, ErrUnreadable
+		return "", ErrUnreadable
 	}
-	return body.Bytes(), nil
-}
-
-// DecodeCtx decodes the body of a hook, with Read's checks of it.
-func DecodeCtx(body []byte) (map[string]any, *Error) {
-	if tooDeep(body) {
-		return nil, ErrTooDeep
-	}
-	var value any
-	if err := json.Unmarshal(body, &value); err != nil {
-		return nil, ErrNotJSON
-	}
-	ctx, ok := value.(map[string]any)
-	if !ok {
-		return nil, ErrNotObject
-	}
-	return ctx, nil
-}
-
-// tooDeep tells whether brackets outside of strings are nested deeper than MaxDepth. It comes
-// before decoding, which takes 2.5 KB for each level.
-func tooDeep(body []byte) bool {
-	depth, inString := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '[' || c == '{':
-			if depth++; depth > MaxDepth {
-				return true
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
-	}
-	return false
+	return body.String(), nil
 }

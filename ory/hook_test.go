@@ -78,7 +78,7 @@ func TestReadBody(t *testing.T) {
 				if err != test.want {
 					t.Fatalf("got error %v, want %v", err, test.want)
 				}
-				if err == nil && string(hook.Body) != test.body {
+				if err == nil && hook.Body != test.body {
 					t.Error("the body changed")
 				}
 			})
@@ -198,24 +198,36 @@ func TestReadCaptures(t *testing.T) {
 	}
 }
 
+// FuzzRead compares with encoding/json.
 func FuzzRead(f *testing.F) {
-	for _, seed := range []string{`{}`, `{"a":[1,{"b":"\"["}]}`, `[`, `null`, "{\"\xff\":\"\\ud800\"}", nested(200)} {
+	for _, seed := range []string{
+		`{}`, `{"a":[1,{"b":"\"["}]}`, `[`, `null`, "{\"\xff\":\"\\ud800\"}", nested(200), `{"a":1,"a":{"b":[]},"a":[]}`, " {\"a\" :\t[ 1 , true,false\r\n,null ] } ", `{} x`, `{"a"}`, `{"a":1,}`, `{,}`, `[1,]`, `{1:2}`,
+		`{"a":"\u00e9\ud83d\ude00\ud83dx\ud83d\u0041\ude00\u12"}`, `{"a":"\u+123"}`, `{"a":"\uD83D\uDE00\/\b\f\n\r\t\\"}`, `{"a":"\'"}`, "{\"a\":\"\xe2\x82 \xf0\x9f\x98\x80\x7f\xc0\xaf\"}", "{\"a\":\"\n\"}", `{"a":"\`, `{"a":"\u123`, `"`,
+		`{"a":[0,-0,1.5e3,1E-400,-1.0e+2,9007199254740993]}`, `{"a":1e999}`, `{"a":01}`, `{"a":-}`, `{"a":1.}`, `{"a":.5}`, `{"a":1e}`, `{"a":+1}`, `{"a":0x1}`, `{"a":1_0}`, `{"a":Inf}`, `{"a":nul}`, `{"a":truex}`,
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		hook, err := reader(t).Read(post(bytes.NewReader(body)))
-		if err != nil {
-			if err.Status != http.StatusBadRequest {
-				t.Errorf("status %d", err.Status)
+		hook, got := reader(t).Read(post(bytes.NewReader(body)))
+		var want any
+		err := json.Unmarshal(body, &want)
+		switch _, isObject := want.(map[string]any); {
+		case got == ory.ErrTooDeep:
+			if bytes.Count(body, []byte("["))+bytes.Count(body, []byte("{")) <= ory.MaxDepth {
+				t.Error("it isn't that deep")
 			}
-			return
-		}
-		var want map[string]any
-		if e := json.Unmarshal(body, &want); e != nil {
-			t.Fatalf("accepted what is not JSON: %v", e)
-		}
-		if !reflect.DeepEqual(hook.Ctx, want) {
-			t.Error("ctx differs from the body")
+		case err != nil:
+			if got != ory.ErrNotJSON {
+				t.Errorf("got %v for what encoding/json refuses: %v", got, err)
+			}
+		case !isObject:
+			if got != ory.ErrNotObject {
+				t.Errorf("got %v for %T", got, want)
+			}
+		case got != nil:
+			t.Errorf("refused: %v", got)
+		case !reflect.DeepEqual(any(hook.Ctx), want):
+			t.Errorf("got %#v, encoding/json makes %#v", hook.Ctx, want)
 		}
 	})
 }

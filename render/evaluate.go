@@ -28,8 +28,9 @@ var ErrCancelled = errors.New("the template cancelled")
 var slots = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
 
 // Render evaluates the template over ctx, which is as encoding/json decodes an object into any, and
-// returns the message as JSON. Errors are ErrCancelled, an *Error, or that of the context.
-func (t *Template) Render(ctx context.Context, data any) ([]byte, error) {
+// returns the message as encoding/json decodes it with UseNumber: it belongs to the caller, and was never JSON. Errors
+// are ErrCancelled, an *Error, or that of the context.
+func (t *Template) Render(ctx context.Context, data any) (map[string]any, error) {
 	if tooDeep(data, MaxDepth) {
 		return nil, &Error{Kind: KindCtx, File: t.path, Message: fmt.Sprintf("ctx is nested deeper than %d levels", MaxDepth)}
 	}
@@ -42,35 +43,35 @@ func (t *Template) Render(ctx context.Context, data any) ([]byte, error) {
 	return t.current.Load().run(ctx, data, t.options.Timeout)
 }
 
-func (p *program) run(ctx context.Context, data any, timeout time.Duration) (message []byte, err error) {
+func (p *program) run(ctx context.Context, data any, timeout time.Duration) (message map[string]any, err error) {
 	defer func() {
 		if recover() != nil {
 			// What it says may hold what a person typed.
 			message, err = nil, &Error{Kind: KindRuntime, File: p.source.Main, Message: "the interpreter crashed", literal: true}
 		}
 	}()
-	output, err := p.compiled.Run(ctx, data, vm.Bounds{
+	result, err := p.compiled.Run(ctx, data, vm.Bounds{
 		Depth: 2 * MaxDepth, Memory: MaxMemory, Output: MaxOutput, Deadline: time.Now().Add(timeout),
 	})
 	if err != nil {
 		return nil, p.runtimeError(err, timeout)
 	}
-	return p.check(output)
+	return p.check(result)
 }
 
 // check takes an object for a message, and null for a cancellation.
-func (p *program) check(output []byte) ([]byte, error) {
+func (p *program) check(result any) (map[string]any, error) {
 	kind := ""
-	switch output[0] {
-	case '{':
-		return output, nil
-	case 'n':
+	switch result := result.(type) {
+	case map[string]any:
+		return result, nil
+	case nil:
 		return nil, ErrCancelled
-	case '[':
+	case []any:
 		kind = "an array"
-	case '"':
+	case string:
 		kind = "a string"
-	case 't', 'f':
+	case bool:
 		kind = "a boolean"
 	default:
 		kind = "a number"

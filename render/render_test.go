@@ -53,6 +53,16 @@ func decode(t testing.TB, data []byte) any {
 	return value
 }
 
+// plainly is what is left of a message on its way as JSON.
+func plainly(t testing.TB, message map[string]any) any {
+	t.Helper()
+	encoded, err := json.Marshal(message)
+	if err != nil {
+		t.Fatalf("encoding %v: %v", message, err)
+	}
+	return decode(t, encoded)
+}
+
 func TestRender(t *testing.T) {
 	for _, test := range []struct {
 		name, source string
@@ -70,8 +80,8 @@ func TestRender(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !reflect.DeepEqual(decode(t, got), any(test.want)) {
-				t.Errorf("got %s", got)
+			if !reflect.DeepEqual(plainly(t, got), any(test.want)) {
+				t.Errorf("got %v", got)
 			}
 		})
 	}
@@ -154,8 +164,8 @@ func TestImports(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{"a": map[string]any{"b": "b", "up": "c"}, "s": "%(x)s", "shared": "more"}
-	if !reflect.DeepEqual(decode(t, got), any(want)) {
-		t.Errorf("got %s", got)
+	if !reflect.DeepEqual(plainly(t, got), any(want)) {
+		t.Errorf("got %v", got)
 	}
 }
 
@@ -247,7 +257,7 @@ func TestCtxIsData(t *testing.T) {
 			t.Errorf("%.60s: %v", text, err)
 			continue
 		}
-		if !reflect.DeepEqual(decode(t, got), any(map[string]any{"out": data})) {
+		if !reflect.DeepEqual(plainly(t, got), any(map[string]any{"out": data})) {
 			t.Errorf("%.60s: changed to %.60s", text, got)
 		}
 	}
@@ -287,8 +297,8 @@ func TestParallel(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if !reflect.DeepEqual(decode(t, got), any(map[string]any{"n": float64(n), "s": s + s})) {
-					t.Errorf("caller %d got %s", n, got)
+				if !reflect.DeepEqual(plainly(t, got), any(map[string]any{"n": float64(n), "s": s + s})) {
+					t.Errorf("caller %d got %v", n, got)
 				}
 			}
 		})
@@ -322,8 +332,8 @@ func TestSameAsPlainJsonnet(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !reflect.DeepEqual(decode(t, got), decode(t, []byte(want))) {
-				t.Errorf("got %s\nwant %s", got, want)
+			if !reflect.DeepEqual(plainly(t, got), decode(t, []byte(want))) {
+				t.Errorf("got %v\nwant %s", got, want)
 			}
 		})
 	}
@@ -353,8 +363,8 @@ func FuzzCtx(f *testing.F) {
 		if err != nil {
 			t.Skip("plain Jsonnet reads it as code and can't")
 		}
-		if !reflect.DeepEqual(decode(t, got), decode(t, []byte(want))) {
-			t.Errorf("got %s\nwant %s", got, want)
+		if !reflect.DeepEqual(plainly(t, got), decode(t, []byte(want))) {
+			t.Errorf("got %v\nwant %s", got, want)
 		}
 	})
 }

@@ -77,8 +77,8 @@ func (w *watched) expect(output string, changes int) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if decode(w.t, got).(map[string]any)["a"] != output || len(w.changes) != changes {
-		w.t.Fatalf("got %s, changes %v", got, w.changes)
+	if plainly(w.t, got).(map[string]any)["a"] != output || len(w.changes) != changes {
+		w.t.Fatalf("got %v, changes %v", got, w.changes)
 	}
 }
 
@@ -223,8 +223,8 @@ func TestLibrary(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := template.Render(t.Context(), map[string]any{})
-		if err != nil || decode(t, got).(map[string]any)["a"] != want {
-			t.Errorf("got %s, %v", got, err)
+		if err != nil || plainly(t, got).(map[string]any)["a"] != want {
+			t.Errorf("got %v, %v", got, err)
 		}
 		delete(files, more)
 	}

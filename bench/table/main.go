@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/go-jsonnet"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
@@ -117,12 +119,17 @@ func (s *subject) measure(rounds int) error {
 			return err
 		},
 		func() error {
-			var data any
-			if err := json.Unmarshal(s.ctx, &data); err != nil {
+			data, problem := ory.DecodeCtx(string(s.ctx))
+			if problem != nil {
+				return problem
+			}
+			message, err := template.Render(context.Background(), data)
+			if err != nil {
 				return err
 			}
-			_, err := template.Render(context.Background(), data)
-			return err
+			encoder := json.NewEncoder(io.Discard)
+			encoder.SetEscapeHTML(false)
+			return encoder.Encode(message)
 		},
 	}
 	if s.byHand != nil {

@@ -14,8 +14,6 @@ type writer struct {
 	out []byte
 	// spaced sets a space behind commas and colons, as std.toString does.
 	spaced bool
-	// limit is how large the result may be, or 0.
-	limit int
 	// charged is how much of the result was paid for.
 	charged int
 }
@@ -60,9 +58,6 @@ func (w *writer) pay() *fault { return w.room(0) }
 // room pays for what was written, and for n bytes that are about to be. Growing copies: so they count twice.
 func (w *writer) room(n int) *fault {
 	size := len(w.out) + n
-	if w.limit > 0 && size > w.limit {
-		return &fault{kind: TooLarge, message: fmt.Sprintf("the message is larger than %d bytes", w.limit)}
-	}
 	f := w.m.charge(2 * (size - w.charged))
 	w.charged = size
 	return f

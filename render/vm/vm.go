@@ -77,12 +77,12 @@ func Compile(files []File, resolve func(from, imported string) (int, bool)) *Pro
 }
 
 // Run evaluates the program. Where it is a function, it is called with the argument ctx, which is
-// as encoding/json decodes. The result is JSON without white space.
-func (p *Program) Run(ctx context.Context, data any, b Bounds) ([]byte, error) {
+// as encoding/json decodes. The result is as encoding/json decodes with UseNumber, and belongs to the caller.
+func (p *Program) Run(ctx context.Context, data any, b Bounds) (any, error) {
 	m := &machine{program: p, context: ctx, bounds: b, steps: period, memory: b.Memory}
-	output, f := m.run(data)
+	result, f := m.run(data)
 	if f == nil {
-		return output, nil
+		return result, nil
 	}
 	e := &Error{Kind: f.kind, Message: f.message, cause: f.cause}
 	if f.place != nil {
@@ -91,7 +91,7 @@ func (p *Program) Run(ctx context.Context, data any, b Bounds) ([]byte, error) {
 	return nil, e
 }
 
-func (m *machine) run(data any) ([]byte, *fault) {
+func (m *machine) run(data any) (any, *fault) {
 	v, f := m.file(0)
 	if f != nil {
 		return nil, f
@@ -105,11 +105,8 @@ func (m *machine) run(data any) ([]byte, *fault) {
 			return nil, f
 		}
 	}
-	w := &writer{m: m, limit: m.bounds.Output, out: make([]byte, 0, 1024)}
-	if f := w.write(v); f != nil {
-		return nil, f
-	}
-	return w.out, nil
+	r := &resulting{m: m}
+	return r.of(v)
 }
 
 // file returns the value of a file, which is evaluated once.

@@ -1,6 +1,7 @@
 package vm_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -73,11 +74,26 @@ func (fs files) run(t testing.TB, compiled *vm.Program, ctx any) outcome {
 	if errors.As(err, &failure) {
 		return outcome{message: failure.Message, file: failure.File, line: failure.Line, column: failure.Column, bounded: failure.Kind != vm.Failed}
 	}
-	var value any
-	if err := json.Unmarshal(output, &value); err != nil {
-		t.Errorf("%v in %q", err, output)
+	return outcome{value: plainly(t, output)}
+}
+
+// plainly has encoding/json make floats of a value's numbers. With UseNumber, it must make the value itself.
+func plainly(t testing.TB, value any) (plain any) {
+	t.Helper()
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		t.Fatalf("%v in %v", err, value)
 	}
-	return outcome{value: value}
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	decoder.UseNumber()
+	var again any
+	if err := errors.Join(decoder.Decode(&again), json.Unmarshal(encoded, &plain)); err != nil {
+		t.Fatalf("%v in %q", err, encoded)
+	}
+	if !reflect.DeepEqual(value, again) {
+		t.Errorf("%#v is %#v to encoding/json", value, again)
+	}
+	return plain
 }
 
 var ctxNode = func() ast.Node {
