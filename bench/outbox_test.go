@@ -83,6 +83,27 @@ func accept(b *testing.B, callers int, put func(n int) error) {
 	b.ReportMetric(float64(b.N)/time.Since(started).Seconds(), "entries/s")
 }
 
+// BenchmarkClaim measures what a sync hook asks of the outbox: an entry that its caller claims, and settles.
+func BenchmarkClaim(b *testing.B) {
+	for _, callers := range []int{1, 16, 64} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			o, err := outbox.Open(b.Context(), outbox.Config{SQLite: filepath.Join(b.TempDir(), "outbox.db")}, outbox.Settings{MaxPending: 1 << 30})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer o.Close()
+			accept(b, callers, func(n int) error {
+				entry := outbox.New{Key: fmt.Sprint(n), Sender: "example.com", Content: payload, Claim: time.Hour}
+				receipt, err := o.Put(context.Background(), entry)
+				if err != nil {
+					return err
+				}
+				return o.Settle(context.Background(), receipt.ID, entry, outbox.Result{Verdict: outbox.VerdictSent})
+			})
+		})
+	}
+}
+
 type job struct {
 	Content []byte `json:"content"`
 }

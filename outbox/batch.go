@@ -9,11 +9,7 @@ import (
 
 // applying is a change of a row that waits for a commit.
 type applying struct {
-	ctx    context.Context
-	id     int64
-	key    string
-	change change
-	from   []rivertype.JobState
+	update statement
 	reply  chan applied
 }
 
@@ -28,7 +24,11 @@ func (o *Outbox) apply(ctx context.Context, id int64, key string, c change, from
 	if o.store.postgres {
 		return o.store.apply(ctx, id, key, c, from...)
 	}
-	a := &applying{ctx: ctx, id: id, key: key, change: c, from: from, reply: make(chan applied, 1)}
+	update, err := o.store.update(id, key, c, from...)
+	if err != nil {
+		return false, err
+	}
+	a := &applying{update: update, reply: make(chan applied, 1)}
 	select {
 	case o.applies <- a:
 	case <-o.closed:
@@ -65,23 +65,22 @@ func (o *Outbox) flushApplies() {
 
 // applyAll commits a batch, or each of it alone where the batch can't be.
 func (o *Outbox) applyAll(batch []*applying) {
-	results := make([]applied, len(batch))
-	failed := len(batch) == 1
-	if !failed {
-		failed = o.store.within(context.Background(), func(s *store) error {
-			for i, a := range batch {
-				var err error
-				if results[i].changed, err = s.apply(a.ctx, a.id, a.key, a.change, a.from...); err != nil {
-					return err
-				}
-			}
-			return nil
-		}) != nil
-	}
+	updates := make([]statement, len(batch))
 	for i, a := range batch {
-		if failed {
-			results[i].changed, results[i].err = o.store.apply(a.ctx, a.id, a.key, a.change, a.from...)
+		updates[i] = a.update
+	}
+	// Without a context that may end: that costs a goroutine for each statement.
+	ctx := context.Background()
+	changed, err := o.store.prepared.exec(ctx, updates)
+	for i, a := range batch {
+		switch {
+		case err == nil:
+			a.reply <- applied{changed: changed[i] > 0}
+		case len(batch) == 1:
+			a.reply <- applied{err: err}
+		default:
+			single, err := o.store.prepared.exec(ctx, updates[i:i+1])
+			a.reply <- applied{err == nil && single[0] > 0, err}
 		}
-		a.reply <- results[i]
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -21,7 +19,6 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
 )
@@ -37,6 +34,8 @@ type store struct {
 	hashKey []byte
 	// tx, where it isn't nil, is the transaction that statements run in.
 	tx *sql.Tx
+	// prepared are SQLite's statements, or nil.
+	prepared *statements
 }
 
 // querier runs statements: a database or a transaction.
@@ -99,43 +98,6 @@ func (e endingExecutor) JobSetStateIfRunningMany(ctx context.Context, p *riverdr
 		return nil, nil
 	}
 	return e.Executor.JobSetStateIfRunningMany(ctx, kept)
-}
-
-// wakingDriver has River wake its workers within the process after an insert: its listening on SQLite is
-// a table that is polled.
-type wakingDriver struct{ *riversqlite.Driver }
-
-func (wakingDriver) SupportsListener() bool     { return false }
-func (wakingDriver) SupportsListenNotify() bool { return false }
-
-func openSQLite(file string) (*store, error) {
-	created, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := created.Close(); err != nil {
-		return nil, err
-	}
-	settings := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		"busy_timeout(1000)",
-		// Another process that opens the file is refused, for as long as this one lives.
-		"locking_mode(EXCLUSIVE)",
-		"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)",
-	}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: file, RawQuery: settings.Encode()}).String())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(1)
-	// The first write takes the lock.
-	if _, err := db.Exec("CREATE TABLE IF NOT EXISTS outbox_setting (name text PRIMARY KEY, value text NOT NULL)"); err != nil {
-		db.Close()
-		if strings.Contains(err.Error(), "locked") || strings.Contains(err.Error(), "SQLITE_BUSY") {
-			return nil, errors.New("another process has it open: one outbox file belongs to one Caddy. Several share an outbox postgres")
-		}
-		return nil, err
-	}
-	return &store{db: db, driver: endingDriver{wakingDriver{riversqlite.New(db)}}}, nil
 }
 
 func openPostgres(dsn string) (*store, error) {
@@ -204,6 +166,11 @@ func (s *store) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.prepared != nil {
+		if _, err := s.prepared.get(ctx, insertJob); err != nil {
+			return err
+		}
+	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	if _, err := s.exec(ctx, "INSERT INTO outbox_setting (name, value) VALUES ('hash_key', $1) ON CONFLICT (name) DO NOTHING", hex.EncodeToString(key)); err != nil {
@@ -214,19 +181,6 @@ func (s *store) prepare(ctx context.Context) error {
 		return err
 	}
 	s.hashKey, err = hex.DecodeString(value)
-	return err
-}
-
-// takeUp gives back what a killed process left behind. It is for SQLite alone, whose file belongs to
-// this process: there is no other that could be at work.
-func (s *store) takeUp(ctx context.Context) error {
-	if s.postgres {
-		return nil
-	}
-	if _, err := s.exec(ctx, "DELETE FROM river_leader"); err != nil {
-		return err
-	}
-	_, err := s.exec(ctx, "UPDATE river_job SET state = 'available' WHERE state = 'running'")
 	return err
 }
 
@@ -272,8 +226,7 @@ func (s *store) time(t time.Time) any {
 	if s.postgres {
 		return t.UTC()
 	}
-	// River's format: others are stored well and compared wrongly.
-	return t.UTC().Round(time.Millisecond).Format("2006-01-02 15:04:05.000")
+	return sqliteTime(t)
 }
 
 // statementTimeout ends a statement that the database doesn't answer: its server may have vanished.
@@ -334,12 +287,28 @@ var isFinal = map[rivertype.JobState]bool{
 
 // apply changes a row in one statement, if it is in one of the states. It tells whether it was.
 func (s *store) apply(ctx context.Context, id int64, key string, c change, from ...rivertype.JobState) (bool, error) {
+	update, err := s.update(id, key, c, from...)
+	if err != nil {
+		return false, err
+	}
+	n, err := s.exec(ctx, update.query, update.arguments...)
+	return n > 0, err
+}
+
+// statement is SQL in the dialect of store.query, with its arguments.
+type statement struct {
+	query     string
+	arguments []any
+}
+
+// update is apply's statement. There are few texts of it: what differs is in the arguments.
+func (s *store) update(id int64, key string, c change, from ...rivertype.JobState) (statement, error) {
 	changed := *c.meta
 	// What was heard of the mail meanwhile stays as it is.
 	changed.Events = nil
 	encoded, err := json.Marshal(&changed)
 	if err != nil {
-		return false, err
+		return statement{}, err
 	}
 	keepingEvents := "jsonb_set(jsonb($3), '$.events', json(metadata->'events'))"
 	if s.postgres {
@@ -364,7 +333,7 @@ func (s *store) apply(ctx context.Context, id int64, key string, c change, from 
 	if c.wipe || c.content != nil {
 		stored, err := json.Marshal(args{Key: key, Content: c.content})
 		if err != nil {
-			return false, err
+			return statement{}, err
 		}
 		set("args", "json(%s)", string(stored))
 	}
@@ -376,7 +345,7 @@ func (s *store) apply(ctx context.Context, id int64, key string, c change, from 
 		set("queue", "%s", c.queue)
 		encoded, err := json.Marshal(append([]string{}, c.tags...))
 		if err != nil {
-			return false, err
+			return statement{}, err
 		}
 		form := "json(%s)"
 		if s.postgres {
@@ -392,8 +361,7 @@ func (s *store) apply(ctx context.Context, id int64, key string, c change, from 
 		arguments = append(arguments, c.attempt)
 		where += fmt.Sprintf(" AND attempt = $%d", len(arguments))
 	}
-	n, err := s.exec(ctx, "UPDATE river_job SET "+strings.Join(sets, ", ")+" WHERE id = $1 AND ("+where+")", arguments...)
-	return n > 0, err
+	return statement{"UPDATE river_job SET " + strings.Join(sets, ", ") + " WHERE id = $1 AND (" + where + ")", arguments}, nil
 }
 
 // queueOf is the queue of a sender. River's names allow no dots.
