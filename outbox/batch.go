@@ -40,46 +40,119 @@ func (o *Outbox) apply(ctx context.Context, id int64, key string, c change, from
 	return r.changed, r.err
 }
 
-// flushApplies commits what came during one commit with the next.
-func (o *Outbox) flushApplies() {
+// flush commits what waits, all that came during one commit with the next.
+func (o *Outbox) flush(ctx context.Context) {
 	for {
-		var batch []*applying
+		var puts []*put
+		var updates []*applying
 		select {
+		case p := <-o.puts:
+			puts = append(puts, p)
 		case a := <-o.applies:
-			batch = append(batch, a)
-		case <-o.closed:
+			updates = append(updates, a)
+		case <-ctx.Done():
 			return
 		}
 	collecting:
-		for len(batch) < maxBatch {
+		for len(puts)+len(updates) < maxBatch {
 			select {
+			case p := <-o.puts:
+				puts = append(puts, p)
 			case a := <-o.applies:
-				batch = append(batch, a)
+				updates = append(updates, a)
 			default:
 				break collecting
 			}
 		}
-		o.applyAll(batch)
+		o.commit(context.WithoutCancel(ctx), puts, updates)
 	}
 }
 
-// applyAll commits a batch, or each of it alone where the batch can't be.
-func (o *Outbox) applyAll(batch []*applying) {
-	updates := make([]statement, len(batch))
-	for i, a := range batch {
-		updates[i] = a.update
+// commit stores a batch, and those of it that can be stored where the batch can't.
+func (o *Outbox) commit(ctx context.Context, puts []*put, updates []*applying) {
+	if len(puts) == 0 {
+		o.update(ctx, updates)
+		return
 	}
-	// Without a context that may end: that costs a goroutine for each statement.
-	ctx := context.Background()
-	changed, err := o.store.prepared.exec(ctx, updates)
-	for i, a := range batch {
+	patient, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	firsts, repeats := byKey(puts)
+	along, err := o.store.prepared.batch(patient, statementsOf(updates))
+	var replies []putReply
+	if err == nil {
+		replies, err = o.insert(patient, firsts, along)
+	}
+	switch {
+	case len(updates) == 0:
+	case err == nil:
+		for i, a := range updates {
+			a.reply <- applied{changed: along.changed[i] > 0}
+		}
+	default:
+		o.update(ctx, updates)
+		replies, err = o.insert(patient, firsts, nil)
+	}
+	for i, first := range firsts {
+		var reply putReply
+		switch {
+		case err == nil:
+			reply = replies[i]
+		case len(firsts) == 1:
+			reply.err = err
+		default:
+			reply = o.insertOne(patient, first)
+		}
+		first.reply <- reply
+		for _, repeat := range repeats[first.entry.Key] {
+			same := reply
+			same.receipt.Duplicate = same.err == nil
+			repeat.reply <- same
+		}
+	}
+}
+
+// byKey finds what has the same key: River refuses a batch that has one twice.
+func byKey(puts []*put) (firsts []*put, repeats map[string][]*put) {
+	repeats = make(map[string][]*put, len(puts))
+	for _, p := range puts {
+		if same, known := repeats[p.entry.Key]; known {
+			repeats[p.entry.Key] = append(same, p)
+			continue
+		}
+		repeats[p.entry.Key] = nil
+		firsts = append(firsts, p)
+	}
+	return firsts, repeats
+}
+
+func (o *Outbox) insertOne(ctx context.Context, p *put) putReply {
+	replies, err := o.insert(ctx, []*put{p}, nil)
+	if err != nil {
+		return putReply{err: err}
+	}
+	return replies[0]
+}
+
+func statementsOf(updates []*applying) []statement {
+	all := make([]statement, len(updates))
+	for i, a := range updates {
+		all[i] = a.update
+	}
+	return all
+}
+
+// update commits changes, or each of them alone where they can't be together.
+func (o *Outbox) update(ctx context.Context, updates []*applying) {
+	all := statementsOf(updates)
+	changed, err := o.store.prepared.exec(ctx, all)
+	for i, a := range updates {
 		switch {
 		case err == nil:
 			a.reply <- applied{changed: changed[i] > 0}
-		case len(batch) == 1:
+		case len(updates) == 1:
 			a.reply <- applied{err: err}
 		default:
-			single, err := o.store.prepared.exec(ctx, updates[i:i+1])
+			single, err := o.store.prepared.exec(ctx, all[i:i+1])
 			a.reply <- applied{err == nil && single[0] > 0, err}
 		}
 	}

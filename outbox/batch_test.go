@@ -37,7 +37,7 @@ func together(o *Outbox, entries ...New) []putReply {
 	for i, entry := range entries {
 		puts[i] = &put{entry, make(chan putReply, 1)}
 	}
-	o.commit(context.Background(), puts)
+	o.commit(context.Background(), puts, nil)
 	replies := make([]putReply, len(puts))
 	for i, p := range puts {
 		replies[i] = <-p.reply
@@ -79,6 +79,62 @@ func TestBrokenRowInABatch(t *testing.T) {
 	}
 	if rows, err := o.store.rows(t.Context(), "id <> $1", broken.ID); err != nil || len(rows) != 2 {
 		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
+// TestChangesInABatch commits changes with entries: one that can't be made, on either side, leaves the others alone.
+func TestChangesInABatch(t *testing.T) {
+	o := inside(t, nil)
+	claimed := ordered("claimed")
+	claimed.Claim = time.Hour
+	receipt, err := o.Put(t.Context(), claimed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := statement{"UPDATE river_job SET priority = $2 WHERE id = $1", []any{receipt.ID, 2}}
+	bad := statement{"UPDATE river_job SET state = $2 WHERE id = $1", []any{receipt.ID, "none"}}
+	gone := statement{"UPDATE river_job SET priority = $2 WHERE id = $1", []any{0, 2}}
+	unstorable := &put{New{Key: "unstorable", Sender: "y"}, make(chan putReply, 1)}
+	refusal := "CREATE TRIGGER refusal BEFORE INSERT ON river_job WHEN new.queue = '" + queueOf("y") + "' BEGIN SELECT raise(ABORT, 'no'); END"
+	if _, err := o.store.db.ExecContext(t.Context(), refusal); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		puts    []*put
+		updates []statement
+	}{
+		"together":            {[]*put{{ordered("a"), make(chan putReply, 1)}}, []statement{good, gone}},
+		"a bad change":        {[]*put{{ordered("b"), make(chan putReply, 1)}}, []statement{good, bad, gone}},
+		"changes alone":       {nil, []statement{bad, good, gone}},
+		"an unstorable entry": {[]*put{{ordered("c"), make(chan putReply, 1)}, unstorable}, []statement{gone, good}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := o.store.exec(t.Context(), "UPDATE river_job SET priority = 1 WHERE id = $1", receipt.ID); err != nil {
+				t.Fatal(err)
+			}
+			updates := make([]*applying, len(test.updates))
+			for i, update := range test.updates {
+				updates[i] = &applying{update, make(chan applied, 1)}
+			}
+			o.commit(t.Context(), test.puts, updates)
+			for i, update := range updates {
+				got := <-update.reply
+				if isBad := test.updates[i].arguments[1] == "none"; (got.err != nil) != isBad {
+					t.Errorf("change %d: %v", i, got.err)
+				}
+				if isGood := test.updates[i].arguments[0] == receipt.ID && test.updates[i].arguments[1] == 2; got.changed != isGood {
+					t.Errorf("change %d: changed %t", i, got.changed)
+				}
+			}
+			for i, p := range test.puts {
+				if got := <-p.reply; (got.err != nil) != (p == unstorable) || got.receipt.Duplicate {
+					t.Errorf("entry %d: %+v", i, got)
+				}
+			}
+			if rows, err := o.store.rows(t.Context(), "id = $1 AND priority = 2", receipt.ID); err != nil || len(rows) != 1 {
+				t.Errorf("%d rows, %v", len(rows), err)
+			}
+		})
 	}
 }
 

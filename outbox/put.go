@@ -72,6 +72,8 @@ func (o *Outbox) accept(ctx context.Context, entry New) putReply {
 	p := &put{entry: entry, reply: make(chan putReply, 1)}
 	select {
 	case o.puts <- p:
+	case <-o.closed:
+		return putReply{err: fmt.Errorf("%w: it is closed", ErrUnavailable)}
 	case <-ctx.Done():
 		return putReply{err: fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())}
 	}
@@ -98,79 +100,16 @@ func (o *Outbox) free(ctx context.Context, id int64) error {
 	return err
 }
 
-// flush commits what waits, all that came during one commit with the next.
-func (o *Outbox) flush(ctx context.Context) {
-	for {
-		var batch []*put
-		select {
-		case p := <-o.puts:
-			batch = append(batch, p)
-		case <-ctx.Done():
-			return
-		}
-	collecting:
-		for len(batch) < maxBatch {
-			select {
-			case p := <-o.puts:
-				batch = append(batch, p)
-			default:
-				break collecting
-			}
-		}
-		o.commit(ctx, batch)
-	}
-}
-
-// commit stores a batch, and those of it that can be stored where the batch can't.
-func (o *Outbox) commit(ctx context.Context, batch []*put) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer cancel()
-	// River refuses a batch that has a key twice.
-	var firsts []*put
-	repeats := make(map[string][]*put)
-	for _, p := range batch {
-		if same, known := repeats[p.entry.Key]; known {
-			repeats[p.entry.Key] = append(same, p)
-			continue
-		}
-		repeats[p.entry.Key] = nil
-		firsts = append(firsts, p)
-	}
-	replies, err := o.insert(ctx, firsts)
-	if err != nil {
-		replies = make([]putReply, len(firsts))
-	}
-	for i, first := range firsts {
-		switch {
-		case err == nil:
-		case len(firsts) > 1:
-			if single, err := o.insert(ctx, []*put{first}); err != nil {
-				replies[i].err = err
-			} else {
-				replies[i] = single[0]
-			}
-		default:
-			replies[i].err = err
-		}
-		first.reply <- replies[i]
-		for _, repeat := range repeats[first.entry.Key] {
-			same := replies[i]
-			same.receipt.Duplicate = same.err == nil
-			repeat.reply <- same
-		}
-	}
-}
-
-// insert stores entries with keys that differ. It tells whether they are committed; what is wrong with one of them after that is in its
+// insert stores entries with keys that differ, and commits the batch with them, if there is one. It tells whether they are committed; what is wrong with one of them after that is in its
 // reply.
-func (o *Outbox) insert(ctx context.Context, puts []*put) (replies []putReply, err error) {
+func (o *Outbox) insert(ctx context.Context, puts []*put, along *batch) (replies []putReply, err error) {
 	params := make([]river.InsertManyParams, len(puts))
 	for i, p := range puts {
 		if params[i], err = o.params(p.entry); err != nil {
 			return nil, err
 		}
 	}
-	results, err := o.client.InsertMany(ctx, params)
+	results, err := o.client.InsertMany(context.WithValue(ctx, batchKey{}, along), params)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -198,7 +137,7 @@ func (o *Outbox) reply(ctx context.Context, p *put, result *rivertype.JobInsertR
 		if err := o.free(ctx, result.Job.ID); err != nil {
 			return putReply{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
 		}
-		again, err := o.insert(ctx, []*put{p})
+		again, err := o.insert(ctx, []*put{p}, nil)
 		if err != nil {
 			return putReply{err: err}
 		}

@@ -92,32 +92,58 @@ func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
 	return prepared, nil
 }
 
-// exec runs statements in one transaction. It tells how many rows each of them changed.
-func (s *statements) exec(ctx context.Context, all []statement) ([]int64, error) {
-	prepared := make([]*sql.Stmt, len(all))
+// batch readies statements for a transaction, which is not to begin before.
+func (s *statements) batch(ctx context.Context, all []statement) (*batch, error) {
+	b := &batch{all: all, prepared: make([]*sql.Stmt, len(all)), changed: make([]int64, len(all))}
 	for i, one := range all {
 		var err error
-		if prepared[i], err = s.get(ctx, one.query); err != nil {
+		if b.prepared[i], err = s.get(ctx, one.query); err != nil {
 			return nil, err
 		}
+	}
+	return b, nil
+}
+
+// batch are statements of one transaction, and how many rows each of them has changed.
+type batch struct {
+	all      []statement
+	prepared []*sql.Stmt
+	changed  []int64
+}
+
+func (b *batch) run(ctx context.Context, tx *sql.Tx) error {
+	ctx = context.WithoutCancel(ctx) // one that may end costs a goroutine for each statement
+	for i, one := range b.all {
+		result, err := tx.StmtContext(ctx, b.prepared[i]).ExecContext(ctx, one.arguments...)
+		if err != nil {
+			return err
+		}
+		if b.changed[i], err = result.RowsAffected(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exec runs statements in one transaction. It tells how many rows each of them changed.
+func (s *statements) exec(ctx context.Context, all []statement) ([]int64, error) {
+	b, err := s.batch(ctx, all)
+	if err != nil {
+		return nil, err
 	}
 	tx, err := s.store.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	changed := make([]int64, len(all))
-	for i, one := range all {
-		result, err := tx.StmtContext(ctx, prepared[i]).ExecContext(ctx, one.arguments...)
-		if err == nil {
-			changed[i], err = result.RowsAffected()
-		}
-		if err != nil {
-			_ = tx.Rollback() // the first error counts
-			return nil, err
-		}
+	if err := b.run(ctx, tx); err != nil {
+		_ = tx.Rollback() // the first error counts
+		return nil, err
 	}
-	return changed, tx.Commit()
+	return b.changed, tx.Commit()
 }
+
+// batchKey is the context's of an insertion, for a batch that is committed with it.
+type batchKey struct{}
 
 // sqliteDriver has River wake its workers within the process after an insert: its listening on SQLite is a table that is
 // polled. It inserts by a prepared statement, where River encodes and decodes each row twice.
@@ -156,12 +182,19 @@ type sqliteTx struct {
 const insertJob = "INSERT INTO river_job (args, created_at, kind, max_attempts, metadata, priority, queue, scheduled_at, state, tags, unique_key, unique_states) " +
 	"VALUES (json($1), $2, $3, $4, json($5), $6, $7, $8, $9, json($10), $11, $12) ON CONFLICT DO NOTHING"
 
-// JobInsertFastMany inserts jobs one by one. River looks up those whose key is known.
+// JobInsertFastMany runs what is to be committed with the jobs, and inserts them one by one. River looks up those whose key is
+// known.
 func (t sqliteTx) JobInsertFastMany(ctx context.Context, p *riverdriver.JobInsertFastManyParams) ([]*riverdriver.JobInsertFastResult, error) {
+	if b, _ := ctx.Value(batchKey{}).(*batch); b != nil {
+		if err := b.run(ctx, t.tx); err != nil {
+			return nil, err
+		}
+	}
 	insert, err := t.prepared.get(ctx, insertJob) // store.prepare has had it prepared
 	if err != nil {
 		return nil, err
 	}
+	ctx = context.WithoutCancel(ctx) // as in batch.run
 	insert = t.tx.StmtContext(ctx, insert)
 	now := time.Now().Truncate(time.Millisecond) // rounded up, it would be due later than now
 	results := make([]*riverdriver.JobInsertFastResult, len(p.Jobs))
@@ -196,8 +229,7 @@ func insertOne(ctx context.Context, insert *sql.Stmt, job *riverdriver.JobInsert
 	if err != nil {
 		return nil, fmt.Errorf("encoding tags: %w", err)
 	}
-	// A context that may end costs a goroutine for each statement.
-	result, err := insert.ExecContext(context.WithoutCancel(ctx), string(row.EncodedArgs), sqliteTime(now), row.Kind, row.MaxAttempts,
+	result, err := insert.ExecContext(ctx, string(row.EncodedArgs), sqliteTime(now), row.Kind, row.MaxAttempts,
 		string(row.Metadata), row.Priority, row.Queue, sqliteTime(row.ScheduledAt), string(row.State), string(tags), row.UniqueKey, int64(job.UniqueStates))
 	if err != nil {
 		return nil, err
