@@ -77,16 +77,13 @@ func (o *Outbox) commit(ctx context.Context, puts []*put, updates []*applying) {
 	patient, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	firsts, repeats := byKey(puts)
-	along, err := o.store.prepared.batch(patient, statementsOf(updates))
-	var replies []putReply
-	if err == nil {
-		replies, err = o.insert(patient, firsts, along)
-	}
+	with := &along{all: statementsOf(updates)}
+	replies, err := o.insert(patient, firsts, with)
 	switch {
 	case len(updates) == 0:
 	case err == nil:
 		for i, a := range updates {
-			a.reply <- applied{changed: along.changed[i] > 0}
+			a.reply <- applied{changed: with.changed[i] > 0}
 		}
 	default:
 		o.update(ctx, updates)
@@ -144,7 +141,7 @@ func statementsOf(updates []*applying) []statement {
 // update commits changes, or each of them alone where they can't be together.
 func (o *Outbox) update(ctx context.Context, updates []*applying) {
 	all := statementsOf(updates)
-	changed, err := o.store.prepared.exec(ctx, all)
+	changed, err := o.store.execAll(ctx, all)
 	for i, a := range updates {
 		switch {
 		case err == nil:
@@ -152,7 +149,7 @@ func (o *Outbox) update(ctx context.Context, updates []*applying) {
 		case len(updates) == 1:
 			a.reply <- applied{err: err}
 		default:
-			single, err := o.store.prepared.exec(ctx, all[i:i+1])
+			single, err := o.store.execAll(ctx, all[i:i+1])
 			a.reply <- applied{err == nil && single[0] > 0, err}
 		}
 	}

@@ -91,9 +91,9 @@ func TestChangesInABatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := statement{"UPDATE river_job SET priority = $2 WHERE id = $1", []any{receipt.ID, 2}}
-	bad := statement{"UPDATE river_job SET state = $2 WHERE id = $1", []any{receipt.ID, "none"}}
-	gone := statement{"UPDATE river_job SET priority = $2 WHERE id = $1", []any{0, 2}}
+	good := statement{"UPDATE river_job SET priority = ?2 WHERE id = ?1", []any{receipt.ID, 2}}
+	bad := statement{"UPDATE river_job SET state = ?2 WHERE id = ?1", []any{receipt.ID, "none"}}
+	gone := statement{"UPDATE river_job SET priority = ?2 WHERE id = ?1", []any{0, 2}}
 	unstorable := &put{New{Key: "unstorable", Sender: "y"}, make(chan putReply, 1)}
 	refusal := "CREATE TRIGGER refusal BEFORE INSERT ON river_job WHEN new.queue = '" + queueOf("y") + "' BEGIN SELECT raise(ABORT, 'no'); END"
 	if _, err := o.store.db.ExecContext(t.Context(), refusal); err != nil {

@@ -100,16 +100,16 @@ func (o *Outbox) free(ctx context.Context, id int64) error {
 	return err
 }
 
-// insert stores entries with keys that differ, and commits the batch with them, if there is one. It tells whether they are committed; what is wrong with one of them after that is in its
+// insert stores entries with keys that differ, and commits changes with them, if there are any. It tells whether they are committed; what is wrong with one of them after that is in its
 // reply.
-func (o *Outbox) insert(ctx context.Context, puts []*put, along *batch) (replies []putReply, err error) {
+func (o *Outbox) insert(ctx context.Context, puts []*put, with *along) (replies []putReply, err error) {
 	params := make([]river.InsertManyParams, len(puts))
 	for i, p := range puts {
 		if params[i], err = o.params(p.entry); err != nil {
 			return nil, err
 		}
 	}
-	results, err := o.client.InsertMany(context.WithValue(ctx, batchKey{}, along), params)
+	results, err := o.client.InsertMany(context.WithValue(ctx, alongKey{}, with), params)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -3,18 +3,20 @@ package outbox
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivertype"
+	"modernc.org/sqlite"
 )
 
 func openSQLite(file string) (*store, error) {
@@ -31,10 +33,7 @@ func openSQLite(file string) (*store, error) {
 		"locking_mode(EXCLUSIVE)",
 		"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)",
 	}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: file, RawQuery: settings.Encode()}).String())
-	if err != nil {
-		return nil, err
-	}
+	db := sql.OpenDB(connector{(&url.URL{Scheme: "file", Opaque: file, RawQuery: settings.Encode()}).String()})
 	db.SetMaxOpenConns(1)
 	// The first write takes the lock.
 	if _, err := db.Exec("CREATE TABLE IF NOT EXISTS outbox_setting (name text PRIMARY KEY, value text NOT NULL)"); err != nil {
@@ -44,10 +43,7 @@ func openSQLite(file string) (*store, error) {
 		}
 		return nil, err
 	}
-	s := &store{db: db}
-	s.prepared = &statements{store: s}
-	s.driver = endingDriver{sqliteDriver{riversqlite.New(db), s.prepared}}
-	return s, nil
+	return &store{db: db, driver: endingDriver{sqliteDriver{riversqlite.New(db), db}}}, nil
 }
 
 // takeUp gives back what a killed process left behind. It is for SQLite alone, whose file belongs to
@@ -68,88 +64,162 @@ func sqliteTime(t time.Time) string {
 	return t.UTC().Round(time.Millisecond).Format("2006-01-02 15:04:05.000")
 }
 
-// statements are prepared once: SQLite takes longer to compile an UPDATE of a table with many indexes than to run it.
-type statements struct {
-	store *store
-	// known has a *sql.Stmt for each text.
-	known sync.Map
+// exec runs statements in one transaction. It tells how many rows each of them changed.
+func (s *store) execAll(ctx context.Context, all []statement) ([]int64, error) {
+	var changed []int64
+	err := s.within(ctx, func(inside *store) (err error) {
+		changed, err = runAll(ctx, inside.tx, all)
+		return err
+	})
+	return changed, err
 }
 
-// get returns a statement in the dialect of store.query. Where it is new, that takes the connection: who has a transaction would wait
-// for itself.
-func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
-	if known, ok := s.known.Load(query); ok {
-		return known.(*sql.Stmt), nil
-	}
-	prepared, err := s.store.db.PrepareContext(ctx, s.store.query(query))
-	if err != nil {
-		return nil, err
-	}
-	if known, ok := s.known.LoadOrStore(query, prepared); ok {
-		prepared.Close()
-		return known.(*sql.Stmt), nil
-	}
-	return prepared, nil
-}
-
-// batch readies statements for a transaction, which is not to begin before.
-func (s *statements) batch(ctx context.Context, all []statement) (*batch, error) {
-	b := &batch{all: all, prepared: make([]*sql.Stmt, len(all)), changed: make([]int64, len(all))}
+func runAll(ctx context.Context, tx *sql.Tx, all []statement) ([]int64, error) {
+	ctx = context.WithoutCancel(ctx) // one that may end costs a goroutine for each statement
+	changed := make([]int64, len(all))
 	for i, one := range all {
-		var err error
-		if b.prepared[i], err = s.get(ctx, one.query); err != nil {
+		result, err := tx.ExecContext(ctx, one.query, one.arguments...)
+		if err != nil {
+			return nil, err
+		}
+		if changed[i], err = result.RowsAffected(); err != nil {
 			return nil, err
 		}
 	}
-	return b, nil
+	return changed, nil
 }
 
-// batch are statements of one transaction, and how many rows each of them has changed.
-type batch struct {
-	all      []statement
-	prepared []*sql.Stmt
-	changed  []int64
-}
+// connector opens SQLite with connections that keep their compiled statements.
+type connector struct{ dsn string }
 
-func (b *batch) run(ctx context.Context, tx *sql.Tx) error {
-	ctx = context.WithoutCancel(ctx) // one that may end costs a goroutine for each statement
-	for i, one := range b.all {
-		result, err := tx.StmtContext(ctx, b.prepared[i]).ExecContext(ctx, one.arguments...)
-		if err != nil {
-			return err
-		}
-		if b.changed[i], err = result.RowsAffected(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (connector) Driver() driver.Driver { return new(sqlite.Driver) }
 
-// exec runs statements in one transaction. It tells how many rows each of them changed.
-func (s *statements) exec(ctx context.Context, all []statement) ([]int64, error) {
-	b, err := s.batch(ctx, all)
+func (c connector) Connect(context.Context) (driver.Conn, error) {
+	opened, err := c.Driver().Open(c.dsn)
 	if err != nil {
 		return nil, err
 	}
-	tx, err := s.store.db.BeginTx(ctx, nil)
+	compiled, err := lru.NewWithEvict(maxCompiled, func(_ string, s *compiled) {
+		if !s.busy {
+			_ = s.Close() // what it says was said by its last use
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := b.run(ctx, tx); err != nil {
-		_ = tx.Rollback() // the first error counts
-		return nil, err
-	}
-	return b.changed, tx.Commit()
+	return &conn{opened.(sqliteConn), compiled}, nil
 }
 
-// batchKey is the context's of an insertion, for a batch that is committed with it.
-type batchKey struct{}
+// sqliteConn is what the driver's connections are.
+type sqliteConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.Pinger
+	driver.QueryerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+// conn keeps compiled statements, River's as well: SQLite takes longer to compile an UPDATE of a table with many indexes than to
+// run it. It is used by one goroutine at a time.
+type conn struct {
+	sqliteConn
+	compiled *lru.Cache[string, *compiled]
+}
+
+const maxCompiled = 64
+
+type compiled struct {
+	sqliteStmt
+	// busy tells that rows are being read from it.
+	busy bool
+}
+
+type sqliteStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+// compile returns nil for what is better run without keeping it: what has no arguments may be a script, and what is busy can't be run
+// once more.
+func (c *conn) compile(ctx context.Context, query string, arguments []driver.NamedValue) (*compiled, error) {
+	if len(arguments) == 0 {
+		return nil, nil
+	}
+	if known, ok := c.compiled.Get(query); ok {
+		if known.busy {
+			return nil, nil
+		}
+		return known, nil
+	}
+	prepared, err := c.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	s := &compiled{sqliteStmt: prepared.(sqliteStmt)}
+	c.compiled.Add(query, s)
+	return s, nil
+}
+
+func (c *conn) ExecContext(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Result, error) {
+	s, err := c.compile(ctx, query, arguments)
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil:
+		return c.sqliteConn.ExecContext(ctx, query, arguments)
+	}
+	return s.ExecContext(ctx, arguments)
+}
+
+func (c *conn) QueryContext(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Rows, error) {
+	s, err := c.compile(ctx, query, arguments)
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil:
+		return c.sqliteConn.QueryContext(ctx, query, arguments)
+	}
+	found, err := s.QueryContext(ctx, arguments)
+	if err != nil {
+		return nil, err
+	}
+	s.busy = true
+	return rows{found, s}, nil
+}
+
+// Close lets go of the statements: the file is closed with the last of them.
+func (c *conn) Close() error {
+	c.compiled.Purge()
+	return c.sqliteConn.Close()
+}
+
+type rows struct {
+	driver.Rows
+	of *compiled
+}
+
+func (r rows) Close() error {
+	r.of.busy = false
+	return r.Rows.Close()
+}
+
+// along are changes that are committed with an insertion, whose context has them.
+type along struct {
+	all     []statement
+	changed []int64
+}
+
+type alongKey struct{}
 
 // sqliteDriver has River wake its workers within the process after an insert: its listening on SQLite is a table that is
 // polled. It inserts by a prepared statement, where River encodes and decodes each row twice.
 type sqliteDriver struct {
 	*riversqlite.Driver
-	prepared *statements
+	db *sql.DB
 }
 
 func (sqliteDriver) SupportsListener() bool     { return false }
@@ -166,40 +236,35 @@ type sqliteExecutor struct {
 
 // Begin begins what River inserts within.
 func (e sqliteExecutor) Begin(ctx context.Context) (riverdriver.ExecutorTx, error) {
-	tx, err := e.driver.prepared.store.db.BeginTx(ctx, nil)
+	tx, err := e.driver.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	return sqliteTx{e.driver.UnwrapExecutor(tx), tx, e.driver.prepared}, nil
+	return sqliteTx{e.driver.UnwrapExecutor(tx), tx}, nil
 }
 
 type sqliteTx struct {
 	riverdriver.ExecutorTx
-	tx       *sql.Tx
-	prepared *statements
+	tx *sql.Tx
 }
 
 const insertJob = "INSERT INTO river_job (args, created_at, kind, max_attempts, metadata, priority, queue, scheduled_at, state, tags, unique_key, unique_states) " +
-	"VALUES (json($1), $2, $3, $4, json($5), $6, $7, $8, $9, json($10), $11, $12) ON CONFLICT DO NOTHING"
+	"VALUES (jsonb(?), ?, ?, ?, jsonb(?), ?, ?, ?, ?, jsonb(?), ?, ?) ON CONFLICT DO NOTHING"
 
 // JobInsertFastMany runs what is to be committed with the jobs, and inserts them one by one. River looks up those whose key is
 // known.
 func (t sqliteTx) JobInsertFastMany(ctx context.Context, p *riverdriver.JobInsertFastManyParams) ([]*riverdriver.JobInsertFastResult, error) {
-	if b, _ := ctx.Value(batchKey{}).(*batch); b != nil {
-		if err := b.run(ctx, t.tx); err != nil {
+	ctx = context.WithoutCancel(ctx) // as in runAll
+	if with, _ := ctx.Value(alongKey{}).(*along); with != nil {
+		var err error
+		if with.changed, err = runAll(ctx, t.tx, with.all); err != nil {
 			return nil, err
 		}
 	}
-	insert, err := t.prepared.get(ctx, insertJob) // store.prepare has had it prepared
-	if err != nil {
-		return nil, err
-	}
-	ctx = context.WithoutCancel(ctx) // as in batch.run
-	insert = t.tx.StmtContext(ctx, insert)
 	now := time.Now().Truncate(time.Millisecond) // rounded up, it would be due later than now
 	results := make([]*riverdriver.JobInsertFastResult, len(p.Jobs))
 	for i, job := range p.Jobs {
-		row, err := insertOne(ctx, insert, job, now)
+		row, err := t.insertOne(ctx, job, now)
 		if err != nil {
 			return nil, err
 		}
@@ -217,7 +282,7 @@ func (t sqliteTx) JobInsertFastMany(ctx context.Context, p *riverdriver.JobInser
 }
 
 // insertOne returns nil where there is a job with the key.
-func insertOne(ctx context.Context, insert *sql.Stmt, job *riverdriver.JobInsertFastParams, now time.Time) (*rivertype.JobRow, error) {
+func (t sqliteTx) insertOne(ctx context.Context, job *riverdriver.JobInsertFastParams, now time.Time) (*rivertype.JobRow, error) {
 	row := &rivertype.JobRow{
 		CreatedAt: now, EncodedArgs: job.EncodedArgs, Kind: job.Kind, MaxAttempts: job.MaxAttempts, Metadata: job.Metadata, Priority: job.Priority,
 		Queue: job.Queue, ScheduledAt: now, State: job.State, Tags: job.Tags, UniqueKey: job.UniqueKey,
@@ -229,7 +294,7 @@ func insertOne(ctx context.Context, insert *sql.Stmt, job *riverdriver.JobInsert
 	if err != nil {
 		return nil, fmt.Errorf("encoding tags: %w", err)
 	}
-	result, err := insert.ExecContext(ctx, string(row.EncodedArgs), sqliteTime(now), row.Kind, row.MaxAttempts,
+	result, err := t.tx.ExecContext(ctx, insertJob, string(row.EncodedArgs), sqliteTime(now), row.Kind, row.MaxAttempts,
 		string(row.Metadata), row.Priority, row.Queue, sqliteTime(row.ScheduledAt), string(row.State), string(tags), row.UniqueKey, int64(job.UniqueStates))
 	if err != nil {
 		return nil, err
@@ -238,5 +303,8 @@ func insertOne(ctx context.Context, insert *sql.Stmt, job *riverdriver.JobInsert
 		return nil, err
 	}
 	row.ID, err = result.LastInsertId()
+	if row.State != rivertype.JobStateAvailable {
+		row.Queue = "" // River has the queue of each row searched for work, due or not
+	}
 	return row, err
 }

@@ -34,8 +34,6 @@ type store struct {
 	hashKey []byte
 	// tx, where it isn't nil, is the transaction that statements run in.
 	tx *sql.Tx
-	// prepared are SQLite's statements, or nil.
-	prepared *statements
 }
 
 // querier runs statements: a database or a transaction.
@@ -166,11 +164,6 @@ func (s *store) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.prepared != nil {
-		if _, err := s.prepared.get(ctx, insertJob); err != nil {
-			return err
-		}
-	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	if _, err := s.exec(ctx, "INSERT INTO outbox_setting (name, value) VALUES ('hash_key', $1) ON CONFLICT (name) DO NOTHING", hex.EncodeToString(key)); err != nil {
@@ -291,11 +284,17 @@ func (s *store) apply(ctx context.Context, id int64, key string, c change, from 
 	if err != nil {
 		return false, err
 	}
-	n, err := s.exec(ctx, update.query, update.arguments...)
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	result, err := s.run().ExecContext(ctx, update.query, update.arguments...)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
 	return n > 0, err
 }
 
-// statement is SQL in the dialect of store.query, with its arguments.
+// statement is SQL of this database, with its arguments.
 type statement struct {
 	query     string
 	arguments []any
@@ -361,7 +360,7 @@ func (s *store) update(id int64, key string, c change, from ...rivertype.JobStat
 		arguments = append(arguments, c.attempt)
 		where += fmt.Sprintf(" AND attempt = $%d", len(arguments))
 	}
-	return statement{"UPDATE river_job SET " + strings.Join(sets, ", ") + " WHERE id = $1 AND (" + where + ")", arguments}, nil
+	return statement{s.query("UPDATE river_job SET " + strings.Join(sets, ", ") + " WHERE id = $1 AND (" + where + ")"), arguments}, nil
 }
 
 // queueOf is the queue of a sender. River's names allow no dots.
