@@ -10,12 +10,20 @@ import (
 // applying is a change of a row that waits for a commit.
 type applying struct {
 	update statement
-	reply  chan applied
-}
-
-type applied struct {
+	// after, where it isn't nil, hears how it went.
+	after func(changed bool, err error)
+	// done is closed when changed and err are set.
+	done    chan struct{}
 	changed bool
 	err     error
+}
+
+func (a *applying) end(changed bool, err error) {
+	a.changed, a.err = changed, err
+	if a.after != nil {
+		a.after(changed, err)
+	}
+	close(a.done)
 }
 
 // apply is store.apply, committed together with others that wait at the moment: SQLite has one connection, and a commit costs
@@ -28,7 +36,10 @@ func (o *Outbox) apply(ctx context.Context, id int64, key string, c change, from
 	if err != nil {
 		return false, err
 	}
-	a := &applying{update: update, reply: make(chan applied, 1)}
+	return o.commitChange(ctx, &applying{update: update, done: make(chan struct{})})
+}
+
+func (o *Outbox) commitChange(ctx context.Context, a *applying) (bool, error) {
 	select {
 	case o.applies <- a:
 	case <-o.closed:
@@ -36,8 +47,76 @@ func (o *Outbox) apply(ctx context.Context, id int64, key string, c change, from
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	r := <-a.reply
-	return r.changed, r.err
+	<-a.done
+	return a.changed, a.err
+}
+
+// applySoon is apply for what needn't be durable when it returns. Whoever puts, lists or changes entries after that finds it done.
+func (o *Outbox) applySoon(ctx context.Context, id int64, key string, c change, after func(changed bool, err error), from ...rivertype.JobState) error {
+	if o.store.postgres {
+		changed, err := o.store.apply(ctx, id, key, c, from...)
+		after(changed, err)
+		return err
+	}
+	update, err := o.store.update(id, key, c, from...)
+	if err != nil {
+		return err
+	}
+	a := &applying{update: update, after: after, done: make(chan struct{})}
+	if o.promise(a) {
+		return nil
+	}
+	_, err = o.commitChange(ctx, a)
+	return err
+}
+
+// promise has a change made soon, unless too many wait for that.
+func (o *Outbox) promise(a *applying) bool {
+	o.promising.Lock()
+	defer o.promising.Unlock()
+	select {
+	case <-o.closed:
+		return false
+	default:
+	}
+	select {
+	case o.promises <- a:
+		o.promised = a
+		return true
+	default:
+		return false
+	}
+}
+
+// current waits until what was promised is done. The error is ErrUnavailable.
+func (o *Outbox) current(ctx context.Context) error {
+	if !o.ready.Load() {
+		return ErrUnavailable
+	}
+	o.promising.Lock()
+	last := o.promised
+	o.promising.Unlock()
+	if last == nil {
+		return nil
+	}
+	select {
+	case <-last.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// kept are the changes that are promised at the moment.
+func (o *Outbox) kept() (all []*applying) {
+	for {
+		select {
+		case a := <-o.promises:
+			all = append(all, a)
+		default:
+			return all
+		}
+	}
 }
 
 // flush commits what waits, all that came during one commit with the next.
@@ -50,7 +129,10 @@ func (o *Outbox) flush(ctx context.Context) {
 			puts = append(puts, p)
 		case a := <-o.applies:
 			updates = append(updates, a)
+		case a := <-o.promises:
+			updates = append(updates, a)
 		case <-ctx.Done():
+			o.update(context.WithoutCancel(ctx), o.kept())
 			return
 		}
 	collecting:
@@ -64,7 +146,8 @@ func (o *Outbox) flush(ctx context.Context) {
 				break collecting
 			}
 		}
-		o.commit(context.WithoutCancel(ctx), puts, updates)
+		// An entry finds done what was promised before it came.
+		o.commit(context.WithoutCancel(ctx), puts, append(updates, o.kept()...))
 	}
 }
 
@@ -83,7 +166,7 @@ func (o *Outbox) commit(ctx context.Context, puts []*put, updates []*applying) {
 	case len(updates) == 0:
 	case err == nil:
 		for i, a := range updates {
-			a.reply <- applied{changed: with.changed[i] > 0}
+			a.end(with.changed[i] > 0, nil)
 		}
 	default:
 		o.update(ctx, updates)
@@ -140,17 +223,20 @@ func statementsOf(updates []*applying) []statement {
 
 // update commits changes, or each of them alone where they can't be together.
 func (o *Outbox) update(ctx context.Context, updates []*applying) {
+	if len(updates) == 0 {
+		return
+	}
 	all := statementsOf(updates)
 	changed, err := o.store.execAll(ctx, all)
 	for i, a := range updates {
 		switch {
 		case err == nil:
-			a.reply <- applied{changed: changed[i] > 0}
+			a.end(changed[i] > 0, nil)
 		case len(updates) == 1:
-			a.reply <- applied{err: err}
+			a.end(false, err)
 		default:
 			single, err := o.store.execAll(ctx, all[i:i+1])
-			a.reply <- applied{err == nil && single[0] > 0, err}
+			a.end(err == nil && single[0] > 0, err)
 		}
 	}
 }

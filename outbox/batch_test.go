@@ -114,11 +114,12 @@ func TestChangesInABatch(t *testing.T) {
 			}
 			updates := make([]*applying, len(test.updates))
 			for i, update := range test.updates {
-				updates[i] = &applying{update, make(chan applied, 1)}
+				updates[i] = &applying{update: update, done: make(chan struct{})}
 			}
 			o.commit(t.Context(), test.puts, updates)
 			for i, update := range updates {
-				got := <-update.reply
+				<-update.done
+				got := update
 				if isBad := test.updates[i].arguments[1] == "none"; (got.err != nil) != isBad {
 					t.Errorf("change %d: %v", i, got.err)
 				}

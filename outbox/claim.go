@@ -46,13 +46,15 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 	if c.wipe = m.Private || !o.settings.Load().KeepContent; !c.wipe {
 		c.content = o.vault.Load().seal(entry.Content)
 	}
-	changed, err := o.apply(ctx, number, entry.Key, c, rivertype.JobStateScheduled)
-	if err != nil || !changed {
-		return err
-	}
-	o.pending.Add(-1)
 	o.notify(string(m.State), o.entry(&rivertype.JobRow{ID: number, State: c.state}, &m), r.Reason, 0)
-	return nil
+	// The claim is durable: should this get lost, the entry is one of those of which nobody knows.
+	return o.applySoon(ctx, number, entry.Key, c, func(changed bool, err error) {
+		if err != nil {
+			o.logger.Error("keeping the state of an entry", "entry", id, "error", err)
+		} else if changed {
+			o.pending.Add(-1)
+		}
+	}, rivertype.JobStateScheduled)
 }
 
 // giveUp forgets a claimed entry of which nothing went out.

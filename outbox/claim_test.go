@@ -3,6 +3,8 @@ package outbox_test
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -87,6 +89,42 @@ func TestClaimIsOver(t *testing.T) {
 		f.waitEvents(t, "sent", 1)
 		if d := f.delivered[0]; d.ID != first.ID || !d.Uncertain {
 			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// TestSettledIsKept closes the outbox, and lists entries, at once after they were settled.
+func TestSettledIsKept(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		o := open(t, c, newFake(sent))
+		var settling sync.WaitGroup
+		for n := range 300 {
+			settling.Go(func() {
+				entry := outbox.New{Key: strconv.Itoa(n), Sender: sender, Claim: time.Hour}
+				receipt, err := o.Put(t.Context(), entry)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := o.Settle(t.Context(), receipt.ID, entry, outbox.Result{Verdict: outbox.VerdictSent}); err != nil {
+					t.Error(err)
+				}
+				if got, err := o.Get(t.Context(), receipt.ID); n%10 == 0 && (err != nil || got.State != outbox.Sent) {
+					t.Errorf("%+v, %v", got, err)
+				}
+			})
+		}
+		settling.Wait()
+		if n := o.Undelivered(); n > 128 {
+			t.Errorf("%d undelivered", n)
+		}
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o = open(t, c, newFake(sent))
+		status, err := o.Status(t.Context())
+		if err != nil || status.Counts[outbox.Sent] != 300 || o.Undelivered() != 0 {
+			t.Errorf("%+v, %v", status, err)
 		}
 	})
 }
