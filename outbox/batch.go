@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	"github.com/riverqueue/river/rivertype"
@@ -132,7 +133,10 @@ func (o *Outbox) flush(ctx context.Context) {
 		case a := <-o.promises:
 			updates = append(updates, a)
 		case <-ctx.Done():
-			o.update(context.WithoutCancel(ctx), o.kept())
+			o.promising.Lock() // after it, nothing is promised any more
+			last := o.kept()
+			o.promising.Unlock()
+			o.update(context.WithoutCancel(ctx), last)
 			return
 		}
 	collecting:
@@ -240,3 +244,36 @@ func (o *Outbox) update(ctx context.Context, updates []*applying) {
 		}
 	}
 }
+
+// execAll runs statements in one transaction. It tells how many rows each of them changed.
+func (s *store) execAll(ctx context.Context, all []statement) ([]int64, error) {
+	var changed []int64
+	err := s.within(ctx, func(inside *store) (err error) {
+		changed, err = runAll(ctx, inside.tx, all)
+		return err
+	})
+	return changed, err
+}
+
+func runAll(ctx context.Context, tx *sql.Tx, all []statement) ([]int64, error) {
+	ctx = context.WithoutCancel(ctx) // one that may end costs a goroutine for each statement
+	changed := make([]int64, len(all))
+	for i, one := range all {
+		result, err := tx.ExecContext(ctx, one.query, one.arguments...)
+		if err != nil {
+			return nil, err
+		}
+		if changed[i], err = result.RowsAffected(); err != nil {
+			return nil, err
+		}
+	}
+	return changed, nil
+}
+
+// along are changes that are committed with an insertion, whose context has them.
+type along struct {
+	all     []statement
+	changed []int64
+}
+
+type alongKey struct{}

@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,11 +11,9 @@ import (
 	"strings"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivertype"
-	"modernc.org/sqlite"
 )
 
 func openSQLite(file string) (*store, error) {
@@ -63,157 +60,6 @@ func (s *store) takeUp(ctx context.Context) error {
 func sqliteTime(t time.Time) string {
 	return t.UTC().Round(time.Millisecond).Format("2006-01-02 15:04:05.000")
 }
-
-// exec runs statements in one transaction. It tells how many rows each of them changed.
-func (s *store) execAll(ctx context.Context, all []statement) ([]int64, error) {
-	var changed []int64
-	err := s.within(ctx, func(inside *store) (err error) {
-		changed, err = runAll(ctx, inside.tx, all)
-		return err
-	})
-	return changed, err
-}
-
-func runAll(ctx context.Context, tx *sql.Tx, all []statement) ([]int64, error) {
-	ctx = context.WithoutCancel(ctx) // one that may end costs a goroutine for each statement
-	changed := make([]int64, len(all))
-	for i, one := range all {
-		result, err := tx.ExecContext(ctx, one.query, one.arguments...)
-		if err != nil {
-			return nil, err
-		}
-		if changed[i], err = result.RowsAffected(); err != nil {
-			return nil, err
-		}
-	}
-	return changed, nil
-}
-
-// connector opens SQLite with connections that keep their compiled statements.
-type connector struct{ dsn string }
-
-func (connector) Driver() driver.Driver { return new(sqlite.Driver) }
-
-func (c connector) Connect(context.Context) (driver.Conn, error) {
-	opened, err := c.Driver().Open(c.dsn)
-	if err != nil {
-		return nil, err
-	}
-	compiled, err := lru.NewWithEvict(maxCompiled, func(_ string, s *compiled) {
-		if !s.busy {
-			_ = s.Close() // what it says was said by its last use
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &conn{opened.(sqliteConn), compiled}, nil
-}
-
-// sqliteConn is what the driver's connections are.
-type sqliteConn interface {
-	driver.Conn
-	driver.ConnBeginTx
-	driver.ConnPrepareContext
-	driver.ExecerContext
-	driver.Pinger
-	driver.QueryerContext
-	driver.SessionResetter
-	driver.Validator
-}
-
-// conn keeps compiled statements, River's as well: SQLite takes longer to compile an UPDATE of a table with many indexes than to
-// run it. It is used by one goroutine at a time.
-type conn struct {
-	sqliteConn
-	compiled *lru.Cache[string, *compiled]
-}
-
-const maxCompiled = 64
-
-type compiled struct {
-	sqliteStmt
-	// busy tells that rows are being read from it.
-	busy bool
-}
-
-type sqliteStmt interface {
-	driver.Stmt
-	driver.StmtExecContext
-	driver.StmtQueryContext
-}
-
-// compile returns nil for what is better run without keeping it: what has no arguments may be a script, and what is busy can't be run
-// once more.
-func (c *conn) compile(ctx context.Context, query string, arguments []driver.NamedValue) (*compiled, error) {
-	if len(arguments) == 0 {
-		return nil, nil
-	}
-	if known, ok := c.compiled.Get(query); ok {
-		if known.busy {
-			return nil, nil
-		}
-		return known, nil
-	}
-	prepared, err := c.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	s := &compiled{sqliteStmt: prepared.(sqliteStmt)}
-	c.compiled.Add(query, s)
-	return s, nil
-}
-
-func (c *conn) ExecContext(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Result, error) {
-	s, err := c.compile(ctx, query, arguments)
-	switch {
-	case err != nil:
-		return nil, err
-	case s == nil:
-		return c.sqliteConn.ExecContext(ctx, query, arguments)
-	}
-	return s.ExecContext(ctx, arguments)
-}
-
-func (c *conn) QueryContext(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Rows, error) {
-	s, err := c.compile(ctx, query, arguments)
-	switch {
-	case err != nil:
-		return nil, err
-	case s == nil:
-		return c.sqliteConn.QueryContext(ctx, query, arguments)
-	}
-	found, err := s.QueryContext(ctx, arguments)
-	if err != nil {
-		return nil, err
-	}
-	s.busy = true
-	return rows{found, s}, nil
-}
-
-// Close lets go of the statements: the file is closed with the last of them.
-func (c *conn) Close() error {
-	c.compiled.Purge()
-	return c.sqliteConn.Close()
-}
-
-type rows struct {
-	driver.Rows
-	of *compiled
-}
-
-func (r rows) Close() error {
-	r.of.busy = false
-	return r.Rows.Close()
-}
-
-// along are changes that are committed with an insertion, whose context has them.
-type along struct {
-	all     []statement
-	changed []int64
-}
-
-type alongKey struct{}
 
 // sqliteDriver has River wake its workers within the process after an insert: its listening on SQLite is a table that is
 // polled. It inserts by a prepared statement, where River encodes and decodes each row twice.

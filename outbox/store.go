@@ -226,9 +226,14 @@ func (s *store) time(t time.Time) any {
 const statementTimeout = 10 * time.Second
 
 func (s *store) exec(ctx context.Context, query string, arguments ...any) (int64, error) {
+	return s.do(ctx, statement{s.query(query), arguments})
+}
+
+// do runs a statement, and tells how many rows it changed.
+func (s *store) do(ctx context.Context, one statement) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	result, err := s.run().ExecContext(ctx, s.query(query), arguments...)
+	result, err := s.run().ExecContext(ctx, one.query, one.arguments...)
 	if err != nil {
 		return 0, err
 	}
@@ -284,13 +289,7 @@ func (s *store) apply(ctx context.Context, id int64, key string, c change, from 
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	result, err := s.run().ExecContext(ctx, update.query, update.arguments...)
-	if err != nil {
-		return false, err
-	}
-	n, err := result.RowsAffected()
+	n, err := s.do(ctx, update)
 	return n > 0, err
 }
 
