@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 
 	"github.com/riverqueue/river/rivertype"
 )
@@ -163,7 +164,15 @@ func (o *Outbox) commit(ctx context.Context, puts []*put, updates []*applying) {
 	}
 	patient, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	firsts, repeats := byKey(puts)
+	// River refuses a batch that has a key twice.
+	var firsts []*put
+	place := make(map[string]int, len(puts))
+	for _, p := range puts {
+		if _, repeated := place[p.entry.Key]; !repeated {
+			place[p.entry.Key] = len(firsts)
+			firsts = append(firsts, p)
+		}
+	}
 	with := &along{all: statementsOf(updates)}
 	replies, err := o.insert(patient, firsts, with)
 	switch {
@@ -176,45 +185,37 @@ func (o *Outbox) commit(ctx context.Context, puts []*put, updates []*applying) {
 		o.update(ctx, updates)
 		replies, err = o.insert(patient, firsts, nil)
 	}
-	for i, first := range firsts {
-		var reply putReply
-		switch {
-		case err == nil:
-			reply = replies[i]
-		case len(firsts) == 1:
-			reply.err = err
-		default:
-			reply = o.insertOne(patient, first)
-		}
-		first.reply <- reply
-		for _, repeat := range repeats[first.entry.Key] {
-			same := reply
-			same.receipt.Duplicate = same.err == nil
-			repeat.reply <- same
-		}
-	}
-}
-
-// byKey finds what has the same key: River refuses a batch that has one twice.
-func byKey(puts []*put) (firsts []*put, repeats map[string][]*put) {
-	repeats = make(map[string][]*put, len(puts))
-	for _, p := range puts {
-		if same, known := repeats[p.entry.Key]; known {
-			repeats[p.entry.Key] = append(same, p)
-			continue
-		}
-		repeats[p.entry.Key] = nil
-		firsts = append(firsts, p)
-	}
-	return firsts, repeats
-}
-
-func (o *Outbox) insertOne(ctx context.Context, p *put) putReply {
-	replies, err := o.insert(ctx, []*put{p}, nil)
 	if err != nil {
-		return putReply{err: err}
+		replies = o.insertEach(patient, firsts, err)
 	}
-	return replies[0]
+	before := int64(0)
+	for _, p := range slices.Backward(puts) {
+		reply := replies[place[p.entry.Key]]
+		reply.before = before
+		if firsts[place[p.entry.Key]] != p {
+			reply.receipt.Duplicate = reply.err == nil
+		} else if reply.err == nil && !reply.receipt.Duplicate {
+			before = reply.id
+		}
+		p.reply <- reply
+	}
+}
+
+// insertEach stores those of a batch that can be stored, where the batch can't for a reason.
+func (o *Outbox) insertEach(ctx context.Context, puts []*put, reason error) []putReply {
+	replies := make([]putReply, len(puts))
+	if len(puts) == 1 {
+		replies[0].err = reason
+		return replies
+	}
+	for i, p := range puts {
+		if single, err := o.insert(ctx, []*put{p}, nil); err != nil {
+			replies[i].err = err
+		} else {
+			replies[i] = single[0]
+		}
+	}
+	return replies
 }
 
 func statementsOf(updates []*applying) []statement {

@@ -62,6 +62,32 @@ func TestRepeatInABatch(t *testing.T) {
 	}
 }
 
+// TestWithdrawalInABatch takes no withdrawal for a repeat that came after what it withdraws, however few commits there are.
+func TestWithdrawalInABatch(t *testing.T) {
+	for _, batches := range [][][]string{
+		{{"no"}, {"yes", "no"}},
+		{{"no", "yes", "no"}},
+		{{"no"}, {"no", "yes", "no"}},
+		{{"no"}, {"yes"}, {"no"}},
+		{{"yes"}, {"no"}, {"maybe", "yes", "no"}},
+	} {
+		t.Run(fmt.Sprint(batches), func(t *testing.T) {
+			o := inside(t, nil)
+			var replies []putReply
+			for _, batch := range batches {
+				entries := make([]New, len(batch))
+				for i, key := range batch {
+					entries[i] = ordered(key)
+				}
+				replies = together(o, entries...)
+			}
+			if restated, err := o.restated(t.Context(), ordered("no"), replies[len(replies)-1]); err != nil || !restated {
+				t.Errorf("restated %t, %v", restated, err)
+			}
+		})
+	}
+}
+
 // TestBrokenRowInABatch leaves alone what is committed beside an entry that can't be read.
 func TestBrokenRowInABatch(t *testing.T) {
 	o := inside(t, nil)

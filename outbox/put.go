@@ -41,7 +41,7 @@ type put struct {
 type putReply struct {
 	receipt Receipt
 	id      int64
-	// before is the first new entry that was stored with it, or 0.
+	// before is the first new entry that came after it and was stored with it, or 0.
 	before int64
 	err    error
 }
@@ -113,16 +113,9 @@ func (o *Outbox) insert(ctx context.Context, puts []*put, with *along) (replies 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	before := int64(0)
-	for _, result := range results {
-		if !result.UniqueSkippedAsDuplicate && (before == 0 || result.Job.ID < before) {
-			before = result.Job.ID
-		}
-	}
 	replies = make([]putReply, len(puts))
 	for i, result := range results {
 		replies[i] = o.reply(ctx, puts[i], result)
-		replies[i].before = before
 	}
 	return replies, nil
 }
