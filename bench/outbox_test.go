@@ -3,7 +3,6 @@ package bench
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,10 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
-	"github.com/riverqueue/river/rivermigrate"
-
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/bench/bare"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -25,22 +21,21 @@ var payload = bytes.Repeat([]byte("x"), 4096)
 // append and an fsync for each: durable entries a second, by the number of callers.
 func BenchmarkAccept(b *testing.B) {
 	for _, callers := range []int{1, 16, 64} {
-		b.Run(fmt.Sprintf("callers=%d/outbox", callers), func(b *testing.B) {
-			o, err := outbox.Open(b.Context(), outbox.Config{SQLite: filepath.Join(b.TempDir(), "outbox.db")}, outbox.Settings{MaxPending: 1 << 30})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer o.Close()
-			accept(b, callers, func(n int) error {
-				_, err := o.Put(context.Background(), outbox.New{Key: fmt.Sprint(n), Sender: "example.com", Content: payload})
-				return err
+		for name, config := range databases(b) {
+			b.Run(fmt.Sprintf("%s/callers=%d/outbox", name, callers), func(b *testing.B) {
+				o := openOutbox(b, config)
+				run := time.Now().UnixNano()
+				accept(b, callers, func(n int) error {
+					_, err := o.Put(context.Background(), outbox.New{Key: fmt.Sprint(run, n), Sender: "example.com", Content: payload})
+					return err
+				})
 			})
-		})
-		b.Run(fmt.Sprintf("callers=%d/river", callers), func(b *testing.B) {
-			insert := bareRiver(b)
-			accept(b, callers, insert)
-		})
-		b.Run(fmt.Sprintf("callers=%d/fsync", callers), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/callers=%d/river", name, callers), func(b *testing.B) {
+				queue := bareRiver(b, config)
+				accept(b, callers, func(int) error { return queue.Insert(payload) })
+			})
+		}
+		b.Run(fmt.Sprintf("fsync/callers=%d", callers), func(b *testing.B) {
 			file, err := os.Create(filepath.Join(b.TempDir(), "log"))
 			if err != nil {
 				b.Fatal(err)
@@ -57,6 +52,33 @@ func BenchmarkAccept(b *testing.B) {
 			})
 		})
 	}
+}
+
+func openOutbox(b *testing.B, config outbox.Config) *outbox.Outbox {
+	b.Helper()
+	if config.SQLite != "" {
+		config.SQLite = filepath.Join(b.TempDir(), "outbox.db")
+	}
+	o, err := outbox.Open(b.Context(), config, outbox.Settings{MaxPending: unbounded})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = o.Close() })
+	return o
+}
+
+func bareRiver(b *testing.B, config outbox.Config) *bare.Queue {
+	b.Helper()
+	open, where := bare.Postgres, config.Postgres
+	if config.SQLite != "" {
+		open, where = bare.SQLite, filepath.Join(b.TempDir(), "river.db")
+	}
+	queue, err := open(b.Context(), where)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = queue.Close() })
+	return queue
 }
 
 // accept has the callers accept b.N entries, and reports how many a second that is.
@@ -86,86 +108,20 @@ func accept(b *testing.B, callers int, put func(n int) error) {
 // BenchmarkClaim measures what a sync hook asks of the outbox: an entry that its caller claims, and settles.
 func BenchmarkClaim(b *testing.B) {
 	for _, callers := range []int{1, 16, 64} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			o, err := outbox.Open(b.Context(), outbox.Config{SQLite: filepath.Join(b.TempDir(), "outbox.db")}, outbox.Settings{MaxPending: 1 << 30})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer o.Close()
-			accept(b, callers, func(n int) error {
-				entry := outbox.New{Key: fmt.Sprint(n), Sender: "example.com", Content: payload, Claim: time.Hour}
-				receipt, err := o.Put(context.Background(), entry)
-				if err != nil {
-					return err
-				}
-				return o.Settle(context.Background(), receipt.ID, entry, outbox.Result{Verdict: outbox.VerdictSent})
+		for name, config := range databases(b) {
+			b.Run(fmt.Sprintf("%s/callers=%d", name, callers), func(b *testing.B) {
+				o := openOutbox(b, config)
+				run := time.Now().UnixNano()
+				accept(b, callers, func(n int) error {
+					entry := outbox.New{Key: fmt.Sprint(run, n), Sender: "example.com", Content: payload, Claim: time.Hour}
+					receipt, err := o.Put(context.Background(), entry)
+					if err != nil {
+						return err
+					}
+					return o.Settle(context.Background(), receipt.ID, entry, outbox.Result{Verdict: outbox.VerdictSent})
+				})
 			})
-		})
-	}
-}
-
-type job struct {
-	Content []byte `json:"content"`
-}
-
-func (job) Kind() string { return "job" }
-
-// bareRiver returns an insertion that commits together what waits, as the outbox does.
-func bareRiver(b *testing.B) func(int) error {
-	b.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "river.db")+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=locking_mode(EXCLUSIVE)")
-	if err != nil {
-		b.Fatal(err)
-	}
-	db.SetMaxOpenConns(1)
-	driver := riversqlite.New(db)
-	migrator, err := rivermigrate.New(driver, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, err := migrator.Migrate(b.Context(), rivermigrate.DirectionUp, nil); err != nil {
-		b.Fatal(err)
-	}
-	client, err := river.NewClient(driver, &river.Config{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	waiting := make(chan chan error)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			var batch []chan error
-			select {
-			case reply := <-waiting:
-				batch = append(batch, reply)
-			case <-ctx.Done():
-				return
-			}
-			for more := true; more && len(batch) < 128; {
-				select {
-				case reply := <-waiting:
-					batch = append(batch, reply)
-				default:
-					more = false
-				}
-			}
-			params := make([]river.InsertManyParams, len(batch))
-			for i := range params {
-				params[i].Args = job{payload}
-			}
-			_, err := client.InsertMany(context.Background(), params)
-			for _, reply := range batch {
-				reply <- err
-			}
 		}
-	}()
-	b.Cleanup(func() { cancel(); <-done; db.Close() })
-	return func(int) error {
-		reply := make(chan error, 1)
-		waiting <- reply
-		return <-reply
 	}
 }
 
