@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -211,4 +212,36 @@ func TestEntryIsInOtherHands(t *testing.T) {
 	if got := o.working[7]; got != other {
 		t.Errorf("the entry is in the hands of %+v", got)
 	}
+}
+
+// TestPromiseMakesRoom takes what is settled for done where the outbox is full.
+func TestPromiseMakesRoom(t *testing.T) {
+	o := inside(t, nil)
+	o.settings.Store(Settings{MaxPending: 1}.withDefaults())
+	claimed := New{Key: "claimed", Sender: "x", Claim: time.Hour}
+	receipt, err := o.Put(t.Context(), claimed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is promised waits for the one connection.
+	busy, err := o.store.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Settle(t.Context(), receipt.ID, claimed, Result{Verdict: VerdictSent}); err != nil {
+		t.Fatal(err)
+	}
+	var putting sync.WaitGroup
+	for _, entry := range []New{claimed, {Key: "next", Sender: "x"}} {
+		putting.Go(func() {
+			got, err := o.Put(t.Context(), entry)
+			if repeat := entry.Key == claimed.Key; err != nil || got.Claimed || got.Duplicate != repeat {
+				t.Errorf("%s: %+v, %v", entry.Key, got, err)
+			}
+		})
+	}
+	if err := busy.Close(); err != nil {
+		t.Fatal(err)
+	}
+	putting.Wait()
 }

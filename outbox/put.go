@@ -52,8 +52,14 @@ func (o *Outbox) Put(ctx context.Context, entry New) (Receipt, error) {
 	if !o.ready.Load() {
 		return Receipt{}, fmt.Errorf("%w: the database has not been reached yet", ErrUnavailable)
 	}
-	if entry.Unrendered == "" && o.pending.Load() >= int64(o.settings.Load().MaxPending) {
-		return o.known(ctx, entry)
+	if entry.Unrendered == "" && o.full() {
+		// What is about to be settled makes room.
+		if err := o.current(ctx); err != nil {
+			return Receipt{}, err
+		}
+		if o.full() {
+			return o.known(ctx, entry)
+		}
 	}
 	reply := o.accept(ctx, entry)
 	restated, err := o.restated(ctx, entry, reply)
@@ -66,6 +72,8 @@ func (o *Outbox) Put(ctx context.Context, entry New) (Receipt, error) {
 	reply = o.accept(ctx, entry)
 	return reply.receipt, reply.err
 }
+
+func (o *Outbox) full() bool { return o.Undelivered() >= o.MaxPending() }
 
 // accept has an entry committed with those that wait.
 func (o *Outbox) accept(ctx context.Context, entry New) putReply {
@@ -100,8 +108,8 @@ func (o *Outbox) free(ctx context.Context, id int64) error {
 	return err
 }
 
-// insert stores entries with keys that differ, and commits changes with them, if there are any. It tells whether they are committed; what is wrong with one of them after that is in its
-// reply.
+// insert stores entries with keys that differ, and commits changes with them, if there are any. It tells whether they are
+// committed; what is wrong with one of the entries after that is in its reply.
 func (o *Outbox) insert(ctx context.Context, puts []*put, with *along) (replies []putReply, err error) {
 	params := make([]river.InsertManyParams, len(puts))
 	for i, p := range puts {

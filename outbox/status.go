@@ -251,7 +251,7 @@ func (o *Outbox) Ready(ctx context.Context) error {
 	if !o.ready.Load() || o.store.postgres && o.store.db.PingContext(ctx) != nil {
 		return ErrUnavailable
 	}
-	if o.Undelivered() >= o.MaxPending() {
+	if o.full() {
 		return ErrFull
 	}
 	return nil
