@@ -38,10 +38,7 @@ func (o *Outbox) apply(ctx context.Context, id int64, key string, c change, from
 	if err != nil {
 		return false, err
 	}
-	return o.commitChange(ctx, &applying{update: update, done: make(chan struct{})})
-}
-
-func (o *Outbox) commitChange(ctx context.Context, a *applying) (bool, error) {
+	a := &applying{update: update, done: make(chan struct{})}
 	select {
 	case o.applies <- a:
 	case <-o.closed:
@@ -54,21 +51,21 @@ func (o *Outbox) commitChange(ctx context.Context, a *applying) (bool, error) {
 }
 
 // applySoon is apply for what needn't be durable when it returns. Whoever puts, lists or changes entries after that finds it done.
+// What went wrong is heard by after where it was promised, and is the error elsewhere.
 func (o *Outbox) applySoon(ctx context.Context, id int64, key string, c change, after func(changed bool, err error), from ...rivertype.JobState) error {
-	if o.store.postgres {
-		changed, err := o.store.apply(ctx, id, key, c, from...)
-		after(changed, err)
-		return err
+	if !o.store.postgres {
+		update, err := o.store.update(id, key, c, from...)
+		if err != nil {
+			return err
+		}
+		if o.promise(&applying{update: update, after: after, done: make(chan struct{})}) {
+			return nil
+		}
 	}
-	update, err := o.store.update(id, key, c, from...)
-	if err != nil {
-		return err
+	changed, err := o.apply(ctx, id, key, c, from...)
+	if err == nil {
+		after(changed, nil)
 	}
-	a := &applying{update: update, after: after, done: make(chan struct{})}
-	if o.promise(a) {
-		return nil
-	}
-	_, err = o.commitChange(ctx, a)
 	return err
 }
 

@@ -1,11 +1,14 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -244,4 +247,43 @@ func TestPromiseMakesRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	putting.Wait()
+}
+
+// TestFailureIsToldOnce logs what went wrong with a promise, and returns what went wrong where too many wait for one.
+func TestFailureIsToldOnce(t *testing.T) {
+	o := inside(t, nil)
+	var log bytes.Buffer
+	o.logger = slog.New(slog.NewTextHandler(&log, nil))
+	claimed := New{Key: "claimed", Sender: "x", Claim: time.Hour}
+	receipt, err := o.Put(t.Context(), claimed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.store.db.ExecContext(t.Context(), "CREATE TRIGGER refusal BEFORE UPDATE ON river_job BEGIN SELECT raise(ABORT, 'no'); END"); err != nil {
+		t.Fatal(err)
+	}
+	busy, err := o.store.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const all = 3 * maxBatch
+	var returned atomic.Int64
+	var settling sync.WaitGroup
+	for range all {
+		settling.Go(func() {
+			if o.Settle(t.Context(), receipt.ID, claimed, Result{Verdict: VerdictSent}) != nil {
+				returned.Add(1)
+			}
+		})
+	}
+	if err := busy.Close(); err != nil {
+		t.Fatal(err)
+	}
+	settling.Wait()
+	if err := o.current(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if logged := int64(bytes.Count(log.Bytes(), []byte("level=ERROR"))); logged+returned.Load() != all {
+		t.Errorf("%d logged and %d returned of %d", logged, returned.Load(), all)
+	}
 }

@@ -10,7 +10,8 @@ import (
 
 // Settle writes down what became of an entry that was put with a Claim: it ends as sent or rejected, is forgotten
 // where nothing went out and its caller was told so, stays claimed where the outcome is unknown, and is delivered further
-// where the account holds what it took, which Outcome tells.
+// where the account holds what it took, which Outcome tells. On SQLite, how it ended may be durable some milliseconds after Settle
+// has returned.
 func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) error {
 	number, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {
