@@ -368,7 +368,7 @@ func queueOf(sender string) string {
 	return "s-" + hex.EncodeToString(digest[:12])
 }
 
-// clientOf makes a River client on the store.
+// client makes a River client on the store.
 func (s *store) client(c *river.Config) (*river.Client[*sql.Tx], error) {
 	return river.NewClient(s.driver, c)
 }
