@@ -12,20 +12,12 @@ import (
 // applying is a change of a row that waits for a commit.
 type applying struct {
 	update statement
-	// after, where it isn't nil, hears how it went.
-	after func(changed bool, err error)
-	// done is closed when changed and err are set.
-	done    chan struct{}
-	changed bool
-	err     error
+	reply  chan applied
 }
 
-func (a *applying) end(changed bool, err error) {
-	a.changed, a.err = changed, err
-	if a.after != nil {
-		a.after(changed, err)
-	}
-	close(a.done)
+type applied struct {
+	changed bool
+	err     error
 }
 
 // apply is store.apply, committed together with others that wait at the moment: SQLite has one connection, and a commit costs
@@ -38,7 +30,7 @@ func (o *Outbox) apply(ctx context.Context, id int64, key string, c change, from
 	if err != nil {
 		return false, err
 	}
-	a := &applying{update: update, done: make(chan struct{})}
+	a := &applying{update: update, reply: make(chan applied, 1)}
 	select {
 	case o.applies <- a:
 	case <-o.closed:
@@ -46,76 +38,8 @@ func (o *Outbox) apply(ctx context.Context, id int64, key string, c change, from
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	<-a.done
-	return a.changed, a.err
-}
-
-// applySoon is apply for what needn't be durable when it returns. Whoever puts, lists or changes entries after that finds it done.
-// What went wrong is heard by after where it was promised, and is the error elsewhere.
-func (o *Outbox) applySoon(ctx context.Context, id int64, key string, c change, after func(changed bool, err error), from ...rivertype.JobState) error {
-	if !o.store.postgres {
-		update, err := o.store.update(id, key, c, from...)
-		if err != nil {
-			return err
-		}
-		if o.promise(&applying{update: update, after: after, done: make(chan struct{})}) {
-			return nil
-		}
-	}
-	changed, err := o.apply(ctx, id, key, c, from...)
-	if err == nil {
-		after(changed, nil)
-	}
-	return err
-}
-
-// promise has a change made soon, unless too many wait for that.
-func (o *Outbox) promise(a *applying) bool {
-	o.promising.Lock()
-	defer o.promising.Unlock()
-	select {
-	case <-o.closed:
-		return false
-	default:
-	}
-	select {
-	case o.promises <- a:
-		o.promised = a
-		return true
-	default:
-		return false
-	}
-}
-
-// current waits until what was promised is done. The error is ErrUnavailable.
-func (o *Outbox) current(ctx context.Context) error {
-	if !o.ready.Load() {
-		return ErrUnavailable
-	}
-	o.promising.Lock()
-	last := o.promised
-	o.promising.Unlock()
-	if last == nil {
-		return nil
-	}
-	select {
-	case <-last.done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
-	}
-}
-
-// kept are the changes that are promised at the moment.
-func (o *Outbox) kept() (all []*applying) {
-	for {
-		select {
-		case a := <-o.promises:
-			all = append(all, a)
-		default:
-			return all
-		}
-	}
+	r := <-a.reply
+	return r.changed, r.err
 }
 
 // flush commits what waits, all that came during one commit with the next.
@@ -128,13 +52,7 @@ func (o *Outbox) flush(ctx context.Context) {
 			puts = append(puts, p)
 		case a := <-o.applies:
 			updates = append(updates, a)
-		case a := <-o.promises:
-			updates = append(updates, a)
 		case <-ctx.Done():
-			o.promising.Lock() // after it, nothing is promised any more
-			last := o.kept()
-			o.promising.Unlock()
-			o.update(context.WithoutCancel(ctx), last)
 			return
 		}
 	collecting:
@@ -148,13 +66,23 @@ func (o *Outbox) flush(ctx context.Context) {
 				break collecting
 			}
 		}
-		// An entry finds done what was promised before it came.
-		o.commit(context.WithoutCancel(ctx), puts, append(updates, o.kept()...))
+		o.commit(context.WithoutCancel(ctx), puts, updates)
 	}
 }
 
 // commit stores a batch, and those of it that can be stored where the batch can't.
 func (o *Outbox) commit(ctx context.Context, puts []*put, updates []*applying) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			o.crashed("committing", failure)
+			for _, p := range puts {
+				answer(p.reply, putReply{err: ErrUnavailable})
+			}
+			for _, a := range updates {
+				answer(a.reply, applied{err: ErrUnavailable})
+			}
+		}
+	}()
 	if len(puts) == 0 {
 		o.update(ctx, updates)
 		return
@@ -176,7 +104,7 @@ func (o *Outbox) commit(ctx context.Context, puts []*put, updates []*applying) {
 	case len(updates) == 0:
 	case err == nil:
 		for i, a := range updates {
-			a.end(with.changed[i] > 0, nil)
+			a.reply <- applied{changed: with.changed[i] > 0}
 		}
 	default:
 		o.update(ctx, updates)
@@ -195,6 +123,14 @@ func (o *Outbox) commit(ctx context.Context, puts []*put, updates []*applying) {
 			before = reply.id
 		}
 		p.reply <- reply
+	}
+}
+
+// answer replies where there was no reply yet. One that was taken already makes this one be read by nobody.
+func answer[T any](reply chan T, with T) {
+	select {
+	case reply <- with:
+	default:
 	}
 }
 
@@ -225,20 +161,17 @@ func statementsOf(updates []*applying) []statement {
 
 // update commits changes, or each of them alone where they can't be together.
 func (o *Outbox) update(ctx context.Context, updates []*applying) {
-	if len(updates) == 0 {
-		return
-	}
 	all := statementsOf(updates)
 	changed, err := o.store.execAll(ctx, all)
 	for i, a := range updates {
 		switch {
 		case err == nil:
-			a.end(changed[i] > 0, nil)
+			a.reply <- applied{changed: changed[i] > 0}
 		case len(updates) == 1:
-			a.end(false, err)
+			a.reply <- applied{err: err}
 		default:
 			single, err := o.store.execAll(ctx, all[i:i+1])
-			a.end(err == nil && single[0] > 0, err)
+			a.reply <- applied{err == nil && single[0] > 0, err}
 		}
 	}
 }

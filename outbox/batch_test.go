@@ -1,14 +1,10 @@
 package outbox
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,12 +140,11 @@ func TestChangesInABatch(t *testing.T) {
 			}
 			updates := make([]*applying, len(test.updates))
 			for i, update := range test.updates {
-				updates[i] = &applying{update: update, done: make(chan struct{})}
+				updates[i] = &applying{update, make(chan applied, 1)}
 			}
 			o.commit(t.Context(), test.puts, updates)
 			for i, update := range updates {
-				<-update.done
-				got := update
+				got := <-update.reply
 				if isBad := test.updates[i].arguments[1] == "none"; (got.err != nil) != isBad {
 					t.Errorf("change %d: %v", i, got.err)
 				}
@@ -166,6 +161,24 @@ func TestChangesInABatch(t *testing.T) {
 				t.Errorf("%d rows, %v", len(rows), err)
 			}
 		})
+	}
+}
+
+// TestCommittingCrashes answers all that wait, and goes on.
+func TestCommittingCrashes(t *testing.T) {
+	o := inside(t, nil)
+	client := o.client
+	o.client = nil
+	for i, reply := range together(o, ordered("a"), ordered("b"), ordered("a")) {
+		if reply.err == nil {
+			t.Errorf("%d: %+v", i, reply)
+		}
+	}
+	o.client = client
+	for i, reply := range together(o, ordered("a"), ordered("b"), ordered("a")) {
+		if reply.err != nil || reply.receipt.Duplicate != (i == 2) {
+			t.Errorf("then %d: %+v", i, reply)
+		}
 	}
 }
 
@@ -214,76 +227,5 @@ func TestEntryIsInOtherHands(t *testing.T) {
 	}
 	if got := o.working[7]; got != other {
 		t.Errorf("the entry is in the hands of %+v", got)
-	}
-}
-
-// TestPromiseMakesRoom takes what is settled for done where the outbox is full.
-func TestPromiseMakesRoom(t *testing.T) {
-	o := inside(t, nil)
-	o.settings.Store(Settings{MaxPending: 1}.withDefaults())
-	claimed := New{Key: "claimed", Sender: "x", Claim: time.Hour}
-	receipt, err := o.Put(t.Context(), claimed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// What is promised waits for the one connection.
-	busy, err := o.store.db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := o.Settle(t.Context(), receipt.ID, claimed, Result{Verdict: VerdictSent}); err != nil {
-		t.Fatal(err)
-	}
-	var putting sync.WaitGroup
-	for _, entry := range []New{claimed, {Key: "next", Sender: "x"}} {
-		putting.Go(func() {
-			got, err := o.Put(t.Context(), entry)
-			if repeat := entry.Key == claimed.Key; err != nil || got.Claimed || got.Duplicate != repeat {
-				t.Errorf("%s: %+v, %v", entry.Key, got, err)
-			}
-		})
-	}
-	if err := busy.Close(); err != nil {
-		t.Fatal(err)
-	}
-	putting.Wait()
-}
-
-// TestFailureIsToldOnce logs what went wrong with a promise, and returns what went wrong where too many wait for one.
-func TestFailureIsToldOnce(t *testing.T) {
-	o := inside(t, nil)
-	var log bytes.Buffer
-	o.logger = slog.New(slog.NewTextHandler(&log, nil))
-	claimed := New{Key: "claimed", Sender: "x", Claim: time.Hour}
-	receipt, err := o.Put(t.Context(), claimed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := o.store.db.ExecContext(t.Context(), "CREATE TRIGGER refusal BEFORE UPDATE ON river_job BEGIN SELECT raise(ABORT, 'no'); END"); err != nil {
-		t.Fatal(err)
-	}
-	busy, err := o.store.db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	const all = 3 * maxBatch
-	var returned atomic.Int64
-	var settling sync.WaitGroup
-	for range all {
-		settling.Go(func() {
-			if o.Settle(t.Context(), receipt.ID, claimed, Result{Verdict: VerdictSent}) != nil {
-				returned.Add(1)
-			}
-		})
-	}
-	if err := busy.Close(); err != nil {
-		t.Fatal(err)
-	}
-	settling.Wait()
-	if err := o.current(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if logged := int64(bytes.Count(log.Bytes(), []byte("level=ERROR"))); logged+returned.Load() != all {
-		t.Errorf("%d logged and %d returned of %d", logged, returned.Load(), all)
 	}
 }

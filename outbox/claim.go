@@ -10,8 +10,7 @@ import (
 
 // Settle writes down what became of an entry that was put with a Claim: it ends as sent or rejected, is forgotten
 // where nothing went out and its caller was told so, stays claimed where the outcome is unknown, and is delivered further
-// where the account holds what it took, which Outcome tells. On SQLite, how it ended may be durable some milliseconds after Settle
-// has returned.
+// where the account holds what it took, which Outcome tells.
 func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) error {
 	number, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {
@@ -47,15 +46,13 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 	if c.wipe = m.Private || !o.settings.Load().KeepContent; !c.wipe {
 		c.content = o.vault.Load().seal(entry.Content)
 	}
+	changed, err := o.apply(ctx, number, entry.Key, c, rivertype.JobStateScheduled)
+	if err != nil || !changed {
+		return err
+	}
+	o.pending.Add(-1)
 	o.notify(string(m.State), o.entry(&rivertype.JobRow{ID: number, State: c.state}, &m), r.Reason, 0)
-	// The claim is durable: should this get lost, the entry is one of those of which nobody knows.
-	return o.applySoon(ctx, number, entry.Key, c, func(changed bool, err error) {
-		if err != nil {
-			o.logger.Error("keeping the state of an entry", "entry", id, "error", err)
-		} else if changed {
-			o.pending.Add(-1)
-		}
-	}, rivertype.JobStateScheduled)
+	return nil
 }
 
 // giveUp forgets a claimed entry of which nothing went out.

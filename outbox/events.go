@@ -48,8 +48,8 @@ const (
 
 // Note keeps events with their entries. When it fails, the same events may be noted again: none is kept twice.
 func (o *Outbox) Note(ctx context.Context, heard []Heard) ([]Noted, error) {
-	if err := o.current(ctx); err != nil {
-		return nil, err
+	if !o.ready.Load() {
+		return nil, ErrUnavailable
 	}
 	noted := make([]Noted, 0, len(heard))
 	for batch := range slices.Chunk(heard, noteBatch) {

@@ -112,8 +112,8 @@ func values[T any](list []T) []any {
 }
 
 func (o *Outbox) pick(ctx context.Context, f Filter) ([]*row, error) {
-	if err := o.current(ctx); err != nil {
-		return nil, err
+	if !o.ready.Load() {
+		return nil, ErrUnavailable
 	}
 	w, err := o.where(ctx, f)
 	if err != nil {
@@ -191,8 +191,8 @@ func (o *Outbox) Get(ctx context.Context, id string) (Entry, error) {
 }
 
 func (o *Outbox) get(ctx context.Context, id string) (*row, error) {
-	if err := o.current(ctx); err != nil {
-		return nil, err
+	if !o.ready.Load() {
+		return nil, ErrUnavailable
 	}
 	number, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {
@@ -214,8 +214,8 @@ const atWork = "(state = 'running' AND NOT coalesce(" + isWaiting + ", false) OR
 // Forget erases all entries to a recipient, and returns how many. Entries that are being sent are not erased: an
 // error says how many.
 func (o *Outbox) Forget(ctx context.Context, address string) (int, error) {
-	if err := o.current(ctx); err != nil {
-		return 0, err
+	if !o.ready.Load() {
+		return 0, ErrUnavailable
 	}
 	w, err := o.where(ctx, Filter{Recipient: address})
 	if err != nil {

@@ -3,8 +3,10 @@ package outbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +28,7 @@ func (o *Outbox) maintain(ctx context.Context) {
 			return
 		case <-time.After(reachInterval):
 		}
-		if err := o.reach(ctx); err != nil {
+		if err := o.guard(ctx, o.reach); err != nil {
 			o.logger.Error("reaching the outbox's database", "error", err)
 		}
 	}
@@ -42,14 +44,32 @@ func (o *Outbox) maintain(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-clean.C:
-			err = o.clean(ctx)
+			err = o.guard(ctx, o.clean)
 		case <-sum.C:
-			err = o.summarizeSometimes(ctx)
+			err = o.guard(ctx, o.summarizeSometimes)
 		}
 		if err != nil && ctx.Err() == nil {
 			o.logger.Error("looking after the outbox", "error", err)
 		}
 	}
+}
+
+// guard has a crash be an error.
+func (o *Outbox) guard(ctx context.Context, do func(context.Context) error) (err error) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			o.crashed("looking after the outbox", failure)
+			err = errCrashed
+		}
+	}()
+	return do(ctx)
+}
+
+var errCrashed = errors.New("it crashed: see the log")
+
+func (o *Outbox) crashed(doing string, failure any) {
+	// The failure itself may say what is in an entry.
+	o.logger.Error(doing+" crashed", "kind", fmt.Sprintf("%T", failure), "stack", string(debug.Stack()))
 }
 
 // hold renews the leases of what this process is at, and takes up what others left behind. It is for PostgreSQL alone, by
@@ -69,14 +89,14 @@ func (o *Outbox) hold(ctx context.Context) {
 			return
 		case <-lease.C:
 		}
-		err := o.renew(ctx)
+		err := o.guard(ctx, o.renew)
 		if err != nil || time.Since(renewed) > 2*leaseInterval {
 			patientUntil = time.Now().Add(leaseEnd)
 		}
 		if err == nil {
 			renewed = time.Now()
 			if renewed.After(patientUntil) {
-				err = o.takeOver(ctx)
+				err = o.guard(ctx, o.takeOver)
 			}
 		}
 		if err != nil && ctx.Err() == nil {

@@ -132,8 +132,8 @@ func (o *Outbox) all(ctx context.Context, f Filter, states, more []State, progre
 	change func(context.Context, *store, *row) (func(), error), one func(context.Context, string) error,
 ) (Progress, error) {
 	var p Progress
-	if err := o.current(ctx); err != nil {
-		return p, err
+	if !o.ready.Load() {
+		return p, ErrUnavailable
 	}
 	if f.State != "" {
 		if !slices.Contains(append(more, states...), f.State) {

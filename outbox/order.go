@@ -10,9 +10,6 @@ import (
 // Order tells how an entry stands to the others of its sender that are Ordered and share a recipient with it: whether an earlier
 // one isn't at its end yet, and if not, to which of the recipients a later one was sent.
 func (o *Outbox) Order(ctx context.Context, entry Entry) (waits bool, late []string, err error) {
-	if err := o.current(ctx); err != nil {
-		return false, nil, err
-	}
 	id, err := strconv.ParseInt(entry.ID, 10, 64)
 	if err != nil {
 		return false, nil, ErrNotFound

@@ -123,10 +123,6 @@ type Outbox struct {
 	summary atomic.Pointer[Summary]
 	puts    chan *put
 	applies chan *applying
-	// promises are changes that nobody waits for, and promised is the last of them.
-	promises  chan *applying
-	promising sync.Mutex
-	promised  *applying
 
 	// life is held where the work begins, changes and ends. River then waits for workers: they never take it.
 	life   sync.Mutex
@@ -155,7 +151,7 @@ type Outbox struct {
 // reached is not: Put fails until it is there.
 func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	o := &Outbox{
-		logger: c.Logger, puts: make(chan *put), applies: make(chan *applying), promises: make(chan *applying, maxBatch), gates: make(map[string]*gate), queues: make(map[string]worked), leaving: make(map[string]bool), working: make(map[int64]hand),
+		logger: c.Logger, puts: make(chan *put), applies: make(chan *applying), gates: make(map[string]*gate), queues: make(map[string]worked), leaving: make(map[string]bool), working: make(map[int64]hand),
 	}
 	if o.logger == nil {
 		o.logger = slog.New(slog.DiscardHandler)

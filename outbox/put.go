@@ -52,14 +52,8 @@ func (o *Outbox) Put(ctx context.Context, entry New) (Receipt, error) {
 	if !o.ready.Load() {
 		return Receipt{}, fmt.Errorf("%w: the database has not been reached yet", ErrUnavailable)
 	}
-	if entry.Unrendered == "" && o.full() {
-		// What is about to be settled makes room.
-		if err := o.current(ctx); err != nil {
-			return Receipt{}, err
-		}
-		if o.full() {
-			return o.known(ctx, entry)
-		}
+	if entry.Unrendered == "" && o.Undelivered() >= o.MaxPending() {
+		return o.known(ctx, entry)
 	}
 	reply := o.accept(ctx, entry)
 	restated, err := o.restated(ctx, entry, reply)
@@ -72,8 +66,6 @@ func (o *Outbox) Put(ctx context.Context, entry New) (Receipt, error) {
 	reply = o.accept(ctx, entry)
 	return reply.receipt, reply.err
 }
-
-func (o *Outbox) full() bool { return o.Undelivered() >= o.MaxPending() }
 
 // accept has an entry committed with those that wait.
 func (o *Outbox) accept(ctx context.Context, entry New) putReply {

@@ -157,8 +157,8 @@ func (o *Outbox) failing() map[string]Failing {
 // Status counts the entries as they are now.
 func (o *Outbox) Status(ctx context.Context) (Status, error) {
 	status := Status{Holds: o.Holds(), Failing: o.failing(), Waiting: make(map[string]int), Unknown: make(map[string]int)}
-	if err := o.current(ctx); err != nil {
-		return status, err
+	if !o.ready.Load() {
+		return status, ErrUnavailable
 	}
 	summary, err := o.summarize(ctx)
 	if err != nil {
@@ -233,9 +233,6 @@ func (o *Outbox) Left(ctx context.Context) (n int, err error) {
 	if !o.ready.Load() {
 		return 0, nil // the database was never reached, and nothing put into it
 	}
-	if err := o.current(ctx); err != nil {
-		return 0, err
-	}
 	err = o.store.row(ctx, "SELECT count(*) FROM river_job WHERE state IN ('available', 'scheduled', 'retryable', 'running', 'pending', 'discarded')", nil, &n)
 	return n, err
 }
@@ -251,7 +248,7 @@ func (o *Outbox) Ready(ctx context.Context) error {
 	if !o.ready.Load() || o.store.postgres && o.store.db.PingContext(ctx) != nil {
 		return ErrUnavailable
 	}
-	if o.full() {
+	if o.Undelivered() >= o.MaxPending() {
 		return ErrFull
 	}
 	return nil

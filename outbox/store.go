@@ -56,10 +56,10 @@ func (s *store) within(ctx context.Context, do func(s *store) error) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = tx.Rollback() }() // after the commit, and after a crash too
 	inside := *s
 	inside.tx = tx
 	if err := do(&inside); err != nil {
-		_ = tx.Rollback() // the first error counts
 		return err
 	}
 	return tx.Commit()
