@@ -65,10 +65,10 @@ func freeAddress(t *testing.T) string {
 // newEdge runs a Caddy whose hook is at every path.
 func newEdge(t *testing.T, m *mandrill, outbox string) *edge {
 	t.Helper()
-	return newEdgeWith(t, m, outbox, "mailchimp_hook * t.jsonnet {\nauth off\n}\n", map[string]string{
-		"t.jsonnet": `function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: ctx.email }], text: 'Hi' } }`,
-	})
+	return newEdgeWith(t, m, outbox, "mailchimp_hook * t.jsonnet {\nauth off\n}\n", map[string]string{"t.jsonnet": template})
 }
+
+const template = `function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: ctx.email }], text: 'Hi' } }`
 
 // newEdgeWith runs a Caddy with the site's directives in a folder with the files.
 func newEdgeWith(t *testing.T, m *mandrill, outbox, site string, files map[string]string) *edge {

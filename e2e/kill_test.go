@@ -41,6 +41,25 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// TestKillAfterASyncAnswer kills a Caddy as soon as it has answered a sync hook: its repeat is told what was recorded, and nothing
+// is sent again.
+func TestKillAfterASyncAnswer(t *testing.T) {
+	m := newMandrill(t)
+	e := newEdgeWith(t, m, "outbox sqlite FOLDER/outbox.db", "mailchimp_hook * t.jsonnet {\nauth off\ndelivery sync\n}\n", map[string]string{"t.jsonnet": template})
+	for n := range *rounds {
+		address := fmt.Sprintf("sync%d@example.net", n)
+		answered := e.post(address)
+		e.kill()
+		e.start()
+		if repeated := e.post(address); answered != http.StatusNoContent || repeated != http.StatusNoContent {
+			t.Errorf("answered %d, and after the kill %d", answered, repeated)
+		}
+		if again := m.expect(t, []string{address}, time.Minute); again != 0 {
+			t.Errorf("%s arrived again", address)
+		}
+	}
+}
+
 func dsn(t *testing.T) string {
 	t.Helper()
 	dsn := os.Getenv("OUTBOX_POSTGRES_DSN")
