@@ -43,7 +43,7 @@ func sendTest(r *http.Request) (any, error) {
 	}
 	senders := app.senderDomains()
 	if len(senders) == 0 {
-		return nil, problem(http.StatusConflict, "no api_key and sender_domain are configured")
+		return nil, problem(http.StatusConflict, "no api_key and sender_domain are configured: caddy mailchimp check-audience checks the key of an audience")
 	}
 	policy, err := mandrill.NewPolicy(senders, "", "")
 	if err != nil {
