@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 
@@ -42,52 +41,46 @@ func (o *Outbox) apply(ctx context.Context, id int64, key string, c change, from
 	return r.changed, r.err
 }
 
-// flush commits what waits, all that came during one commit with the next.
-func (o *Outbox) flush(ctx context.Context) {
+// flushPuts commits entries that wait, all that came during one commit with the next.
+func (o *Outbox) flushPuts() { flush(o.closed, o.puts, o.commit) }
+
+// flushApplies does so with changes. It is another goroutine because River keeps an insertion waiting while it waits for the workers
+// of a queue that goes, and they wait for their changes.
+func (o *Outbox) flushApplies() { flush(o.closed, o.applies, o.update) }
+
+func flush[T any](closed <-chan struct{}, waiting chan T, commit func([]T)) {
 	for {
-		var puts []*put
-		var updates []*applying
+		var batch []T
 		select {
-		case p := <-o.puts:
-			puts = append(puts, p)
-		case a := <-o.applies:
-			updates = append(updates, a)
-		case <-ctx.Done():
+		case one := <-waiting:
+			batch = append(batch, one)
+		case <-closed:
 			return
 		}
 	collecting:
-		for len(puts)+len(updates) < maxBatch {
+		for len(batch) < maxBatch {
 			select {
-			case p := <-o.puts:
-				puts = append(puts, p)
-			case a := <-o.applies:
-				updates = append(updates, a)
+			case one := <-waiting:
+				batch = append(batch, one)
 			default:
 				break collecting
 			}
 		}
-		o.commit(context.WithoutCancel(ctx), puts, updates)
+		commit(batch)
 	}
 }
 
 // commit stores a batch, and those of it that can be stored where the batch can't.
-func (o *Outbox) commit(ctx context.Context, puts []*put, updates []*applying) {
+func (o *Outbox) commit(puts []*put) {
 	defer func() {
 		if failure := recover(); failure != nil {
-			o.crashed("committing", failure)
+			o.crashed("storing entries", failure)
 			for _, p := range puts {
 				answer(p.reply, putReply{err: ErrUnavailable})
 			}
-			for _, a := range updates {
-				answer(a.reply, applied{err: ErrUnavailable})
-			}
 		}
 	}()
-	if len(puts) == 0 {
-		o.update(ctx, updates)
-		return
-	}
-	patient, cancel := context.WithTimeout(ctx, commitTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	// River refuses a batch that has a key twice.
 	var firsts []*put
@@ -98,20 +91,9 @@ func (o *Outbox) commit(ctx context.Context, puts []*put, updates []*applying) {
 			firsts = append(firsts, p)
 		}
 	}
-	with := &along{all: statementsOf(updates)}
-	replies, err := o.insert(patient, firsts, with)
-	switch {
-	case len(updates) == 0:
-	case err == nil:
-		for i, a := range updates {
-			a.reply <- applied{changed: with.changed[i] > 0}
-		}
-	default:
-		o.update(ctx, updates)
-		replies, err = o.insert(patient, firsts, nil)
-	}
+	replies, err := o.insert(ctx, firsts)
 	if err != nil {
-		replies = o.insertEach(patient, firsts, err)
+		replies = o.insertEach(ctx, firsts, err)
 	}
 	before := int64(0)
 	for _, p := range slices.Backward(puts) {
@@ -142,7 +124,7 @@ func (o *Outbox) insertEach(ctx context.Context, puts []*put, reason error) []pu
 		return replies
 	}
 	for i, p := range puts {
-		if single, err := o.insert(ctx, []*put{p}, nil); err != nil {
+		if single, err := o.insert(ctx, []*put{p}); err != nil {
 			replies[i].err = err
 		} else {
 			replies[i] = single[0]
@@ -151,18 +133,21 @@ func (o *Outbox) insertEach(ctx context.Context, puts []*put, reason error) []pu
 	return replies
 }
 
-func statementsOf(updates []*applying) []statement {
+// update commits changes, or each of them alone where they can't be together.
+func (o *Outbox) update(updates []*applying) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			o.crashed("changing entries", failure)
+			for _, a := range updates {
+				answer(a.reply, applied{err: ErrUnavailable})
+			}
+		}
+	}()
 	all := make([]statement, len(updates))
 	for i, a := range updates {
 		all[i] = a.update
 	}
-	return all
-}
-
-// update commits changes, or each of them alone where they can't be together.
-func (o *Outbox) update(ctx context.Context, updates []*applying) {
-	all := statementsOf(updates)
-	changed, err := o.store.execAll(ctx, all)
+	changed, err := o.store.execAll(all)
 	for i, a := range updates {
 		switch {
 		case err == nil:
@@ -170,41 +155,26 @@ func (o *Outbox) update(ctx context.Context, updates []*applying) {
 		case len(updates) == 1:
 			a.reply <- applied{err: err}
 		default:
-			single, err := o.store.execAll(ctx, all[i:i+1])
+			single, err := o.store.execAll(all[i : i+1])
 			a.reply <- applied{err == nil && single[0] > 0, err}
 		}
 	}
 }
 
 // execAll runs statements in one transaction. It tells how many rows each of them changed.
-func (s *store) execAll(ctx context.Context, all []statement) ([]int64, error) {
-	var changed []int64
-	err := s.within(ctx, func(inside *store) (err error) {
-		changed, err = runAll(ctx, inside.tx, all)
-		return err
-	})
-	return changed, err
-}
-
-func runAll(ctx context.Context, tx *sql.Tx, all []statement) ([]int64, error) {
-	ctx = context.WithoutCancel(ctx) // one that may end costs a goroutine for each statement
+func (s *store) execAll(all []statement) ([]int64, error) {
+	ctx := context.Background() // one that may end costs a goroutine for each statement
 	changed := make([]int64, len(all))
-	for i, one := range all {
-		result, err := tx.ExecContext(ctx, one.query, one.arguments...)
-		if err != nil {
-			return nil, err
+	return changed, s.within(ctx, func(inside *store) error {
+		for i, one := range all {
+			result, err := inside.tx.ExecContext(ctx, one.query, one.arguments...)
+			if err != nil {
+				return err
+			}
+			if changed[i], err = result.RowsAffected(); err != nil {
+				return err
+			}
 		}
-		if changed[i], err = result.RowsAffected(); err != nil {
-			return nil, err
-		}
-	}
-	return changed, nil
+		return nil
+	})
 }
-
-// along are changes that are committed with an insertion, whose context has them.
-type along struct {
-	all     []statement
-	changed []int64
-}
-
-type alongKey struct{}

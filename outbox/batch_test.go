@@ -37,7 +37,7 @@ func together(o *Outbox, entries ...New) []putReply {
 	for i, entry := range entries {
 		puts[i] = &put{entry, make(chan putReply, 1)}
 	}
-	o.commit(context.Background(), puts, nil)
+	o.commit(puts)
 	replies := make([]putReply, len(puts))
 	for i, p := range puts {
 		replies[i] = <-p.reply
@@ -108,59 +108,100 @@ func TestBrokenRowInABatch(t *testing.T) {
 	}
 }
 
-// TestChangesInABatch commits changes with entries: one that can't be made, on either side, leaves the others alone.
-func TestChangesInABatch(t *testing.T) {
+// TestUnstorableInABatch leaves alone what waits beside an entry that can't be stored.
+func TestUnstorableInABatch(t *testing.T) {
 	o := inside(t, nil)
-	claimed := ordered("claimed")
-	claimed.Claim = time.Hour
-	receipt, err := o.Put(t.Context(), claimed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	good := statement{"UPDATE river_job SET priority = ?2 WHERE id = ?1", []any{receipt.ID, 2}}
-	bad := statement{"UPDATE river_job SET state = ?2 WHERE id = ?1", []any{receipt.ID, "none"}}
-	gone := statement{"UPDATE river_job SET priority = ?2 WHERE id = ?1", []any{0, 2}}
-	unstorable := &put{New{Key: "unstorable", Sender: "y"}, make(chan putReply, 1)}
 	refusal := "CREATE TRIGGER refusal BEFORE INSERT ON river_job WHEN new.queue = '" + queueOf("y") + "' BEGIN SELECT raise(ABORT, 'no'); END"
 	if _, err := o.store.db.ExecContext(t.Context(), refusal); err != nil {
 		t.Fatal(err)
 	}
-	for name, test := range map[string]struct {
-		puts    []*put
-		updates []statement
+	for i, reply := range together(o, ordered("a"), New{Key: "unstorable", Sender: "y"}, ordered("b")) {
+		if (reply.err != nil) != (i == 1) || reply.receipt.Duplicate {
+			t.Errorf("%d: %+v", i, reply)
+		}
+	}
+}
+
+// TestChangesInABatch leaves alone what waits beside a change that can't be made.
+func TestChangesInABatch(t *testing.T) {
+	o := inside(t, nil)
+	receipt, err := o.Put(t.Context(), ordered("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const set = "UPDATE river_job SET priority = ?2 WHERE id = ?1"
+	changes := []struct {
+		statement
+		changed, fails bool
 	}{
-		"together":            {[]*put{{ordered("a"), make(chan putReply, 1)}}, []statement{good, gone}},
-		"a bad change":        {[]*put{{ordered("b"), make(chan putReply, 1)}}, []statement{good, bad, gone}},
-		"changes alone":       {nil, []statement{bad, good, gone}},
-		"an unstorable entry": {[]*put{{ordered("c"), make(chan putReply, 1)}, unstorable}, []statement{gone, good}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if _, err := o.store.exec(t.Context(), "UPDATE river_job SET priority = 1 WHERE id = $1", receipt.ID); err != nil {
-				t.Fatal(err)
+		{statement{set, []any{receipt.ID, 2}}, true, false},
+		{statement{set, []any{0, 2}}, false, false},
+		{statement{set, []any{receipt.ID, 9}}, false, true},
+		{statement{set, []any{receipt.ID, 3}}, true, false},
+	}
+	for _, n := range []int{2, 4} {
+		updates := make([]*applying, n)
+		for i := range updates {
+			updates[i] = &applying{changes[i].statement, make(chan applied, 1)}
+		}
+		o.update(updates)
+		for i, a := range updates {
+			if got := <-a.reply; got.changed != changes[i].changed || (got.err != nil) != changes[i].fails {
+				t.Errorf("%d of %d: %+v", i, n, got)
 			}
-			updates := make([]*applying, len(test.updates))
-			for i, update := range test.updates {
-				updates[i] = &applying{update, make(chan applied, 1)}
+		}
+	}
+	if rows, err := o.store.rows(t.Context(), "id = $1 AND priority = 3", receipt.ID); err != nil || len(rows) != 1 {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
+// TestPutWhileAQueueGoes has a worker come to its end while River waits for it, and an insertion for River.
+func TestPutWhileAQueueGoes(t *testing.T) {
+	sending, sent := make(chan struct{}), make(chan struct{})
+	var o *Outbox
+	o = inside(t, func() Result {
+		close(sending)
+		<-sent
+		return Result{Verdict: VerdictSent}
+	})
+	if err := o.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Put(t.Context(), New{Key: "first", Sender: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	<-sending
+	removed, put := make(chan error), make(chan error)
+	go func() { removed <- o.client.Queues().Remove(t.Context(), queueOf("x")) }()
+	// It doesn't take new ones once it waits: then the insertion is kept waiting too.
+	for n := 0; ; n++ {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, err := o.Put(context.Background(), New{Key: fmt.Sprint("other", n), Sender: "y"})
+			if err != nil {
+				t.Error(err)
 			}
-			o.commit(t.Context(), test.puts, updates)
-			for i, update := range updates {
-				got := <-update.reply
-				if isBad := test.updates[i].arguments[1] == "none"; (got.err != nil) != isBad {
-					t.Errorf("change %d: %v", i, got.err)
-				}
-				if isGood := test.updates[i].arguments[0] == receipt.ID && test.updates[i].arguments[1] == 2; got.changed != isGood {
-					t.Errorf("change %d: changed %t", i, got.changed)
-				}
+		}()
+		select {
+		case <-done:
+			continue
+		case <-time.After(50 * time.Millisecond):
+			go func() { <-done; put <- nil }()
+		}
+		break
+	}
+	close(sent)
+	for name, end := range map[string]chan error{"removal": removed, "insertion": put} {
+		select {
+		case err := <-end:
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
 			}
-			for i, p := range test.puts {
-				if got := <-p.reply; (got.err != nil) != (p == unstorable) || got.receipt.Duplicate {
-					t.Errorf("entry %d: %+v", i, got)
-				}
-			}
-			if rows, err := o.store.rows(t.Context(), "id = $1 AND priority = 2", receipt.ID); err != nil || len(rows) != 1 {
-				t.Errorf("%d rows, %v", len(rows), err)
-			}
-		})
+		case <-time.After(10 * time.Second):
+			t.Fatalf("the %s never ends", name)
+		}
 	}
 }
 

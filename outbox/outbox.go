@@ -185,7 +185,8 @@ func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	}
 	background, cancel := context.WithCancel(context.Background())
 	o.close, o.closed = cancel, background.Done()
-	o.done.Go(func() { o.flush(background) })
+	o.done.Go(o.flushPuts)
+	o.done.Go(o.flushApplies)
 	o.done.Go(func() { o.maintain(background) })
 	return o, nil
 }

@@ -100,16 +100,16 @@ func (o *Outbox) free(ctx context.Context, id int64) error {
 	return err
 }
 
-// insert stores entries with keys that differ, and commits changes with them, if there are any. It tells whether they are
-// committed; what is wrong with one of the entries after that is in its reply.
-func (o *Outbox) insert(ctx context.Context, puts []*put, with *along) (replies []putReply, err error) {
+// insert stores entries with keys that differ. It tells whether they are committed; what is wrong with one of them after that is
+// in its reply.
+func (o *Outbox) insert(ctx context.Context, puts []*put) (replies []putReply, err error) {
 	params := make([]river.InsertManyParams, len(puts))
 	for i, p := range puts {
 		if params[i], err = o.params(p.entry); err != nil {
 			return nil, err
 		}
 	}
-	results, err := o.client.InsertMany(context.WithValue(ctx, alongKey{}, with), params)
+	results, err := o.client.InsertMany(ctx, params)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -130,7 +130,7 @@ func (o *Outbox) reply(ctx context.Context, p *put, result *rivertype.JobInsertR
 		if err := o.free(ctx, result.Job.ID); err != nil {
 			return putReply{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
 		}
-		again, err := o.insert(ctx, []*put{p}, nil)
+		again, err := o.insert(ctx, []*put{p})
 		if err != nil {
 			return putReply{err: err}
 		}

@@ -97,16 +97,9 @@ type sqliteTx struct {
 const insertJob = "INSERT INTO river_job (args, created_at, kind, max_attempts, metadata, priority, queue, scheduled_at, state, tags, unique_key, unique_states) " +
 	"VALUES (jsonb(?), ?, ?, ?, jsonb(?), ?, ?, ?, ?, jsonb(?), ?, ?) ON CONFLICT DO NOTHING"
 
-// JobInsertFastMany runs what is to be committed with the jobs, and inserts them one by one. River looks up those whose key is
-// known.
+// JobInsertFastMany inserts jobs one by one. River looks up those whose key is known.
 func (t sqliteTx) JobInsertFastMany(ctx context.Context, p *riverdriver.JobInsertFastManyParams) ([]*riverdriver.JobInsertFastResult, error) {
-	ctx = context.WithoutCancel(ctx) // as in runAll
-	if with, _ := ctx.Value(alongKey{}).(*along); with != nil {
-		var err error
-		if with.changed, err = runAll(ctx, t.tx, with.all); err != nil {
-			return nil, err
-		}
-	}
+	ctx = context.WithoutCancel(ctx)             // one that may end costs a goroutine for each statement
 	now := time.Now().Truncate(time.Millisecond) // rounded up, it would be due later than now
 	results := make([]*riverdriver.JobInsertFastResult, len(p.Jobs))
 	for i, job := range p.Jobs {
