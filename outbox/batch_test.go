@@ -159,8 +159,7 @@ func TestChangesInABatch(t *testing.T) {
 // TestPutWhileAQueueGoes has a worker come to its end while River waits for it, and an insertion for River.
 func TestPutWhileAQueueGoes(t *testing.T) {
 	sending, sent := make(chan struct{}), make(chan struct{})
-	var o *Outbox
-	o = inside(t, func() Result {
+	o := inside(t, func() Result {
 		close(sending)
 		<-sent
 		return Result{Verdict: VerdictSent}
