@@ -42,19 +42,33 @@ func (o *Outbox) apply(ctx context.Context, id int64, key string, c change, from
 }
 
 // flushPuts commits entries that wait, all that came during one commit with the next.
-func (o *Outbox) flushPuts() { flush(o.closed, o.puts, o.commit) }
+func (o *Outbox) flushPuts() { flush(o, o.puts, o.commit) }
 
 // flushApplies does so with changes. It is another goroutine because River keeps an insertion waiting while it waits for the workers
 // of a queue that goes, and they wait for their changes.
-func (o *Outbox) flushApplies() { flush(o.closed, o.applies, o.update) }
+func (o *Outbox) flushApplies() { flush(o, o.applies, o.update) }
 
-func flush[T any](closed <-chan struct{}, waiting chan T, commit func([]T)) {
+// failing is what waits for a commit, and hears where it crashed.
+type failing interface{ fail() }
+
+func (p *put) fail()      { answer(p.reply, putReply{err: ErrUnavailable}) }
+func (a *applying) fail() { answer(a.reply, applied{err: ErrUnavailable}) }
+
+// answer replies where there was no reply yet. One that was taken already makes this one be read by nobody.
+func answer[T any](reply chan T, with T) {
+	select {
+	case reply <- with:
+	default:
+	}
+}
+
+func flush[T failing](o *Outbox, waiting chan T, commit func([]T)) {
 	for {
 		var batch []T
 		select {
 		case one := <-waiting:
 			batch = append(batch, one)
-		case <-closed:
+		case <-o.closed:
 			return
 		}
 	collecting:
@@ -66,20 +80,22 @@ func flush[T any](closed <-chan struct{}, waiting chan T, commit func([]T)) {
 				break collecting
 			}
 		}
-		commit(batch)
+		guarded(o, batch, commit)
+	}
+}
+
+// guarded commits a batch, and answers all that wait where that crashes.
+func guarded[T failing](o *Outbox, batch []T, commit func([]T)) {
+	if o.guard("committing", func() error { commit(batch); return nil }) == nil {
+		return
+	}
+	for _, one := range batch {
+		one.fail()
 	}
 }
 
 // commit stores a batch, and those of it that can be stored where the batch can't.
 func (o *Outbox) commit(puts []*put) {
-	defer func() {
-		if failure := recover(); failure != nil {
-			o.crashed("storing entries", failure)
-			for _, p := range puts {
-				answer(p.reply, putReply{err: ErrUnavailable})
-			}
-		}
-	}()
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	// River refuses a batch that has a key twice.
@@ -108,14 +124,6 @@ func (o *Outbox) commit(puts []*put) {
 	}
 }
 
-// answer replies where there was no reply yet. One that was taken already makes this one be read by nobody.
-func answer[T any](reply chan T, with T) {
-	select {
-	case reply <- with:
-	default:
-	}
-}
-
 // insertEach stores those of a batch that can be stored, where the batch can't for a reason.
 func (o *Outbox) insertEach(ctx context.Context, puts []*put, reason error) []putReply {
 	replies := make([]putReply, len(puts))
@@ -124,25 +132,21 @@ func (o *Outbox) insertEach(ctx context.Context, puts []*put, reason error) []pu
 		return replies
 	}
 	for i, p := range puts {
-		if single, err := o.insert(ctx, []*put{p}); err != nil {
-			replies[i].err = err
-		} else {
-			replies[i] = single[0]
-		}
+		replies[i] = o.insertOne(ctx, p)
 	}
 	return replies
 }
 
+func (o *Outbox) insertOne(ctx context.Context, p *put) putReply {
+	replies, err := o.insert(ctx, []*put{p})
+	if err != nil {
+		return putReply{err: err}
+	}
+	return replies[0]
+}
+
 // update commits changes, or each of them alone where they can't be together.
 func (o *Outbox) update(updates []*applying) {
-	defer func() {
-		if failure := recover(); failure != nil {
-			o.crashed("changing entries", failure)
-			for _, a := range updates {
-				answer(a.reply, applied{err: ErrUnavailable})
-			}
-		}
-	}()
 	all := make([]statement, len(updates))
 	for i, a := range updates {
 		all[i] = a.update

@@ -37,7 +37,7 @@ func together(o *Outbox, entries ...New) []putReply {
 	for i, entry := range entries {
 		puts[i] = &put{entry, make(chan putReply, 1)}
 	}
-	o.commit(puts)
+	guarded(o, puts, o.commit)
 	replies := make([]putReply, len(puts))
 	for i, p := range puts {
 		replies[i] = <-p.reply

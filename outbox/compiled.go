@@ -6,16 +6,13 @@ import (
 	"errors"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"modernc.org/sqlite"
 )
 
 // connector opens SQLite with connections that keep their compiled statements.
-type connector struct{ dsn string }
+type connector struct{ driver.Connector }
 
-func (connector) Driver() driver.Driver { return new(sqlite.Driver) }
-
-func (c connector) Connect(context.Context) (driver.Conn, error) {
-	opened, err := c.Driver().Open(c.dsn)
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	opened, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func (o *Outbox) maintain(ctx context.Context) {
 			return
 		case <-time.After(reachInterval):
 		}
-		if err := o.guard(ctx, o.reach); err != nil {
+		if err := o.upkeep(ctx, o.reach); err != nil {
 			o.logger.Error("reaching the outbox's database", "error", err)
 		}
 	}
@@ -44,9 +44,9 @@ func (o *Outbox) maintain(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-clean.C:
-			err = o.guard(ctx, o.clean)
+			err = o.upkeep(ctx, o.clean)
 		case <-sum.C:
-			err = o.guard(ctx, o.summarizeSometimes)
+			err = o.upkeep(ctx, o.summarizeSometimes)
 		}
 		if err != nil && ctx.Err() == nil {
 			o.logger.Error("looking after the outbox", "error", err)
@@ -55,21 +55,22 @@ func (o *Outbox) maintain(ctx context.Context) {
 }
 
 // guard has a crash be an error.
-func (o *Outbox) guard(ctx context.Context, do func(context.Context) error) (err error) {
+func (o *Outbox) guard(doing string, do func() error) (err error) {
 	defer func() {
 		if failure := recover(); failure != nil {
-			o.crashed("looking after the outbox", failure)
+			// The failure itself may say what is in an entry.
+			o.logger.Error(doing+" crashed", "kind", fmt.Sprintf("%T", failure), "stack", string(debug.Stack()))
 			err = errCrashed
 		}
 	}()
-	return do(ctx)
+	return do()
 }
 
 var errCrashed = errors.New("it crashed: see the log")
 
-func (o *Outbox) crashed(doing string, failure any) {
-	// The failure itself may say what is in an entry.
-	o.logger.Error(doing+" crashed", "kind", fmt.Sprintf("%T", failure), "stack", string(debug.Stack()))
+// upkeep is guard for what is done from time to time.
+func (o *Outbox) upkeep(ctx context.Context, do func(context.Context) error) error {
+	return o.guard("looking after the outbox", func() error { return do(ctx) })
 }
 
 // hold renews the leases of what this process is at, and takes up what others left behind. It is for PostgreSQL alone, by
@@ -89,14 +90,14 @@ func (o *Outbox) hold(ctx context.Context) {
 			return
 		case <-lease.C:
 		}
-		err := o.guard(ctx, o.renew)
+		err := o.upkeep(ctx, o.renew)
 		if err != nil || time.Since(renewed) > 2*leaseInterval {
 			patientUntil = time.Now().Add(leaseEnd)
 		}
 		if err == nil {
 			renewed = time.Now()
 			if renewed.After(patientUntil) {
-				err = o.guard(ctx, o.takeOver)
+				err = o.upkeep(ctx, o.takeOver)
 			}
 		}
 		if err != nil && ctx.Err() == nil {

@@ -130,11 +130,7 @@ func (o *Outbox) reply(ctx context.Context, p *put, result *rivertype.JobInsertR
 		if err := o.free(ctx, result.Job.ID); err != nil {
 			return putReply{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
 		}
-		again, err := o.insert(ctx, []*put{p})
-		if err != nil {
-			return putReply{err: err}
-		}
-		return again[0]
+		return o.insertOne(ctx, p)
 	case receipt.Duplicate:
 	case p.entry.Unrendered != "":
 		o.notify(string(Unrendered), receipt.Entry, p.entry.Unrendered, 0)

@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivertype"
+	"modernc.org/sqlite"
 )
 
 func openSQLite(file string) (*store, error) {
@@ -30,7 +31,11 @@ func openSQLite(file string) (*store, error) {
 		"locking_mode(EXCLUSIVE)",
 		"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)",
 	}}
-	db := sql.OpenDB(connector{(&url.URL{Scheme: "file", Opaque: file, RawQuery: settings.Encode()}).String()})
+	opener, err := sqlite.NewConnector((&url.URL{Scheme: "file", Opaque: file, RawQuery: settings.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector{opener})
 	db.SetMaxOpenConns(1)
 	// The first write takes the lock.
 	if _, err := db.Exec("CREATE TABLE IF NOT EXISTS outbox_setting (name text PRIMARY KEY, value text NOT NULL)"); err != nil {
