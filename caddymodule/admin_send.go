@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -52,14 +51,10 @@ func sendTest(r *http.Request) (any, error) {
 	if mail.From == "" {
 		mail.From = app.testSender(senders)
 	}
-	body, err := json.Marshal(map[string]any{"message": map[string]any{
-		"from_email": mail.From, "to": []any{map[string]string{"email": mail.To}}, "subject": "Test of mailchimp_hook",
+	request, err := mandrill.NewRequest(map[string]any{"message": map[string]any{
+		"from_email": mail.From, "to": []any{map[string]any{"email": mail.To}}, "subject": "Test of mailchimp_hook",
 		"text": "This mail was sent by caddy mailchimp send-test: the account takes mail from " + mail.From[strings.LastIndexByte(mail.From, '@')+1:] + ".\n",
-	}})
-	if err != nil {
-		return nil, err
-	}
-	request, err := mandrill.ParseRequest(body, policy)
+	}}, policy)
 	if err != nil {
 		return nil, problem(http.StatusBadRequest, "%w", err)
 	}
