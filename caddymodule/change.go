@@ -28,7 +28,7 @@ type change struct {
 	*audience.Change
 	app    *App
 	keeper *keeper
-	// timeout is that of one call.
+	// timeout is that of one call. attempt sets it.
 	timeout time.Duration
 }
 

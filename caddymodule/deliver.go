@@ -79,7 +79,7 @@ func (d deliverer) restore(entry outbox.Delivery) (parcel, error) {
 	if keeper := d.app.keeperOf(entry.Sender); keeper != nil {
 		restored := new(audience.Change)
 		err := json.Unmarshal(entry.Content, restored)
-		return change{restored, d.app, keeper, defaultTimeout}, err
+		return change{Change: restored, app: d.app, keeper: keeper}, err
 	}
 	client := d.app.clientOf(entry.Sender)
 	if client == nil {

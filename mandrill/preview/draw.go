@@ -69,10 +69,10 @@ func (p *Preview) drawing(ctx context.Context, file string, body []byte, to int)
 	if err != nil {
 		return nil, err
 	}
-	warnings := result.Notes
 	if result.Change != nil {
-		return &drawing{Change: result.Change, Warnings: warnings}, nil
+		return &drawing{Change: result.Change}, nil
 	}
+	warnings := result.Notes
 	mail, filled, err := view.NewMail(result.Request, to)
 	if err != nil {
 		return nil, err
