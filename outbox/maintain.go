@@ -28,7 +28,7 @@ func (o *Outbox) maintain(ctx context.Context) {
 			return
 		case <-time.After(reachInterval):
 		}
-		if err := o.upkeep(ctx, o.reach); err != nil {
+		if err := o.upkeep(ctx, o.reach); err != nil && !errors.Is(err, errCrashed) {
 			o.logger.Error("reaching the outbox's database", "error", err)
 		}
 	}
@@ -48,24 +48,25 @@ func (o *Outbox) maintain(ctx context.Context) {
 		case <-sum.C:
 			err = o.upkeep(ctx, o.summarizeSometimes)
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errCrashed) {
 			o.logger.Error("looking after the outbox", "error", err)
 		}
 	}
 }
 
 // guard has a crash be an error.
-func (o *Outbox) guard(doing string, do func() error) (err error) {
+func (o *Outbox) guard(doing string, do func() error, attributes ...any) (err error) {
 	defer func() {
 		if failure := recover(); failure != nil {
 			// The failure itself may say what is in an entry.
-			o.logger.Error(doing+" crashed", "kind", fmt.Sprintf("%T", failure), "stack", string(debug.Stack()))
+			o.logger.Error(doing+" crashed", append(attributes, "kind", fmt.Sprintf("%T", failure), "stack", string(debug.Stack()))...)
 			err = errCrashed
 		}
 	}()
 	return do()
 }
 
+// errCrashed was logged.
 var errCrashed = errors.New("it crashed: see the log")
 
 // upkeep is guard for what is done from time to time.
@@ -100,7 +101,7 @@ func (o *Outbox) hold(ctx context.Context) {
 				err = o.upkeep(ctx, o.takeOver)
 			}
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errCrashed) {
 			o.logger.Error("renewing the leases of entries", "error", err)
 		}
 	}

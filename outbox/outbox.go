@@ -313,7 +313,9 @@ func (o *Outbox) setQueues() error {
 		if wanted[queue] != has && !o.leaving[queue] {
 			o.leaving[queue] = true
 			o.gate(has.sender).dismiss(true)
-			o.done.Go(func() { o.leave(queue, has) })
+			o.done.Go(func() {
+				_ = o.guard("changing a sender's workers", func() error { o.leave(queue, has); return nil })
+			})
 		}
 	}
 	for queue, wants := range wanted {

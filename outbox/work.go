@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -203,13 +202,14 @@ func (t *try) attempt(ctx context.Context, g *gate, probe bool) (again bool, err
 
 // deliver is the Deliverer's doing. Where that panics, the attempt has failed.
 func (t *try) deliver(ctx context.Context, d Delivery) (r Result) {
-	defer func() {
-		if failure := recover(); failure != nil {
-			t.o.logger.Error("delivering an entry crashed", "entry", d.ID, "stack", string(debug.Stack()))
-			r = Result{Verdict: VerdictUnknown, Reason: "the delivery crashed: see the log"}
-		}
-	}()
-	return t.o.settings.Load().Deliverer.Deliver(ctx, d)
+	err := t.o.guard("delivering an entry", func() error {
+		r = t.o.settings.Load().Deliverer.Deliver(ctx, d)
+		return nil
+	}, "entry", d.ID)
+	if err != nil {
+		r = Result{Verdict: VerdictUnknown, Reason: "the delivery crashed: see the log"}
+	}
+	return r
 }
 
 // sealed lets an entry wait whose content can't be opened for want of a key, and ends one whose content is damaged.
