@@ -411,3 +411,31 @@ func TestAudienceExample(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAudienceSaysAnew says anew, after a withdrawal, what couldn't be rendered before it.
+func TestAudienceSaysAnew(t *testing.T) {
+	e := newAudienceEdge(t, `function(ctx) if ctx.wants then error 'broken' else { archive: ctx.email }`, "")
+	says := func(yes bool) string { return fmt.Sprintf(`{"email":"ada@example.net","wants":%t}`, yes) }
+	first := e.post(says(true)).header.Get("Outbox-Entry")
+	e.waitState(first, outbox.Unrendered)
+	e.write("audience.jsonnet", `function(ctx) if ctx.wants then { email_address: ctx.email, status_if_new: 'subscribed' } else { archive: ctx.email }`)
+	e.waitForLog(`"msg":"template changed"`)
+	e.waitState(e.post(says(false)).header.Get("Outbox-Entry"), outbox.Sent)
+	again := e.post(says(true))
+	if again.header.Get("Outbox-Duplicate") == "true" || again.header.Get("Outbox-Entry") == first {
+		t.Fatalf("%d %v", again.status, again.header)
+	}
+	e.waitState(again.header.Get("Outbox-Entry"), outbox.Sent)
+	if is := e.is("ada@example.net"); is != "subscribed" {
+		t.Errorf("the person is %q", is)
+	}
+}
+
+// TestUnrenderedOfAPerson keeps an address once that ctx has several times.
+func TestUnrenderedOfAPerson(t *testing.T) {
+	e := newAudienceEdge(t, `function(ctx) error 'broken'`, "")
+	id := e.post(`{"identity":{"traits":{"email":"ada@example.net"},"verifiable_addresses":[{"value":"ada@example.net"},{"value":"other@example.net"}]}}`).header.Get("Outbox-Entry")
+	if entry := e.waitState(id, outbox.Unrendered); len(entry.Recipients) != 2 {
+		t.Errorf("recipients %v", entry.Recipients)
+	}
+}

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -172,7 +173,7 @@ func object(value any) map[string]any {
 func addressesIn(ctx map[string]any) []string {
 	var addresses []string
 	add := func(value any) {
-		if address, ok := value.(string); ok && address != "" {
+		if address, ok := value.(string); ok && address != "" && !slices.Contains(addresses, address) {
 			addresses = append(addresses, address)
 		}
 	}

@@ -127,3 +127,20 @@ func TestRevived(t *testing.T) {
 		f.waitEvents(t, "sent", 1)
 	})
 }
+
+// TestRestatedUnrendered says anew what couldn't be rendered, of which it wasn't known to whom it belongs.
+func TestRestatedUnrendered(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		o := open(t, c, newFake(sent))
+		restated := func(e *outbox.New) { e.Ordered, e.Remember = true, time.Minute }
+		broken := func(e *outbox.New) { e.Unrendered, e.Recipients = "broken", nil }
+		first := put(t, o, "yes", restated, broken)
+		if repeat := put(t, o, "yes", restated); !repeat.Duplicate || repeat.ID != first.ID {
+			t.Errorf("a repeat: %+v", repeat)
+		}
+		put(t, o, "no", restated)
+		if again := put(t, o, "yes", restated); again.Duplicate {
+			t.Errorf("said anew: %+v", again)
+		}
+	})
+}

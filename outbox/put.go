@@ -87,7 +87,11 @@ func (o *Outbox) restated(ctx context.Context, entry New, reply putReply) (bool,
 	if reply.err != nil || !r.Duplicate || !entry.Ordered || entry.Remember == 0 {
 		return false, reply.err
 	}
-	restated, err := o.shares(ctx, r.Entry, "id > %s AND id < %s", reply.id, cmp.Or(reply.before, math.MaxInt64))
+	said := r.Entry
+	if len(said.Recipients) == 0 {
+		said.Recipients = o.store.tags(entry.Recipients) // it couldn't be rendered
+	}
+	restated, err := o.shares(ctx, said, "id > %s AND id < %s", reply.id, cmp.Or(reply.before, math.MaxInt64))
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
