@@ -1,63 +1,343 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
-	"strconv"
+	"errors"
+	"slices"
 	"time"
 
-	"github.com/riverqueue/river/rivertype"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
-// Settle writes down what became of an entry that was put with a Claim: it ends as sent or rejected, is forgotten
-// where nothing went out and its caller was told so, stays claimed where the outcome is unknown, and is delivered further
-// where the account holds what it took, which Outcome tells.
-func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) error {
-	number, err := strconv.ParseInt(id, 10, 64)
-	if err != nil {
-		return ErrNotFound
-	}
-	m := newMeta(entry)
-	m.Claimed, m.Outcome, m.KeyUntil = false, r.Outcome, 0
-	if entry.Remember > 0 {
-		m.KeyUntil = time.Now().Add(entry.Remember).UnixMilli()
-	}
-	m.note(time.Now(), r.Reason)
-	c := change{meta: &m}
-	switch r.Verdict {
-	case VerdictSent:
-		m.State = Sent
-	case VerdictUnknown:
-		return nil
-	case VerdictHold:
-		if r.Outcome == nil {
-			return o.giveUp(ctx, number)
+const (
+	// pollInterval is how often PostgreSQL is asked for the entries of other processes, and pollHearing how often
+	// if it notifies us of them.
+	pollInterval = 250 * time.Millisecond
+	pollHearing  = 2 * time.Second
+	// longestSleep bounds the wait for an entry that is due later, whatever the clock does.
+	longestSleep = 30 * time.Second
+	// leaseInterval is how often a process renews the leases of what it sends, and leaseEnd how long others respect
+	// them. On SQLite, there is no other process, and no lease.
+	leaseInterval = 5 * time.Second
+	leaseEnd      = 20 * time.Second
+)
+
+// account is what this process does for one account. o.mu is held for it.
+type account struct {
+	// sending counts the entries that are being sent, urgent those of them that are urgent, and lookUps those that
+	// are being looked up.
+	sending, urgent, lookUps int
+	// limit is how many may be sent at once after a hold: it grows with each success. 0 is no limit.
+	limit int
+	// turn rotates the lanes, so that none comes first always.
+	turn int
+}
+
+// claimed is an entry that this process has claimed.
+type claimed struct {
+	*row
+	account string
+	// probed are the holds that it is the probe of.
+	probed []*Hold
+	// began is when it was claimed.
+	began time.Time
+}
+
+// dispatch claims what is due and starts a worker for each entry, until ctx ends. Workers' calls end with working.
+func (o *Outbox) dispatch(ctx, working context.Context) {
+	for ctx.Err() == nil {
+		sleep := longestSleep
+		err := o.safely("dispatching", func() error {
+			var err error
+			sleep, err = o.dispatchOnce(ctx, working)
+			return err
+		})
+		if err != nil {
+			sleep = time.Second
 		}
-		// The account keeps the delivery back: from here on it is an entry as all others.
-		m.Taken = time.Now().UnixMilli()
-		c.state, c.due, c.content = rivertype.JobStateAvailable, time.Now(), o.vault.Load().seal(entry.Content)
-		_, err = o.apply(ctx, number, entry.Key, c, rivertype.JobStateScheduled)
+		if !errors.Is(err, ErrUnavailable) {
+			o.troubles.set(o, "claiming entries", err)
+		}
+		var wakes <-chan struct{}
+		if s := o.store.Load(); s != nil {
+			wakes = s.Wakes()
+		}
+		timer := time.NewTimer(sleep)
+		select {
+		case <-ctx.Done():
+		case <-o.wakes:
+		case <-wakes:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// dispatchOnce returns how long nothing else is due.
+func (o *Outbox) dispatchOnce(ctx, working context.Context) (time.Duration, error) {
+	s := o.store.Load()
+	if s == nil {
+		return time.Second, nil
+	}
+	if postgres, is := s.DB.(*database.Postgres); is {
+		if err := errors.Join(postgres.ReadClock(ctx), o.readHolds(ctx, s)); err != nil {
+			return 0, err
+		}
+	}
+	lanes, lookUp, err := o.readLanes(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	now := o.now()
+	plan := o.plan(s, lanes, now)
+	if !lookUp.IsZero() && !lookUp.After(now) {
+		o.planLookUps(s, plan)
+	} else if !lookUp.IsZero() {
+		plan.sleep(lookUp.Sub(now))
+	}
+	if err := o.claim(s, plan, working); err != nil {
+		return 0, err
+	}
+	switch postgres, is := s.DB.(*database.Postgres); {
+	case is && postgres.Hears():
+		plan.sleep(pollHearing)
+	case is:
+		plan.sleep(pollInterval)
+	}
+	return plan.sleeping, nil
+}
+
+// readLanes returns the lanes that have waiting entries, and when the first look-up is due. It steps from lane to
+// lane through the index: what it costs depends on their number alone.
+func (o *Outbox) readLanes(ctx context.Context, s *store) (lanes []lane, lookUp time.Time, err error) {
+	const query = "WITH RECURSIVE lanes (lane) AS (" +
+		"SELECT (SELECT lane FROM entry WHERE " + isWaiting + " ORDER BY lane LIMIT 1) UNION ALL " +
+		"SELECT (SELECT entry.lane FROM entry WHERE " + isWaiting + " AND entry.lane > lanes.lane ORDER BY entry.lane LIMIT 1) " +
+		"FROM lanes WHERE lanes.lane IS NOT NULL) " +
+		"SELECT lane, (SELECT due FROM entry WHERE " + isWaiting + " AND entry.lane = lanes.lane ORDER BY due LIMIT 1) " +
+		"FROM lanes WHERE lane IS NOT NULL UNION ALL " +
+		"SELECT '', (SELECT due FROM entry WHERE " + isLookedUp + " ORDER BY due LIMIT 1)"
+	err = s.Read(ctx, query, nil, func(scan func(...any) error) error {
+		var name string
+		var due *int64
+		if err := scan(&name, &due); err != nil || due == nil {
+			return err
+		}
+		if name == "" {
+			lookUp = time.UnixMilli(*due)
+		} else {
+			lanes = append(lanes, parseLane(name, *due))
+		}
+		return nil
+	})
+	return lanes, lookUp, err
+}
+
+// plan is what is to be claimed together.
+type plan struct {
+	now      time.Time
+	claims   []claim
+	sleeping time.Duration
+}
+
+// claim is what is to be claimed of a lane, or, without one, of what is to be looked up.
+type claim struct {
+	lane    lane
+	account string
+	senders []string
+	n       int
+	probed  []*Hold
+}
+
+func (p *plan) sleep(most time.Duration) { p.sleeping = max(0, min(p.sleeping, most)) }
+
+// plan decides how many entries of each lane to claim.
+func (o *Outbox) plan(s *store, lanes []lane, now time.Time) *plan {
+	p := &plan{now: now, sleeping: longestSleep}
+	settings := o.settings.Load()
+	open := make(map[string][]lane)
+	for _, l := range lanes {
+		account := o.accountOf(s, settings, l.sender)
+		if account == "" {
+			continue
+		}
+		if l.due.After(now) {
+			p.sleep(l.due.Sub(now))
+			continue
+		}
+		holds := o.holdsOf(l, account)
+		if len(holds) == 0 {
+			open[account] = append(open[account], l)
+			continue
+		}
+		o.planProbe(p, l, account, holds)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, lanes := range open {
+		a := o.accountNamed(name)
+		limit := settings.Workers
+		if a.limit != 0 {
+			limit = min(limit, a.limit)
+		}
+		a.plan(p, name, lanes, limit)
+	}
+	return p
+}
+
+// planProbe has one entry of a held lane be sent if a probe is due.
+func (o *Outbox) planProbe(p *plan, l lane, account string, holds []*Hold) {
+	for _, h := range holds {
+		switch {
+		case h.Paused:
+			return
+		case h.Probe.After(p.now):
+			p.sleep(h.Probe.Sub(p.now))
+			return
+		}
+		// Another lane of this plan is the probe already.
+		if slices.ContainsFunc(p.claims, func(c claim) bool { return slices.Contains(c.probed, h) }) {
+			return
+		}
+	}
+	p.claims = append(p.claims, claim{lane: l, account: account, n: 1, probed: holds})
+}
+
+func (o *Outbox) accountNamed(name string) *account {
+	a := o.accounts[name]
+	if a == nil {
+		a = new(account)
+		o.accounts[name] = a
+	}
+	return a
+}
+
+// plan shares the free workers of an account out. Urgent entries come first, but leave one worker of four to the others
+// while some wait.
+func (a *account) plan(p *plan, name string, lanes []lane, limit int) {
+	a.turn++
+	free := limit - a.sending
+	isUrgent := func(l lane) bool { return l.urgent }
+	isOther := func(l lane) bool { return !l.urgent }
+	urgent, others := slices.DeleteFunc(slices.Clone(lanes), isOther), slices.DeleteFunc(slices.Clone(lanes), isUrgent)
+	most := free
+	if len(others) > 0 {
+		most = min(free, max(limit*3/4, 1)-a.urgent)
+	}
+	free -= a.share(p, name, urgent, most)
+	a.share(p, name, others, free)
+}
+
+// share gives workers to lanes, and returns how many.
+func (a *account) share(p *plan, name string, lanes []lane, free int) int {
+	given := 0
+	for i := range lanes {
+		if free-given <= 0 {
+			p.sleep(longestSleep) // a worker that ends wakes the dispatcher
+			break
+		}
+		left := len(lanes) - i
+		n := (free - given + left - 1) / left
+		p.claims = append(p.claims, claim{lane: lanes[(a.turn+i)%len(lanes)], account: name, n: n})
+		given += n
+	}
+	return given
+}
+
+// planLookUps claims what is to be looked up, of a few entries for each account at once.
+func (o *Outbox) planLookUps(s *store, p *plan) {
+	settings := o.settings.Load()
+	byAccount := make(map[string][]string)
+	for _, sender := range settings.Senders {
+		account := o.accountOf(s, settings, sender)
+		byAccount[account] = append(byAccount[account], sender)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, senders := range byAccount {
+		if free := max(settings.Workers/4, 1) - o.accountNamed(name).lookUps; free > 0 {
+			p.claims = append(p.claims, claim{account: name, senders: senders, n: free})
+		}
+	}
+}
+
+// claim claims what is planned in one commit, and starts the workers.
+func (o *Outbox) claim(s *store, p *plan, working context.Context) error {
+	if len(p.claims) == 0 {
+		return nil
+	}
+	found := make([][]*row, len(p.claims))
+	// What is claimed must not be lost because the database was slow: nobody would send it.
+	write := &database.Write{Begin: func() { clear(found) }, Patient: true}
+	probes := false
+	for i, c := range p.claims {
+		prober := o.NewID()
+		for _, h := range c.probed {
+			probes = true
+			write.Statements = append(write.Statements, claimProbe(h, prober, p.now))
+		}
+		statement := o.claimStatement(s, c, prober, p.now)
+		statement.Row = func(scan func(...any) error) error {
+			r, err := read(scan)
+			if err == nil {
+				found[i] = append(found[i], r)
+			}
+			return err
+		}
+		write.Statements = append(write.Statements, statement)
+	}
+	if err := s.Write(context.Background(), write); err != nil {
 		return err
-	case VerdictRejected, VerdictDead:
-		m.State = Rejected
-	default:
-		return o.giveUp(ctx, number)
 	}
-	c.state = final[m.State]
-	if c.wipe = m.Private || !o.settings.Load().KeepContent; !c.wipe {
-		c.content = o.vault.Load().seal(entry.Content)
+	for i, c := range p.claims {
+		slices.SortFunc(found[i], func(a, b *row) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
+		for _, r := range found[i] {
+			o.begin(working, &claimed{row: r, account: c.account, probed: c.probed, began: time.Now()})
+		}
+		if len(found[i]) == c.n {
+			p.sleep(0) // there may be more
+		}
 	}
-	changed, err := o.apply(ctx, number, entry.Key, c, rivertype.JobStateScheduled)
-	if err != nil || !changed {
-		return err
+	if probes {
+		return o.readHolds(context.Background(), s)
 	}
-	o.pending.Add(-1)
-	o.notify(string(m.State), o.entry(&rivertype.JobRow{ID: number, State: c.state}, &m), r.Reason, 0)
 	return nil
 }
 
-// giveUp forgets a claimed entry of which nothing went out.
-func (o *Outbox) giveUp(ctx context.Context, id int64) error {
-	n, err := o.store.exec(ctx, "DELETE FROM river_job WHERE id = $1 AND state = 'scheduled'", id)
-	o.pending.Add(-n)
-	return err
+// lookUpLease is how long a look-up may take before another one is made.
+const lookUpLease = time.Minute
+
+// claimStatement claims entries of a lane, or those to be looked up, whose state stays as it is: a look-up sends
+// nothing.
+func (o *Outbox) claimStatement(s *store, c claim, prober string, now time.Time) *database.Statement {
+	a := new(arguments)
+	set, where := "", ""
+	if c.senders != nil {
+		set = "attempt = attempt + 1, due = " + a.add(now.Add(lookUpLease).UnixMilli())
+		where = isLookedUp + " AND sender IN (" + a.list(c.senders) + ")"
+	} else {
+		set = "state = 'sending', attempt = attempt + 1, lease = " + a.add(s.leaseUntil(now)) + ", owner = " + a.add(o.process)
+		where = isWaiting + " AND lane = " + a.add(c.lane.name)
+	}
+	where += " AND due <= " + a.add(now.UnixMilli())
+	for _, h := range c.probed {
+		// The statement before must have made the probe this prober's.
+		where += " AND EXISTS (SELECT 1 FROM hold WHERE scope = " + a.add(string(h.Scope)) + " AND target = " + a.add(h.Target) +
+			" AND prober = " + a.add(prober) + ")"
+	}
+	picked := "SELECT id FROM entry WHERE " + where + " ORDER BY due LIMIT " + a.add(c.n)
+	return &database.Statement{
+		SQL: "UPDATE entry SET " + set + " WHERE " + s.dialect.PickedBegin + picked + s.dialect.PickedEnd +
+			" RETURNING " + columns + ", content",
+		Args: a.values,
+	}
+}
+
+// leaseUntil returns the end of a new lease, or 0 on SQLite.
+func (s *store) leaseUntil(now time.Time) int64 {
+	if !s.dialect.Postgres {
+		return 0
+	}
+	return now.Add(leaseEnd).UnixMilli()
 }

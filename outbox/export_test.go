@@ -2,9 +2,9 @@ package outbox
 
 import "testing"
 
-// SetChangePage has fewer entries be changed in one transaction.
-func SetChangePage(t *testing.T, n int) {
-	before := changePage
-	changePage = n
-	t.Cleanup(func() { changePage = before })
+// SetOperatePage has fewer entries be changed in one commit.
+func SetOperatePage(t *testing.T, n int) {
+	before := operatePage
+	operatePage = n
+	t.Cleanup(func() { operatePage = before })
 }

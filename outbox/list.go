@@ -2,9 +2,7 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -28,94 +26,61 @@ type Filter struct {
 
 	// oldestFirst turns the order round: entries come that are above the ID after, and not above last.
 	oldestFirst bool
-	after, last int64
+	after, last string
 }
-
-// where is a filter in SQL.
-type where struct {
-	conditions []string
-	arguments  []any
-}
-
-// add adds a condition in which each %s stands for one of the values.
-func (w *where) add(condition string, values ...any) {
-	var numbers []any
-	for _, value := range values {
-		w.arguments = append(w.arguments, value)
-		numbers = append(numbers, fmt.Sprintf("$%d", len(w.arguments)))
-	}
-	w.conditions = append(w.conditions, fmt.Sprintf(condition, numbers...))
-}
-
-func (w *where) String() string { return strings.Join(w.conditions, " AND ") }
 
 var likeEscapes = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-func (o *Outbox) where(ctx context.Context, f Filter) (*where, error) {
-	w := new(where)
-	w.add("kind = 'entry'")
-	if f.State != "" {
-		if !f.State.Valid() {
-			return nil, fmt.Errorf("there is no state %q: states are %v", f.State, States)
+// where returns a filter as SQL.
+func (s *store) where(f Filter, a *arguments) (string, error) {
+	conditions := []string{"1 = 1"}
+	add := func(format string, values ...any) {
+		places := make([]any, len(values))
+		for i, value := range values {
+			places[i] = a.add(value)
 		}
-		w.add(stateOf+" = %s", string(f.State))
+		conditions = append(conditions, fmt.Sprintf(format, places...))
+	}
+	switch {
+	case f.State == "":
+	case !f.State.Valid():
+		return "", fmt.Errorf("there is no state %q: states are %v", f.State, States)
+	case f.State == Sent:
+		conditions = append(conditions, "state = 'sent'")
+	default:
+		// The second condition has the index of all other states be used.
+		add("state = %s AND state <> 'sent'", string(f.State))
 	}
 	if f.Sender != "" {
-		w.add("queue = %s", queueOf(strings.ToLower(f.Sender)))
+		add("sender = %s", strings.ToLower(f.Sender))
 	}
 	if f.Template != "" {
-		w.add(`(metadata->>'template' = %s OR metadata->>'template' LIKE %s ESCAPE '\')`, f.Template, "%/"+likeEscapes.Replace(f.Template))
+		add(`(template = %s OR template LIKE %s ESCAPE '\')`, f.Template, "%/"+likeEscapes.Replace(f.Template))
 	}
 	if f.Reason != "" {
-		w.add(`lower(metadata->>'reason') LIKE lower(%s) ESCAPE '\'`, "%"+likeEscapes.Replace(f.Reason)+"%")
+		add(`lower(reason) LIKE lower(%s) ESCAPE '\'`, "%"+likeEscapes.Replace(f.Reason)+"%")
 	}
 	if f.Recipient != "" {
-		hashes, err := o.store.hashes(ctx, f.Recipient)
-		if err != nil {
-			return nil, err
-		}
-		w.add("("+strings.Join(repeat("tagged(%s)", len(hashes)), " OR ")+")", values(hashes)...)
+		conditions = append(conditions, "id IN (SELECT entry FROM recipient WHERE hash IN ("+a.list(s.hashes(f.Recipient))+"))")
 	}
 	if !f.Since.IsZero() {
-		w.add("created_at >= %s", o.store.time(f.Since))
+		add("id >= %s", firstID(f.Since))
 	}
 	if !f.Until.IsZero() {
-		w.add("created_at < %s", o.store.time(f.Until))
+		add("id < %s", firstID(f.Until))
 	}
 	if f.Before != "" {
-		id, err := strconv.ParseInt(f.Before, 10, 64)
-		if err != nil {
-			return nil, ErrNotFound
-		}
-		w.add("id < %s", id)
+		add("id < %s", f.Before)
 	}
 	if f.oldestFirst {
-		w.add("id > %s AND id <= %s", f.after, f.last)
+		add("id > %s AND id <= %s", f.after, f.last)
 	}
-	return w, nil
+	return strings.Join(conditions, " AND "), nil
 }
 
-func repeat(s string, n int) []string {
-	repeated := make([]string, n)
-	for i := range repeated {
-		repeated[i] = s
-	}
-	return repeated
-}
-
-func values[T any](list []T) []any {
-	converted := make([]any, len(list))
-	for i, element := range list {
-		converted[i] = element
-	}
-	return converted
-}
-
-func (o *Outbox) pick(ctx context.Context, f Filter) ([]*row, error) {
-	if !o.ready.Load() {
-		return nil, ErrUnavailable
-	}
-	w, err := o.where(ctx, f)
+func (o *Outbox) pick(ctx context.Context, s *store, f Filter, content bool) ([]*row, error) {
+	a := new(arguments)
+	where, err := s.where(f, a)
 	if err != nil {
 		return nil, err
 	}
@@ -126,117 +91,56 @@ func (o *Outbox) pick(ctx context.Context, f Filter) ([]*row, error) {
 	if f.oldestFirst {
 		order = "ASC"
 	}
-	if !f.scans() {
-		return o.store.rows(ctx, fmt.Sprintf("%s ORDER BY id %s LIMIT %d", w, order, f.Limit), w.arguments...)
+	from := "entry WHERE " + where + " ORDER BY id " + order + " LIMIT " + a.add(f.Limit)
+	if content {
+		return s.rows(ctx, from, a.values...)
 	}
-	var found []*row
-	err = o.windows(ctx, f.oldestFirst, func(window string) (bool, error) {
-		rows, err := o.store.rows(ctx, fmt.Sprintf("%s AND %s ORDER BY id %s LIMIT %d", w, window, order, f.Limit-len(found)), w.arguments...)
-		found = append(found, rows...)
-		return len(found) < f.Limit, err
-	})
-	return found, err
+	return s.listed(ctx, from, a.values...)
 }
 
-// scans tells that no index has the filter.
-func (f Filter) scans() bool {
-	return f.Sender != "" || f.Template != "" || f.Recipient != "" || f.Reason != "" || !f.Since.IsZero() || !f.Until.IsZero()
-}
-
-// windowSize is how many IDs are searched in one statement: on SQLite, hooks wait for its end.
-const windowSize = 10_000
-
-// windows calls search with conditions that pick some entries each and all together, while it wants more.
-func (o *Outbox) windows(ctx context.Context, oldestFirst bool, search func(window string) (more bool, err error)) error {
-	var lowest, highest int64
-	if err := o.store.db.QueryRowContext(ctx, "SELECT coalesce(min(id), 0), coalesce(max(id), -1) FROM river_job").Scan(&lowest, &highest); err != nil {
-		return err
+func (o *Outbox) matching(ctx context.Context, s *store, f Filter) (int, error) {
+	a := new(arguments)
+	where, err := s.where(f, a)
+	if err != nil {
+		return 0, err
 	}
-	for first := lowest; first <= highest; first += windowSize {
-		low := first
-		if !oldestFirst {
-			low = highest - (first - lowest) - windowSize + 1
-		}
-		if more, err := search(fmt.Sprintf("id >= %d AND id < %d", low, low+windowSize)); err != nil || !more {
-			return err
-		}
-	}
-	return nil
+	n, err := s.number(ctx, "SELECT count(*) FROM entry WHERE "+where, a.values...)
+	return int(n), err
 }
 
 // List returns a page of entries, the newest first, without content.
 func (o *Outbox) List(ctx context.Context, f Filter) ([]Entry, error) {
-	rows, err := o.pick(ctx, f)
+	s, err := o.opened()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := o.pick(ctx, s, f, false)
 	if err != nil {
 		return nil, err
 	}
 	entries := make([]Entry, len(rows))
-	for i, row := range rows {
-		entries[i] = o.entry(&row.JobRow, &row.meta)
+	for i, r := range rows {
+		entries[i] = r.Entry
 	}
 	return entries, nil
 }
 
-// Get returns an entry with its content. The error is ErrNotFound where there is none.
+// Get returns an entry with its content. The error is ErrNotFound if there is none.
 func (o *Outbox) Get(ctx context.Context, id string) (Entry, error) {
-	row, err := o.get(ctx, id)
+	s, err := o.opened()
 	if err != nil {
 		return Entry{}, err
 	}
-	entry := o.entry(&row.JobRow, &row.meta)
-	if entry.Content, err = o.vault.Load().open(row.args.Content); err != nil {
+	rows, err := s.rows(ctx, "entry WHERE id = $1", id)
+	if err != nil {
+		return Entry{}, err
+	}
+	if len(rows) == 0 {
+		return Entry{}, ErrNotFound
+	}
+	entry := rows[0].Entry
+	if entry.Content, err = o.vault.Load().open(id, rows[0].stored); err != nil {
 		entry.Reason = err.Error()
 	}
 	return entry, nil
-}
-
-func (o *Outbox) get(ctx context.Context, id string) (*row, error) {
-	if !o.ready.Load() {
-		return nil, ErrUnavailable
-	}
-	number, err := strconv.ParseInt(id, 10, 64)
-	if err != nil {
-		return nil, ErrNotFound
-	}
-	rows, err := o.store.rows(ctx, "id = $1", number)
-	if err != nil {
-		return nil, err
-	}
-	if len(rows) == 0 {
-		return nil, ErrNotFound
-	}
-	return rows[0], nil
-}
-
-// atWork finds rows that are being sent.
-const atWork = "(state = 'running' AND NOT coalesce(" + isWaiting + ", false) OR state = 'scheduled' AND metadata->>'claimed' IS NOT NULL)"
-
-// Forget erases all entries to a recipient, and returns how many. Entries that are being sent are not erased: an
-// error says how many.
-func (o *Outbox) Forget(ctx context.Context, address string) (int, error) {
-	if !o.ready.Load() {
-		return 0, ErrUnavailable
-	}
-	w, err := o.where(ctx, Filter{Recipient: address})
-	if err != nil {
-		return 0, err
-	}
-	n, busy := 0, 0
-	err = o.windows(ctx, true, func(window string) (bool, error) {
-		deleted, err := o.store.exec(ctx, fmt.Sprintf("DELETE FROM river_job WHERE NOT "+atWork+" AND %s AND %s", window, w), w.arguments...)
-		if err != nil {
-			return false, err
-		}
-		n += int(deleted)
-		rows, err := o.store.rows(ctx, fmt.Sprintf(atWork+" AND %s AND %s", window, w), w.arguments...)
-		busy += len(rows)
-		return true, err
-	})
-	if err == nil {
-		err = o.store.truncate(ctx)
-	}
-	if err == nil && busy > 0 {
-		err = fmt.Errorf("%w: %d entries were erased, and %d are being sent: run it again in a moment", ErrState, n, busy)
-	}
-	return n, errors.Join(err, o.count(ctx))
 }

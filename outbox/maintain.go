@@ -2,64 +2,92 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
 	"slices"
-	"strconv"
-	"strings"
+	"sync"
 	"time"
-
-	"github.com/riverqueue/river/rivertype"
 )
 
 const (
 	maintainInterval = 10 * time.Second
-	reachInterval    = time.Second
+	reachInterval    = 2 * time.Second
 )
 
-// maintain reaches a database that was away at the start, and forgets, expires and counts entries.
-func (o *Outbox) maintain(ctx context.Context) {
-	for !o.ready.Load() {
+// maintain reaches a database that was away at the start, and then forgets, expires and counts entries.
+func (o *Outbox) maintain() {
+	for o.store.Load() == nil {
 		select {
-		case <-ctx.Done():
+		case <-o.closed.Done():
 			return
 		case <-time.After(reachInterval):
 		}
-		if err := o.upkeep(ctx, o.reach); err != nil && !errors.Is(err, errCrashed) {
-			o.logger.Error("reaching the outbox's database", "error", err)
+		err := o.safely("reaching the database", func() error {
+			ctx, cancel := context.WithTimeout(o.closed, time.Minute)
+			defer cancel()
+			return o.reach(ctx, o.settings.Load().Keys)
+		})
+		if err != nil && o.closed.Err() == nil {
+			o.logger().Error("opening the outbox", "error", err)
 		}
 	}
-	// A large cleaning must not keep the leases from being renewed.
-	o.done.Go(func() { o.hold(ctx) })
-	clean := time.NewTicker(maintainInterval)
-	defer clean.Stop()
-	sum := time.NewTicker(summaryInterval)
-	defer sum.Stop()
+	o.wake()
+	o.done.Go(o.keepLeases)
+	maintained := time.NewTicker(maintainInterval)
+	defer maintained.Stop()
+	summarized := time.NewTicker(summaryInterval)
+	defer summarized.Stop()
 	for {
 		var err error
+		doing := "maintaining"
 		select {
-		case <-ctx.Done():
+		case <-o.closed.Done():
 			return
-		case <-clean.C:
-			err = o.upkeep(ctx, o.clean)
-		case <-sum.C:
-			err = o.upkeep(ctx, o.summarizeSometimes)
+		case <-maintained.C:
+			err = o.safely(doing, func() error { return o.maintainOnce(o.closed, o.store.Load()) })
+		case <-summarized.C:
+			doing = "counting entries"
+			err = o.safely(doing, func() error { return o.summarizeSometimes(o.closed, o.store.Load()) })
 		}
-		if err != nil && ctx.Err() == nil && !errors.Is(err, errCrashed) {
-			o.logger.Error("looking after the outbox", "error", err)
+		if o.closed.Err() == nil {
+			o.troubles.set(o, doing, err)
 		}
 	}
 }
 
-// guard has a crash be an error.
-func (o *Outbox) guard(doing string, do func() error, attributes ...any) (err error) {
+func (o *Outbox) maintainOnce(ctx context.Context, s *store) error {
+	o.flushTally(ctx, s)
+	return errors.Join(
+		o.takeMovedKeys(ctx, s),
+		o.count(ctx, s), o.expire(ctx, s), o.wipeExpired(ctx, s), o.bringBack(ctx, s), o.forgetOld(ctx, s), o.bound(ctx, s),
+		o.reclaim(ctx, s),
+	)
+}
+
+// takeMovedKeys reads the keys of entries that were moved here by another process.
+func (o *Outbox) takeMovedKeys(ctx context.Context, s *store) error {
+	n, err := s.number(ctx, "SELECT count(*) FROM setting WHERE name LIKE 'hash_key %'")
+	if err != nil || int(n) == len(s.took)-1 {
+		return err
+	}
+	o.life.Lock()
+	defer o.life.Unlock()
+	wrapping, err := newWrappingKeys(o.settings.Load().Keys)
+	if err != nil {
+		return err
+	}
+	return o.rereadKeys(ctx, s, wrapping)
+}
+
+// safely makes a panic an error, and logs it.
+func (o *Outbox) safely(doing string, do func() error, attributes ...any) (err error) {
 	defer func() {
 		if failure := recover(); failure != nil {
-			// The failure itself may say what is in an entry.
-			o.logger.Error(doing+" crashed", append(attributes, "kind", fmt.Sprintf("%T", failure), "stack", string(debug.Stack()))...)
+			// The failure itself may have content of an entry in it.
+			o.logger().Error(doing+" crashed",
+				append(attributes, "kind", fmt.Sprintf("%T", failure), "stack", string(debug.Stack()))...)
 			err = errCrashed
 		}
 	}()
@@ -69,257 +97,73 @@ func (o *Outbox) guard(doing string, do func() error, attributes ...any) (err er
 // errCrashed was logged.
 var errCrashed = errors.New("it crashed: see the log")
 
-// upkeep is guard for what is done from time to time.
-func (o *Outbox) upkeep(ctx context.Context, do func(context.Context) error) error {
-	return o.guard("looking after the outbox", func() error { return do(ctx) })
+// troubles are what fails although the database was reached.
+type troubles struct {
+	mu     sync.Mutex
+	byDeed map[string]string
 }
 
-// hold renews the leases of what this process is at, and takes up what others left behind. It is for PostgreSQL alone, by
-// whose clock all processes go: a SQLite file has no other process.
-func (o *Outbox) hold(ctx context.Context) {
-	if !o.store.postgres {
+// set records that something fails, or that it succeeds again if err is nil. Each new trouble is logged once.
+func (t *troubles) set(o *Outbox, doing string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil || errors.Is(err, context.Canceled) {
+		delete(t.byDeed, doing)
 		return
 	}
-	lease := time.NewTicker(leaseInterval)
-	defer lease.Stop()
-	// Where the database was away, no process could renew: all get the time for it first.
-	patientUntil := time.Now().Add(leaseEnd)
-	renewed := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-lease.C:
-		}
-		err := o.upkeep(ctx, o.renew)
-		if err != nil || time.Since(renewed) > 2*leaseInterval {
-			patientUntil = time.Now().Add(leaseEnd)
-		}
-		if err == nil {
-			renewed = time.Now()
-			if renewed.After(patientUntil) {
-				err = o.upkeep(ctx, o.takeOver)
-			}
-		}
-		if err != nil && ctx.Err() == nil && !errors.Is(err, errCrashed) {
-			o.logger.Error("renewing the leases of entries", "error", err)
-		}
+	if t.byDeed == nil {
+		t.byDeed = make(map[string]string)
 	}
+	if before, has := t.byDeed[doing]; !has || before != err.Error() {
+		o.logger().Error(doing, "error", err)
+	}
+	t.byDeed[doing] = err.Error()
 }
 
-// reach prepares the database, and starts what Start could not.
-func (o *Outbox) reach(ctx context.Context) error {
-	// The tables of an old version may take a while to be migrated.
-	patient, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if err := o.prepare(patient); err != nil {
-		return err
+func (t *troubles) list() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var found []string
+	for _, doing := range slices.Sorted(maps.Keys(t.byDeed)) {
+		found = append(found, doing+": "+t.byDeed[doing])
 	}
-	o.life.Lock()
-	defer o.life.Unlock()
-	if o.stop == nil || o.started {
-		return nil
-	}
-	return o.start(ctx)
-}
-
-// renew says that the entries in this process's hands are not stuck.
-func (o *Outbox) renew(ctx context.Context) error {
-	o.mu.Lock()
-	ids := slices.Collect(maps.Keys(o.working))
-	o.mu.Unlock()
-	if err := o.readPauses(ctx); err != nil || len(ids) == 0 {
-		return err
-	}
-	_, err := o.store.exec(ctx, "UPDATE river_job SET attempted_at = now() WHERE state = 'running' AND id IN ("+list(ids)+")")
-	return err
-}
-
-// takeOver takes up the entries of processes that don't renew any more. River rescues too, but late where its leader is who
-// died.
-func (o *Outbox) takeOver(ctx context.Context) error {
-	_, err := o.store.exec(ctx, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE state = 'running' AND attempted_at < now() - make_interval(secs => $1)", leaseEnd.Seconds())
-	return err
-}
-
-func list(ids []int64) string {
-	words := make([]string, len(ids))
-	for i, id := range ids {
-		words[i] = strconv.FormatInt(id, 10)
-	}
-	return strings.Join(words, ", ")
+	return found
 }
 
 // count counts the undelivered entries.
-func (o *Outbox) count(ctx context.Context) error {
-	var n int64
-	err := o.store.row(ctx, "SELECT count(*) FROM river_job WHERE state IN ('available', 'scheduled', 'retryable', 'running')", nil, &n)
+func (o *Outbox) count(ctx context.Context, s *store) error {
+	n, err := s.number(ctx, "SELECT count(*) FROM entry WHERE "+isUndelivered)
 	if err == nil {
 		o.pending.Store(n)
 	}
 	return err
 }
 
-func (o *Outbox) clean(ctx context.Context) error {
-	s := o.settings.Load()
-	if err := o.count(ctx); err != nil {
-		return err
-	}
-	if err := o.expire(ctx); err != nil {
-		return err
-	}
-	if _, err := o.purge(ctx, "state IN ('completed', 'cancelled') AND finalized_at < $1 LIMIT $2", o.store.time(time.Now().Add(-s.Keep)), purgeBatch); err != nil {
-		return err
-	}
-	for _, state := range []rivertype.JobState{rivertype.JobStateDiscarded, rivertype.JobStatePending} {
-		surplus, err := o.purge(ctx, "state = state($1) ORDER BY id DESC LIMIT $2 OFFSET $3", string(state), purgeBatch, s.MaxDead)
+// longestDelay is how far ahead an entry that waits can be due.
+const longestDelay = lastRetry + time.Minute
+
+// bringBack makes due at once what is due later than any delay explains: the clock was set back.
+func (o *Outbox) bringBack(ctx context.Context, s *store) error {
+	now := o.now()
+	for condition, longest := range map[string]time.Duration{isWaiting: longestDelay, isLookedUp: lastLookUp + time.Minute} {
+		changed, err := s.exec(ctx, "UPDATE entry SET due = $1 WHERE "+condition+" AND due > $2", now.UnixMilli(), now.Add(longest).UnixMilli())
 		if err != nil {
 			return err
 		}
-		if surplus > 0 {
-			m := meta{State: Dead}
-			o.notify("lost", Entry{State: m.state(state)}, fmt.Sprintf("%d of the oldest %s entries were forgotten: there were more than %d", surplus, m.state(state), s.MaxDead), 0)
+		if changed > 0 {
+			o.logger().Warn("entries were due too late and are due now: the clock was set back", "entries", changed)
+			o.wake()
 		}
 	}
-	return o.store.truncate(ctx)
+	_, err := s.exec(ctx, "UPDATE hold SET probe = $1 WHERE probe > $2", now.UnixMilli(), now.Add(longestProbe+time.Minute).UnixMilli())
+	return err
 }
 
-// purgeBatch is how many entries are forgotten in one statement: hooks wait for its end.
-const purgeBatch = 2000
-
-// purge forgets the entries that a condition with a limit picks, batch by batch, and returns how many.
-func (o *Outbox) purge(ctx context.Context, condition string, arguments ...any) (total int64, err error) {
-	for {
-		n, err := o.store.exec(ctx, "DELETE FROM river_job WHERE id IN (SELECT id FROM river_job WHERE "+condition+")", arguments...)
-		total += n
-		if err != nil || n < purgeBatch {
-			return total, err
-		}
-	}
-}
-
-// truncate has SQLite's WAL forget what was wiped and deleted. PostgreSQL has no such thing to call.
-func (s *store) truncate(ctx context.Context) error {
-	if s.postgres {
+// reclaim has SQLite's files forget what was wiped and deleted, and give space back, in small steps. PostgreSQL does
+// so by itself.
+func (o *Outbox) reclaim(ctx context.Context, s *store) error {
+	if s.dialect.Postgres {
 		return nil
 	}
-	_, err := s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
-	return err
-}
-
-// expire ends entries that nobody is at, and wipes the content of dead ones that may not be kept longer.
-func (o *Outbox) expire(ctx context.Context) error {
-	for {
-		rows, err := o.store.rows(ctx, mayExpire+" AND "+expires+" <= $1 ORDER BY "+expires+" LIMIT $2", time.Now().UnixMilli(), changePage)
-		if err != nil {
-			return err
-		}
-		done, err := o.page(ctx, rows, o.expireIn, o.expireOne)
-		if err != nil || done < changePage {
-			return err
-		}
-	}
-}
-
-func (o *Outbox) expireIn(ctx context.Context, s *store, row *row) (after func(), err error) {
-	if isFinal[row.State] {
-		return func() {}, wipe(ctx, s, row)
-	}
-	return o.endIn(ctx, s, row, Expired, "it expired before it could be sent")
-}
-
-func (o *Outbox) expireOne(ctx context.Context, id string) error {
-	row, err := o.get(ctx, id)
-	if err != nil {
-		return err
-	}
-	after, err := o.expireIn(ctx, o.store, row)
-	if after != nil {
-		after()
-	}
-	return err
-}
-
-// wipe takes the content of a dead entry away, which stays listed.
-func wipe(ctx context.Context, s *store, row *row) error {
-	m := row.meta
-	m.Wiped = true
-	m.Reason += " (its content was wiped when it expired)"
-	_, err := s.apply(ctx, row.ID, row.args.Key, change{state: row.State, meta: &m, wipe: true, ended: row.FinalizedAt}, row.State)
-	return err
-}
-
-var waitingStates = []rivertype.JobState{
-	rivertype.JobStateAvailable, rivertype.JobStateScheduled, rivertype.JobStateRetryable, rivertype.JobStatePending,
-}
-
-// end ends an entry that no worker sends.
-func (o *Outbox) end(ctx context.Context, row *row, state State, reason string) (bool, error) {
-	after, err := o.endIn(ctx, o.store, row, state, reason)
-	if after == nil {
-		return false, err
-	}
-	after()
-	return true, nil
-}
-
-// endIn is end in a transaction perhaps. What it returns is to be called when that is committed, and is nil where
-// the entry isn't in a state for it.
-func (o *Outbox) endIn(ctx context.Context, s *store, row *row, state State, reason string) (after func(), err error) {
-	if row.meta.Claimed {
-		return nil, nil // who put it is sending it
-	}
-	counted := row.State != rivertype.JobStatePending && !isFinal[row.State]
-	m := row.meta
-	m.State, m.Uncertain, m.Waiting = state, false, false
-	m.note(time.Now(), reason)
-	wipe := m.Private || m.Unrendered || !o.settings.Load().KeepContent
-	changed, err := s.apply(ctx, row.ID, row.args.Key, change{state: final[state], meta: &m, wipe: wipe, waiting: true}, append(waitingStates, rivertype.JobStateDiscarded)...)
-	if err != nil || !changed {
-		return nil, err
-	}
-	return func() {
-		if counted {
-			o.pending.Add(-1)
-		}
-		row.State = final[state]
-		o.notify(string(state), o.entry(&row.JobRow, &m), reason, 0)
-	}, nil
-}
-
-// row is a row of river_job with what this package keeps in it.
-type row struct {
-	rivertype.JobRow
-	meta meta
-	args args
-}
-
-// rows reads the rows that a condition with an order picks.
-func (s *store) rows(ctx context.Context, condition string, arguments ...any) ([]*row, error) {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	result, err := s.run().QueryContext(ctx, s.query("SELECT id, state, text(args), text(metadata), list(tags), created_at, scheduled_at, finalized_at FROM river_job WHERE "+condition), arguments...)
-	if err != nil {
-		return nil, err
-	}
-	defer result.Close()
-	var found []*row
-	for result.Next() {
-		r := new(row)
-		var arguments, metadata, tags string
-		if err := result.Scan(&r.ID, &r.State, &arguments, &metadata, &tags, &r.CreatedAt, &r.ScheduledAt, &r.FinalizedAt); err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal([]byte(metadata), &r.meta); err != nil {
-			return nil, fmt.Errorf("reading the entry %d: %w", r.ID, err)
-		}
-		if err := json.Unmarshal([]byte(arguments), &r.args); err != nil {
-			return nil, fmt.Errorf("reading the entry %d: %w", r.ID, err)
-		}
-		if err := json.Unmarshal([]byte(tags), &r.Tags); err != nil {
-			return nil, fmt.Errorf("reading the entry %d: %w", r.ID, err)
-		}
-		found = append(found, r)
-	}
-	return found, result.Err()
+	return errors.Join(s.Maintain(ctx, "PRAGMA incremental_vacuum(500)"), s.Maintain(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"))
 }

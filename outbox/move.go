@@ -2,197 +2,235 @@ package outbox
 
 import (
 	"context"
-	"crypto/sha256"
-	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"time"
+	"strings"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
-// moveBatch is how many entries are moved in one transaction.
-const moveBatch = 200
+const (
+	// moveBatch is how many entries are moved in one commit.
+	moveBatch = 200
+	// movedSetting is the ID of the last entry that was moved here from the outbox whose ID follows.
+	movedSetting = "moved"
+)
 
-// Move carries all entries of a SQLite file over to a PostgreSQL database, with their states, keys, content and IDs, and returns how
-// many. The file is left empty. No process may have it open; the database may be in use. An entry whose ID is
-// taken there gets another one.
+// Move moves all entries of one outbox to another, from SQLite to PostgreSQL or back, with their states, keys, content
+// and IDs, and returns how many. The first one is left empty. No process may have it open; the other one may be in
+// use, but for a SQLite file. Keys are the outbox_keys of both.
 //
-// It may be interrupted at any moment and called again: the database remembers the last entry that it has taken, in the
-// transaction that took it, and SQLite doesn't use an ID twice.
-func Move(ctx context.Context, file, dsn string, progress func(Progress)) (Progress, error) {
-	var p Progress
-	if _, err := os.Stat(file); err != nil {
-		return p, fmt.Errorf("opening the outbox %s: %w", file, err)
+// It may be interrupted at any moment and called again: entries are moved in the order of their IDs, and the target
+// remembers the last one in the commit that stores it.
+func Move(ctx context.Context, from, to Config, keys []string, progress func(Progress)) (p Progress, err error) {
+	if from.SQLite != "" {
+		if _, err := os.Stat(from.SQLite); err != nil {
+			return p, fmt.Errorf("opening the outbox: %w", err)
+		}
 	}
-	from, err := openSQLite(file)
-	if err != nil {
-		return p, fmt.Errorf("opening the outbox %s: %w", file, err)
+	m := new(mover)
+	for _, side := range []struct {
+		config Config
+		to     **Outbox
+	}{{from, &m.from}, {to, &m.to}} {
+		o, err := Open(ctx, side.config, Settings{Keys: keys})
+		if err != nil {
+			return p, err
+		}
+		defer func() { err = errors.Join(err, o.Close()) }()
+		if _, err := o.opened(); err != nil {
+			return p, err
+		}
+		*side.to = o
 	}
-	defer from.db.Close()
-	if err := errors.Join(from.prepare(ctx), from.takeUp(ctx)); err != nil {
-		return p, fmt.Errorf("opening the outbox %s: %w", file, err)
-	}
-	to, err := openPostgres(dsn)
-	if err != nil {
-		return p, err
-	}
-	defer to.db.Close()
-	if err := to.prepare(ctx); err != nil {
-		return p, fmt.Errorf("opening the outbox postgres: %w", err)
-	}
-	m := mover{from: from, to: to}
-	digest := sha256.Sum256(append([]byte("outbox source "), from.hashKey...))
-	m.source = hex.EncodeToString(digest[:8])
+	m.source, m.target = m.from.store.Load(), m.to.store.Load()
 	if err := m.begin(ctx); err != nil {
 		return p, err
 	}
-	if err := from.db.QueryRowContext(ctx, "SELECT count(*) FROM river_job").Scan(&p.Total); err != nil {
+	n, err := m.source.number(ctx, "SELECT count(*) FROM entry")
+	if err != nil {
 		return p, err
 	}
+	p.Total = int(n)
 	for {
 		progress(p)
 		n, err := m.move(ctx)
 		p.Done += n
 		if err != nil || n == 0 {
-			return p, errors.Join(err, from.truncate(ctx))
+			return p, errors.Join(err, m.from.reclaim(ctx, m.source))
 		}
 	}
 }
 
 type mover struct {
-	from, to *store
-	// source names the file by its key of hashes.
-	source string
+	from, to       *Outbox
+	source, target *store
 }
 
-// begin brings over what isn't an entry, and drops from the file what an earlier call has moved.
+// begin moves what is not an entry, and deletes from the source what an earlier call has moved.
 func (m *mover) begin(ctx context.Context) error {
-	if _, err := m.to.exec(ctx, "INSERT INTO outbox_setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
-		"hash_key "+m.source, hex.EncodeToString(m.from.hashKey)); err != nil {
+	if err := m.from.takeOver(ctx, m.source); err != nil {
 		return err
 	}
-	if _, err := m.to.exec(ctx, "INSERT INTO outbox_setting (name, value) VALUES ($1, '0') ON CONFLICT (name) DO NOTHING", m.marker()); err != nil {
-		return err
+	if n, err := m.source.number(ctx, "SELECT count(*) FROM entry WHERE state = 'sending'"); err != nil || n > 0 {
+		return errors.Join(err, fmt.Errorf("%d entries are being sent: stop every Caddy that has this outbox open, and wait a minute", n))
 	}
-	var marked string
-	if err := m.to.db.QueryRowContext(ctx, "SELECT value FROM outbox_setting WHERE name = $1", m.marker()).Scan(&marked); err != nil {
-		return err
-	}
-	last, err := strconv.ParseInt(marked, 10, 64)
-	if err != nil {
-		return fmt.Errorf("reading how far the outbox was moved: %w", err)
-	}
-	if _, err := m.from.exec(ctx, "DELETE FROM river_job WHERE id <= $1", last); err != nil {
-		return err
-	}
-	if err := m.pauses(ctx); err != nil {
-		return err
-	}
-	// IDs that come with the entries are not given out there again.
-	var highest int64
-	if err := m.from.db.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM river_job").Scan(&highest); err != nil {
-		return err
-	}
-	_, err = m.to.exec(ctx, "SELECT setval(pg_get_serial_sequence('river_job', 'id'), greatest($1, nextval(pg_get_serial_sequence('river_job', 'id'))))", highest)
-	return err
-}
-
-func (m *mover) marker() string { return "moved " + m.source }
-
-func (m *mover) pauses(ctx context.Context) error {
-	rows, err := m.from.db.QueryContext(ctx, "SELECT name FROM outbox_setting WHERE name LIKE '"+pauseName+"%'")
+	stored, err := m.source.settings(ctx)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return err
-		}
-		if _, err := m.to.exec(ctx, "INSERT INTO outbox_setting (name, value) VALUES ($1, 'true') ON CONFLICT (name) DO NOTHING", name); err != nil {
-			return err
+	write := new(database.Write)
+	for _, name := range []string{hashKeySetting, dataKeySetting} {
+		if value, has := stored[name]; has {
+			write.Statements = append(write.Statements, m.target.insertSetting(name+" "+m.source.id, value))
 		}
 	}
-	return rows.Err()
-}
-
-// job is a row as it is.
-type job struct {
-	id                   int64
-	args, metadata, tags string
-	attempt, maxAttempts int
-	created, scheduled   time.Time
-	attempted, finalized *time.Time
-	priority             int
-	kind, queue, state   string
-	uniqueKey            []byte
-	uniqueStates         sql.NullInt64
-}
-
-// move moves a batch, and returns how many that were.
-func (m *mover) move(ctx context.Context) (int, error) {
-	jobs, err := m.read(ctx)
-	if err != nil || len(jobs) == 0 {
-		return 0, err
-	}
-	last := jobs[len(jobs)-1].id
-	err = m.to.within(ctx, func(s *store) error {
-		for _, j := range jobs {
-			if err := s.write(ctx, j); err != nil {
-				return fmt.Errorf("moving the entry %d: %w", j.id, err)
-			}
-		}
-		_, err := s.exec(ctx, "UPDATE outbox_setting SET value = $2 WHERE name = $1", m.marker(), strconv.FormatInt(last, 10))
+	write.Statements = append(write.Statements, m.target.insertSetting(m.marker(), ""))
+	err = m.source.Read(ctx, "SELECT scope, target, since FROM hold WHERE scope IN ('pause', 'pause_template')", nil, func(scan func(...any) error) error {
+		var scope, target string
+		var since int64
+		err := scan(&scope, &target, &since)
+		write.Statements = append(write.Statements, &database.Statement{SQL: insertPause, Args: []any{scope, target, since}})
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err := m.target.Write(ctx, write); err != nil {
+		return err
+	}
+	if stored, err = m.target.settings(ctx); err != nil {
+		return err
+	}
+	return m.deleteMoved(ctx, stored[m.marker()])
+}
+
+func (m *mover) marker() string { return movedSetting + " " + m.source.id }
+
+// deleteMoved deletes from the source what the target has.
+func (m *mover) deleteMoved(ctx context.Context, last string) error {
+	_, err := m.from.forget(ctx, m.source, "SELECT id FROM entry WHERE id <= $1 LIMIT $2", last, int64(forgetBatch))
+	return err
+}
+
+// moved is an entry with all its columns, as they are stored.
+type moved struct {
+	values     []any
+	recipients []string
+	messages   []string
+}
+
+// more are the columns that are neither in columns nor the content.
+const more = ", lane, ordered, key_taken, lease, owner"
+
+// insertMoved leaves an entry without its key if another one has it.
+var insertMoved = "INSERT INTO entry (" + columns + more + ", content) VALUES (" + places(31) +
+	", CASE WHEN EXISTS (SELECT 1 FROM entry WHERE key = $13 AND key_taken = 1) THEN 0 ELSE $32 END, $33, $34, $35) " +
+	"ON CONFLICT (id) DO NOTHING"
+
+// move moves a batch, and returns how many entries that were.
+func (m *mover) move(ctx context.Context) (int, error) {
+	entries, err := m.read(ctx)
+	if err != nil || len(entries) == 0 {
 		return 0, err
 	}
-	_, err = m.from.exec(ctx, "DELETE FROM river_job WHERE id <= $1", last)
-	return len(jobs), err
+	last := entries[len(entries)-1].values[0].(string)
+	write := new(database.Write)
+	for _, e := range entries {
+		id := e.values[0]
+		write.Statements = append(write.Statements, &database.Statement{SQL: insertMoved, Args: e.values})
+		for _, hash := range e.recipients {
+			write.Statements = append(write.Statements, &database.Statement{
+				SQL: "INSERT INTO recipient (hash, entry) VALUES ($1, $2) ON CONFLICT DO NOTHING", Args: []any{hash, id},
+			})
+		}
+		for _, message := range e.messages {
+			write.Statements = append(write.Statements, &database.Statement{
+				SQL: "INSERT INTO message (id, entry) VALUES ($1, $2) ON CONFLICT DO NOTHING", Args: []any{message, id},
+			})
+		}
+	}
+	write.Statements = append(write.Statements, &database.Statement{
+		SQL: "UPDATE setting SET value = $2 WHERE name = $1", Args: []any{m.marker(), last},
+	})
+	if err := m.target.Write(ctx, write); err != nil {
+		return 0, err
+	}
+	return len(entries), m.deleteMoved(ctx, last)
 }
 
-func (m *mover) read(ctx context.Context) ([]*job, error) {
-	rows, err := m.from.db.QueryContext(ctx, `SELECT id, json(args), json(metadata), json(tags), attempt, max_attempts, created_at, scheduled_at,
-		attempted_at, finalized_at, priority, kind, queue, state, unique_key, unique_states FROM river_job ORDER BY id LIMIT ?`, moveBatch)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var jobs []*job
-	for rows.Next() {
-		j := new(job)
-		if err := rows.Scan(&j.id, &j.args, &j.metadata, &j.tags, &j.attempt, &j.maxAttempts, &j.created, &j.scheduled,
-			&j.attempted, &j.finalized, &j.priority, &j.kind, &j.queue, &j.state, &j.uniqueKey, &j.uniqueStates); err != nil {
-			return nil, err
+// read reads the next batch from the source.
+func (m *mover) read(ctx context.Context) ([]*moved, error) {
+	var entries []*moved
+	byID := make(map[string]*moved)
+	err := m.source.Read(ctx, "SELECT "+columns+more+", content FROM entry ORDER BY id LIMIT $1", []any{int64(moveBatch)}, func(scan func(...any) error) error {
+		e := &moved{values: make([]any, 35)}
+		to := make([]any, len(e.values))
+		for i := range to {
+			to[i] = &e.values[i]
 		}
-		jobs = append(jobs, j)
-	}
-	return jobs, rows.Err()
-}
-
-// write inserts a row with its ID and its key, or without what is taken.
-func (s *store) write(ctx context.Context, j *job) error {
-	for _, keeps := range []struct{ id, key bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
-		var id, key any = j.id, j.uniqueKey
-		if !keeps.id {
-			id = nil
-		}
-		if !keeps.key || len(j.uniqueKey) == 0 {
-			key = nil
-		}
-		n, err := s.exec(ctx, `INSERT INTO river_job (id, args, metadata, tags, attempt, max_attempts, created_at, scheduled_at, attempted_at, finalized_at,
-			priority, kind, queue, state, unique_key, unique_states)
-			VALUES (coalesce($1, nextval(pg_get_serial_sequence('river_job', 'id'))), json($2), json($3), ARRAY(SELECT jsonb_array_elements_text(json($4))),
-			$5, $6, $7, $8, $9, $10, $11, $12, $13, state($14), $15, $16::int::bit(8)) ON CONFLICT DO NOTHING`,
-			id, j.args, j.metadata, j.tags, j.attempt, j.maxAttempts, j.created, j.scheduled, j.attempted, j.finalized,
-			j.priority, j.kind, j.queue, j.state, key, j.uniqueStates)
-		if err != nil || n > 0 {
+		if err := scan(to...); err != nil {
 			return err
 		}
+		for i, value := range e.values {
+			if n, is := value.(int32); is {
+				e.values[i] = int64(n)
+			}
+		}
+		id := e.values[0].(string)
+		if content, has := e.values[34].([]byte); has && len(content) > 0 && content[0] == plainContent {
+			e.values[34] = m.to.vault.Load().seal(id, content[1:])
+		}
+		entries = append(entries, e)
+		byID[id] = e
+		return nil
+	})
+	if err != nil || len(entries) == 0 {
+		return nil, err
 	}
-	return errors.New("the database takes it under no ID")
+	ids := make([]string, len(entries))
+	for i, e := range entries {
+		ids[i] = e.values[0].(string)
+	}
+	return entries, errors.Join(
+		m.beside(ctx, "SELECT entry, hash FROM recipient", ids, func(id, hash string) { byID[id].recipients = append(byID[id].recipients, hash) }),
+		m.beside(ctx, "SELECT entry, id FROM message", ids, func(id, message string) { byID[id].messages = append(byID[id].messages, message) }),
+	)
+}
+
+// beside reads what other tables have of entries.
+func (m *mover) beside(ctx context.Context, query string, ids []string, add func(id, value string)) error {
+	a := new(arguments)
+	return m.source.Read(ctx, query+" WHERE entry IN ("+a.list(ids)+")", a.values, func(scan func(...any) error) error {
+		var id, value string
+		err := scan(&id, &value)
+		if err == nil {
+			add(id, value)
+		}
+		return err
+	})
+}
+
+// Backup copies the outbox to a new file while it runs. Hooks are stored meanwhile. For PostgreSQL, use its own tools.
+func (o *Outbox) Backup(ctx context.Context, file string) error {
+	s, err := o.opened()
+	if err != nil {
+		return err
+	}
+	if s.dialect.Postgres {
+		return errors.New("backing up the outbox: it is in PostgreSQL: use pg_dump")
+	}
+	// SQLite writes into an empty file, and leaves its mode as it is.
+	created, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("backing up the outbox: %w", err)
+	}
+	if err := created.Close(); err != nil {
+		return fmt.Errorf("backing up the outbox: %w", err)
+	}
+	if err := s.Maintain(ctx, "VACUUM INTO '"+strings.ReplaceAll(file, "'", "''")+"'"); err != nil {
+		return errors.Join(fmt.Errorf("backing up the outbox to %s: %w", file, err), os.Remove(file))
+	}
+	return nil
 }

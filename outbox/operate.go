@@ -5,97 +5,58 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/riverqueue/river/rivertype"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
-// Retry tries an entry again that waits, is dead or is unrendered, as if it had just been accepted. The error
-// is ErrNotFound for others.
-func (o *Outbox) Retry(ctx context.Context, id string) error {
-	row, err := o.get(ctx, id)
-	if err != nil {
-		return err
-	}
-	after, err := o.retry(ctx, o.store, row)
-	if isTaken(err) {
-		// Another entry took the key in the meantime: this one goes without.
-		if err := o.free(ctx, row.ID); err != nil {
-			return err
-		}
-		if after, err = o.retry(ctx, o.store, row); err != nil {
-			return err
-		}
-	}
-	switch {
-	case err != nil:
-		return err
-	case row.meta.Wiped:
-		return ErrWiped
-	case after == nil:
-		return ErrNotFound
-	}
-	after()
-	return nil
-}
+// ErrState means that entries in a state cannot be changed so.
+var ErrState = errors.New("not possible in this state")
 
-// ErrWiped says that an entry can't be retried.
-var ErrWiped = errors.New("the entry's content was wiped when it expired: it can only be discarded")
-
-// isTaken tells whether a key belongs to another entry.
-func isTaken(err error) bool {
-	var postgres *pgconn.PgError
-	var lite *sqlite.Error
-	return errors.As(err, &postgres) && postgres.Code == "23505" || errors.As(err, &lite) && lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
-}
-
-// retry makes a row ready to be tried. What it returns is to be called when that is committed, and is nil where the
-// entry isn't in a state for it.
-func (o *Outbox) retry(ctx context.Context, s *store, row *row) (after func(), err error) {
-	if row.State == rivertype.JobStateRunning && row.meta.Waiting {
-		return func() {}, nil // it is tried as soon as its sender is released
-	}
-	if len(row.args.Content) == 0 || row.meta.Claimed {
-		return nil, nil
-	}
-	counted := !isFinal[row.State] && row.State != rivertype.JobStatePending
-	m := row.meta
-	m.State, m.Tries, m.Retried = "", 0, 0
-	m.Revived = m.Revived || !counted
-	if m.Taken != 0 {
-		// What the account kept back and gave up is sent anew.
-		m.Taken, m.Outcome = 0, nil
-	}
-	// A moment later, because River may still have to write down the end of the last attempt.
-	c := change{state: rivertype.JobStateAvailable, meta: &m, due: time.Now().Add(time.Second)}
-	changed, err := s.apply(ctx, row.ID, row.args.Key, c, append(waitingStates, rivertype.JobStateDiscarded)...)
-	if err != nil || !changed {
-		return nil, err
-	}
-	return func() {
-		if !counted {
-			o.pending.Add(1)
-		}
-	}, nil
-}
+// ErrWiped means that an entry cannot be retried.
+var ErrWiped = errors.New("the entry's content was wiped: it can only be discarded")
 
 const discardedByOperator = "discarded by the operator"
 
-// Discard takes an entry out that waits, is dead or is unrendered. The error is ErrNotFound for others.
+// retryable and discardable are the states in which the operator may do so.
+var (
+	retryable   = []State{Pending, Retrying, Dead, Unrendered, Rejected, Expired, Discarded}
+	discardable = []State{Dead, Unrendered, Retrying, Pending, Uncertain, Backlogged}
+)
+
+// Retry queues a waiting, dead, unrendered or finished entry for immediate delivery, as if it had just been accepted. The
+// error is ErrWiped if its content is gone, and ErrNotFound for others.
+func (o *Outbox) Retry(ctx context.Context, id string) error {
+	return o.operate(ctx, id, o.retryRows)
+}
+
+// Discard removes an entry that waits, is dead or is unrendered. The error is ErrNotFound for others.
 func (o *Outbox) Discard(ctx context.Context, id string) error {
-	row, err := o.get(ctx, id)
+	return o.operate(ctx, id, o.discardRows)
+}
+
+// operation changes rows, and returns how many it has changed.
+type operation func(ctx context.Context, s *store, rows []*row) (int, error)
+
+func (o *Outbox) operate(ctx context.Context, id string, do operation) error {
+	s, err := o.opened()
 	if err != nil {
 		return err
 	}
-	changed, err := o.end(ctx, row, Discarded, discardedByOperator)
-	if err == nil && !changed {
-		err = ErrNotFound
+	rows, err := s.rows(ctx, "entry WHERE id = $1", id)
+	if err != nil {
+		return err
 	}
-	return err
+	n, err := do(ctx, s, rows)
+	switch {
+	case err != nil:
+		return err
+	case n == 0 && len(rows) == 1 && rows[0].stored == nil && slices.Contains(retryable, rows[0].State):
+		return ErrWiped
+	case n == 0:
+		return ErrNotFound
+	}
+	return nil
 }
 
 // Progress is how far a change of many entries is.
@@ -108,46 +69,35 @@ type Progress struct {
 }
 
 // RetryAll is Retry for all entries that match, the oldest first: without a State in the filter, for those that are dead,
-// unrendered or retrying. It says how far it is after each page.
+// unrendered or retrying. It calls progress after each page.
 func (o *Outbox) RetryAll(ctx context.Context, f Filter, progress func(Progress)) (Progress, error) {
-	return o.all(ctx, f, []State{Retrying, Dead, Unrendered}, []State{Pending}, progress,
-		o.retry, o.Retry)
+	return o.operateAll(ctx, f, []State{Retrying, Dead, Unrendered}, retryable, progress, o.retryRows)
 }
 
 // DiscardAll is Discard for all entries that match and wait, are dead or are unrendered.
 func (o *Outbox) DiscardAll(ctx context.Context, f Filter, progress func(Progress)) (Progress, error) {
-	discard := func(ctx context.Context, s *store, row *row) (func(), error) {
-		return o.endIn(ctx, s, row, Discarded, discardedByOperator)
-	}
-	return o.all(ctx, f, []State{Dead, Unrendered, Retrying, Pending}, nil, progress, discard, o.Discard)
+	return o.operateAll(ctx, f, discardable, discardable, progress, o.discardRows)
 }
 
-// ErrState says that entries in a state can't be changed so.
-var ErrState = errors.New("not possible in this state")
+// operatePage is how many entries are changed in one commit.
+var operatePage = 200
 
-// changePage is how many entries are changed in one transaction.
-var changePage = 200
-
-func (o *Outbox) all(ctx context.Context, f Filter, states, more []State, progress func(Progress),
-	change func(context.Context, *store, *row) (func(), error), one func(context.Context, string) error,
-) (Progress, error) {
+func (o *Outbox) operateAll(ctx context.Context, f Filter, states, possible []State, progress func(Progress), do operation) (Progress, error) {
 	var p Progress
-	if !o.ready.Load() {
-		return p, ErrUnavailable
+	s, err := o.opened()
+	if err != nil {
+		return p, err
 	}
 	if f.State != "" {
-		if !slices.Contains(append(more, states...), f.State) {
+		if !slices.Contains(possible, f.State) {
 			return p, fmt.Errorf("%w: %s", ErrState, f.State)
 		}
 		states = []State{f.State}
 	}
-	f.oldestFirst, f.Limit = true, changePage
-	// What comes later isn't meant.
-	if err := o.store.db.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM river_job").Scan(&f.last); err != nil {
-		return p, err
-	}
+	// What comes later is not meant.
+	f.oldestFirst, f.last, f.Limit = true, o.NewID(), operatePage
 	for _, f.State = range states {
-		n, err := o.matching(ctx, f)
+		n, err := o.matching(ctx, s, f)
 		if err != nil {
 			return p, err
 		}
@@ -155,8 +105,8 @@ func (o *Outbox) all(ctx context.Context, f Filter, states, more []State, progre
 	}
 	progress(p)
 	for _, f.State = range states {
-		for f.after = 0; ; {
-			rows, err := o.pick(ctx, f)
+		for f.after = ""; ; {
+			rows, err := o.pick(ctx, s, f, true)
 			if err != nil {
 				return p, err
 			}
@@ -164,7 +114,7 @@ func (o *Outbox) all(ctx context.Context, f Filter, states, more []State, progre
 				break
 			}
 			f.after = rows[len(rows)-1].ID
-			done, err := o.page(ctx, rows, change, one)
+			done, err := do(ctx, s, rows)
 			p.Done, p.Skipped = p.Done+done, p.Skipped+len(rows)-done
 			progress(p)
 			if err != nil {
@@ -175,105 +125,97 @@ func (o *Outbox) all(ctx context.Context, f Filter, states, more []State, progre
 	return p, nil
 }
 
-// page changes rows in one transaction, or one by one where that fails.
-func (o *Outbox) page(ctx context.Context, rows []*row,
-	change func(context.Context, *store, *row) (func(), error), one func(context.Context, string) error,
-) (done int, err error) {
-	var afters []func()
-	err = o.store.within(ctx, func(s *store) error {
-		for _, row := range rows {
-			after, err := change(ctx, s, row)
-			if err != nil {
-				return err
-			}
-			if after != nil {
-				afters = append(afters, after)
-			}
+// retryRows makes entries ready to be sent, as if they had just been accepted.
+func (o *Outbox) retryRows(ctx context.Context, s *store, rows []*row) (int, error) {
+	now := o.now()
+	n, err := o.changeRows(ctx, s, rows, func(r *row) *change {
+		if r.stored == nil || !slices.Contains(retryable, r.State) {
+			return nil
 		}
-		return nil
+		r.revived = r.revived || !r.State.undelivered()
+		r.tries, r.unknowns, r.retried, r.holds = 0, 0, 0, 0
+		if !r.backlogged.IsZero() {
+			// What the account kept back and gave up is sent again.
+			r.Outcome, r.backlogged = nil, time.Time{}
+		}
+		return &change{state: r.waitingState(), due: now, takesKey: true}
+	}, func(r *row, before State) {
+		if !before.undelivered() {
+			o.pending.Add(1)
+		}
 	})
-	if err == nil {
-		for _, after := range afters {
-			after()
-		}
-		return len(afters), nil
-	}
-	for _, row := range rows {
-		switch err := one(ctx, fmt.Sprint(row.ID)); {
-		case err == nil:
-			done++
-		case !errors.Is(err, ErrNotFound):
-			return done, err
-		}
-	}
-	return done, nil
-}
-
-func (o *Outbox) matching(ctx context.Context, f Filter) (n int, err error) {
-	w, err := o.where(ctx, f)
-	if err != nil {
-		return 0, err
-	}
-	err = o.windows(ctx, true, func(window string) (bool, error) {
-		some := 0
-		err := o.store.db.QueryRowContext(ctx, o.store.query(fmt.Sprintf("SELECT count(*) FROM river_job WHERE %s AND %s", w, window)), w.arguments...).Scan(&some)
-		n += some
-		return true, err
-	})
+	o.wake()
 	return n, err
 }
 
-// pauseName is the setting that says that a sender is paused.
-const pauseName = "paused "
-
-// Pause keeps a sender's entries back until Resume, over restarts and in all processes that share the database: at
-// once in this one, within seconds in others.
-func (o *Outbox) Pause(ctx context.Context, sender string) error {
-	return o.pause(ctx, sender, "INSERT INTO outbox_setting (name, value) VALUES ($1, 'true') ON CONFLICT (name) DO NOTHING")
+func (o *Outbox) discardRows(ctx context.Context, s *store, rows []*row) (int, error) {
+	return o.endAll(ctx, s, rows, Discarded, discardedByOperator)
 }
 
-// Resume ends a pause.
-func (o *Outbox) Resume(ctx context.Context, sender string) error {
-	return o.pause(ctx, sender, "DELETE FROM outbox_setting WHERE name = $1")
-}
-
-func (o *Outbox) pause(ctx context.Context, sender, statement string) error {
-	if !o.ready.Load() {
-		return ErrUnavailable
-	}
-	if _, err := o.store.exec(ctx, statement, pauseName+sender); err != nil {
-		return err
-	}
-	return o.readPauses(ctx)
-}
-
-// readPauses has the gates as the database says.
-func (o *Outbox) readPauses(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	rows, err := o.store.db.QueryContext(ctx, "SELECT name FROM outbox_setting WHERE name LIKE '"+pauseName+"%'")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	paused := make(map[string]bool)
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return err
+// endAll ends entries that nobody is sending, and returns how many.
+func (o *Outbox) endAll(ctx context.Context, s *store, rows []*row, state State, reason string) (int, error) {
+	now, keeps := o.now(), o.settings.Load().KeepContent
+	return o.changeRows(ctx, s, rows, func(r *row) *change {
+		if !slices.Contains(discardable, r.State) {
+			return nil
 		}
-		paused[strings.TrimPrefix(name, pauseName)] = true
+		r.note(now, reason)
+		return &change{
+			state: state, ended: now, wipe: r.Private || r.unrendered || !keeps, freesKey: freesKey(r, state),
+		}
+	}, func(r *row, before State) {
+		if before.undelivered() {
+			o.pending.Add(-1)
+		}
+		r.Ended = now
+		o.notify(string(state), r.Entry, reason, 0)
+	})
+}
+
+// changeRows changes rows in one commit, or one by one if that fails, as long as they are as they were read.
+func (o *Outbox) changeRows(ctx context.Context, s *store, rows []*row, to func(*row) *change, done func(*row, State)) (int, error) {
+	type changing struct {
+		*row
+		*change
+		statements []*database.Statement
 	}
-	if err := rows.Err(); err != nil {
-		return err
+	var all []changing
+	together := new(database.Write)
+	for _, r := range rows {
+		c := to(r)
+		if c == nil {
+			continue
+		}
+		one := changing{r, c, c.statements(r, r.State)}
+		all = append(all, one)
+		together.Statements = append(together.Statements, one.statements...)
 	}
-	for sender := range paused {
-		o.gate(sender)
+	if len(all) == 0 {
+		return 0, nil
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for sender, gate := range o.gates {
-		gate.pause(paused[sender])
+	alone := s.Write(ctx, together) != nil
+	n := 0
+	for _, one := range all {
+		if alone {
+			one.statements = one.change.statements(one.row, one.State)
+			err := s.Write(ctx, &database.Write{Statements: one.statements})
+			if errors.Is(err, database.ErrConflict) {
+				// Another entry took the key meanwhile: this one goes without.
+				one.takesKey, one.freesKey = false, true
+				one.statements = one.change.statements(one.row, one.State)
+				err = s.Write(ctx, &database.Write{Statements: one.statements})
+			}
+			if err != nil {
+				return n, err
+			}
+		}
+		if one.statements[0].Changed == 0 {
+			continue
+		}
+		n++
+		before := one.State
+		one.State = one.change.state
+		done(one.row, before)
 	}
-	return nil
+	return n, nil
 }

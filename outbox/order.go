@@ -1,26 +1,21 @@
 package outbox
 
-import (
-	"context"
-	"fmt"
-	"strconv"
-	"strings"
-)
+import "context"
 
-// Order tells how an entry stands to the others of its sender that are Ordered and share a recipient with it: whether an earlier
-// one isn't at its end yet, and if not, to which of the recipients a later one was sent.
+// Order reports whether an earlier ordered entry of the same sender that shares a recipient with this one is unfinished, and if
+// none is, to which of the recipients a later one was sent.
 func (o *Outbox) Order(ctx context.Context, entry Entry) (waits bool, late []string, err error) {
-	id, err := strconv.ParseInt(entry.ID, 10, 64)
+	s, err := o.opened()
 	if err != nil {
-		return false, nil, ErrNotFound
+		return false, nil, err
 	}
-	waits, err = o.shares(ctx, entry, fmt.Sprintf("id < %%s AND %s IN ('%s', '%s', '%s')", stateOf, Pending, Sending, Retrying), id)
+	const unfinished = "entry.state IN ('pending', 'sending', 'retrying', 'uncertain', 'backlogged')"
+	waits, err = s.shares(ctx, entry.Sender, entry.Recipients, unfinished, "", entry.ID)
 	if err != nil || waits {
 		return waits, nil, err
 	}
 	for _, recipient := range entry.Recipients {
-		alone := Entry{Sender: entry.Sender, Recipients: []string{recipient}}
-		sent, err := o.shares(ctx, alone, fmt.Sprintf("id > %%s AND %s = '%s'", stateOf, Sent), id)
+		sent, err := s.shares(ctx, entry.Sender, []string{recipient}, "entry.state = 'sent'", entry.ID, "")
 		if err != nil {
 			return false, nil, err
 		}
@@ -31,31 +26,33 @@ func (o *Outbox) Order(ctx context.Context, entry Entry) (waits bool, late []str
 	return false, late, nil
 }
 
-// isOrdered finds rows that have an index of their first two tags.
-const isOrdered = "metadata->>'ordered' IS NOT NULL"
-
-// shares tells whether an ordered entry of the same sender that shares a recipient meets a condition.
-func (o *Outbox) shares(ctx context.Context, entry Entry, condition string, values ...any) (bool, error) {
-	if len(entry.Recipients) == 0 {
+// shares reports whether there is an ordered entry of the sender with one of the recipients that meets a condition, of
+// those after one ID and before another.
+func (s *store) shares(ctx context.Context, sender string, recipients []string, condition, after, before string) (bool, error) {
+	if len(recipients) == 0 {
 		return false, nil
 	}
-	found, arguments := sharing(entry, condition, values...)
-	rows, err := o.store.rows(ctx, found+" LIMIT 1", arguments...)
-	return len(rows) > 0, err
+	a := new(arguments)
+	query := "SELECT count(*) FROM (SELECT 1 FROM recipient JOIN entry ON entry.id = recipient.entry WHERE recipient.hash IN (" +
+		a.list(recipients) + ") AND entry.ordered = 1 AND entry.sender = " + a.add(sender) + " AND " + condition
+	if after != "" {
+		query += " AND recipient.entry > " + a.add(after)
+	}
+	if before != "" {
+		query += " AND recipient.entry < " + a.add(before)
+	}
+	n, err := s.number(ctx, query+" LIMIT 1) AS found", a.values...)
+	return n > 0, err
 }
 
-// sharing is the condition of shares, with its arguments.
-func sharing(entry Entry, condition string, values ...any) (string, []any) {
-	w := new(where)
-	var ids []string
-	for _, tag := range []string{"first(tags)", "second(tags)"} {
+// isRestated reports whether an entry whose key is taken by the first one is new all the same: another ordered entry of the
+// same recipients came in between.
+func (s *store) isRestated(ctx context.Context, entry *New, first *row) (bool, error) {
+	recipients := first.Recipients
+	if len(recipients) == 0 { // it could not be rendered
 		for _, recipient := range entry.Recipients {
-			w.arguments = append(w.arguments, recipient)
-			ids = append(ids, fmt.Sprintf("SELECT id FROM river_job WHERE %s AND %s = $%d", isOrdered, tag, len(w.arguments)))
+			recipients = append(recipients, s.hash(recipient))
 		}
 	}
-	w.conditions = []string{"id IN (" + strings.Join(ids, " UNION ALL ") + ")"}
-	w.add("queue = %s", queueOf(entry.Sender))
-	w.add(condition, values...)
-	return w.String(), w.arguments
+	return s.shares(ctx, first.Sender, recipients, "1 = 1", first.ID, entry.ID)
 }

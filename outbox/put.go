@@ -1,241 +1,242 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
-const (
-	// maxBatch is how many entries one commit takes.
-	maxBatch = 128
-	// commitTimeout ends a commit that the database doesn't answer. If it was done all the same, the repeat
-	// of the hook finds it.
-	commitTimeout = 5 * time.Second
-)
+// ErrFull means that there are too many undelivered entries.
+var ErrFull = errors.New("the outbox has too many undelivered entries")
+
+// ErrUnavailable means that the database cannot take an entry now. It may be able to later.
+var ErrUnavailable = database.ErrUnavailable
 
 // Receipt says what became of an entry that was put.
 type Receipt struct {
 	ID string
-	// Duplicate tells that the key was known: ID is that of the first entry with it.
+	// Duplicate says that the key was known: ID is that of the first entry with it.
 	Duplicate bool
 	// Entry is the entry, or the first one with the key, without its content.
 	Entry Entry
-	// Claimed tells that the first entry is being delivered by who put it, or was, and nobody knows how that ended.
+	// Claimed says that the first entry is being delivered by whoever put it, or was and the outcome is unknown.
 	Claimed bool
 }
 
-type put struct {
-	entry New
-	reply chan putReply
-}
-
-type putReply struct {
-	receipt Receipt
-	id      int64
-	// before is the first new entry that came after it and was stored with it, or 0.
-	before int64
-	err    error
-}
-
-// Put stores an entry. When it returns without an error, the entry is durable. Errors are ErrFull and
-// ErrUnavailable, wrapped.
+// Put stores an entry. When it returns without an error, the entry is durable. It waits for 5 s at most, and not at
+// all while the database is known not to store. Errors wrap ErrFull or ErrUnavailable.
 func (o *Outbox) Put(ctx context.Context, entry New) (Receipt, error) {
-	if !o.ready.Load() {
-		return Receipt{}, fmt.Errorf("%w: the database has not been reached yet", ErrUnavailable)
-	}
-	if entry.Unrendered == "" && o.Undelivered() >= o.MaxPending() {
-		return o.known(ctx, entry)
-	}
-	reply := o.accept(ctx, entry)
-	restated, err := o.restated(ctx, entry, reply)
-	if err != nil || !restated {
-		return reply.receipt, err
-	}
-	if err := o.free(ctx, reply.id); err != nil {
-		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	reply = o.accept(ctx, entry)
-	return reply.receipt, reply.err
-}
-
-// accept has an entry committed with those that wait.
-func (o *Outbox) accept(ctx context.Context, entry New) putReply {
-	p := &put{entry: entry, reply: make(chan putReply, 1)}
-	select {
-	case o.puts <- p:
-	case <-o.closed:
-		return putReply{err: fmt.Errorf("%w: it is closed", ErrUnavailable)}
-	case <-ctx.Done():
-		return putReply{err: fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())}
-	}
-	// What was taken is being committed: its end is worth waiting for, or nobody knew of it.
-	return <-p.reply
-}
-
-// restated tells whether an entry whose key is known is said anew. Its error is that of the reply, or of looking.
-func (o *Outbox) restated(ctx context.Context, entry New, reply putReply) (bool, error) {
-	r := reply.receipt
-	if reply.err != nil || !r.Duplicate || !entry.Ordered || entry.Remember == 0 {
-		return false, reply.err
-	}
-	said := r.Entry
-	if len(said.Recipients) == 0 {
-		said.Recipients = o.store.tags(entry.Recipients) // it couldn't be rendered
-	}
-	restated, err := o.shares(ctx, said, "id > %s AND id < %s", reply.id, cmp.Or(reply.before, math.MaxInt64))
-	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return restated, err
-}
-
-// free has an entry give up its key.
-func (o *Outbox) free(ctx context.Context, id int64) error {
-	_, err := o.store.exec(ctx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", id)
-	return err
-}
-
-// insert stores entries with keys that differ. It tells whether they are committed; what is wrong with one of them after that is
-// in its reply.
-func (o *Outbox) insert(ctx context.Context, puts []*put) (replies []putReply, err error) {
-	params := make([]river.InsertManyParams, len(puts))
-	for i, p := range puts {
-		if params[i], err = o.params(p.entry); err != nil {
-			return nil, err
-		}
-	}
-	results, err := o.client.InsertMany(ctx, params)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	replies = make([]putReply, len(puts))
-	for i, result := range results {
-		replies[i] = o.reply(ctx, puts[i], result)
-	}
-	return replies, nil
-}
-
-// reply is the answer to an entry that was inserted, or whose key was found.
-func (o *Outbox) reply(ctx context.Context, p *put, result *rivertype.JobInsertResult) putReply {
-	receipt, expired, err := o.receipt(result)
-	switch {
-	case err != nil:
-		return putReply{err: err}
-	case expired:
-		if err := o.free(ctx, result.Job.ID); err != nil {
-			return putReply{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
-		}
-		return o.insertOne(ctx, p)
-	case receipt.Duplicate:
-	case p.entry.Unrendered != "":
-		o.notify(string(Unrendered), receipt.Entry, p.entry.Unrendered, 0)
-	default:
-		o.pending.Add(1)
-	}
-	return putReply{receipt: receipt, id: result.Job.ID}
-}
-
-// receipt reads what River says of an insertion. It tells whether that found an entry whose key is free by now.
-func (o *Outbox) receipt(result *rivertype.JobInsertResult) (r Receipt, expired bool, err error) {
-	var m meta
-	if err := json.Unmarshal(result.Job.Metadata, &m); err != nil {
-		return r, false, fmt.Errorf("reading the entry %d: %w", result.Job.ID, err)
-	}
-	r = Receipt{
-		ID: strconv.FormatInt(result.Job.ID, 10), Duplicate: result.UniqueSkippedAsDuplicate,
-		Entry: o.entry(result.Job, &m), Claimed: m.Claimed,
-	}
-	return r, r.Duplicate && m.KeyUntil != 0 && m.KeyUntil <= time.Now().UnixMilli(), nil
-}
-
-// known answers for an entry that there is no room for, if its key is known.
-func (o *Outbox) known(ctx context.Context, entry New) (Receipt, error) {
-	params, err := o.params(entry)
+	s, err := o.opened()
 	if err != nil {
 		return Receipt{}, err
 	}
-	tx, err := o.store.db.BeginTx(ctx, nil)
-	if err != nil {
-		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if trouble := s.Trouble(); trouble != nil {
+		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, trouble)
 	}
-	results, err := o.client.InsertManyTx(ctx, tx, []river.InsertManyParams{params})
-	_ = tx.Rollback() // it was only to find a duplicate
-	if err != nil {
-		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if entry.ID == "" {
+		entry.ID = o.NewID()
 	}
-	receipt, expired, err := o.receipt(results[0])
-	if err != nil {
-		return receipt, err
+	if entry.Unrendered == "" && o.Undelivered() >= o.MaxPending() {
+		return o.lookUpKey(ctx, s, &entry)
 	}
-	restated, err := o.restated(ctx, entry, putReply{receipt: receipt, id: results[0].Job.ID})
-	if err == nil && (!receipt.Duplicate || expired || restated) {
-		err = ErrFull
+	r := o.newRow(s, &entry)
+	statements := insertion(s, &entry, r)
+	for range 3 {
+		receipt, done, err := o.insert(ctx, s, &entry, r, statements)
+		if err != nil {
+			return Receipt{}, unavailable(err)
+		}
+		if done {
+			return receipt, nil
+		}
+		// The entry that had the key has lost it, or is about to.
+		statements = insertion(s, &entry, r)
+		statements = slices.Insert(statements, 0, releaseKey(receipt.ID))
 	}
-	return receipt, err
+	return Receipt{}, fmt.Errorf("%w: the entry's key changes hands too fast", ErrUnavailable)
 }
 
-func (o *Outbox) params(entry New) (river.InsertManyParams, error) {
-	m := newMeta(entry)
-	encoded, err := json.Marshal(m)
+// unavailable makes any error of the database one that callers know.
+func unavailable(err error) error {
+	if errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// insert stores an entry unless its key is taken. done is false if the entry that is named in the receipt is to
+// give up the key first.
+func (o *Outbox) insert(ctx context.Context, s *store, entry *New, r *row, statements []*database.Statement) (Receipt, bool, error) {
+	stored := statements[slices.IndexFunc(statements, func(s *database.Statement) bool { return s.SQL == insertEntry })]
+	write := &database.Write{Statements: statements, Size: len(entry.Content) + 1000, Order: entry.Key}
+	if err := s.Write(ctx, write); err != nil {
+		return Receipt{}, false, err
+	}
+	if stored.Changed > 0 {
+		o.accepted(r)
+		return Receipt{ID: r.ID, Entry: r.Entry}, true, nil
+	}
+	first, err := s.ofKey(ctx, entry.Key)
+	switch {
+	case err != nil:
+		return Receipt{}, false, err
+	case first == nil:
+		return Receipt{}, false, nil
+	case first.ID == r.ID:
+		// It was committed before, by a connection that broke before it answered.
+		o.accepted(r)
+		return Receipt{ID: r.ID, Entry: r.Entry}, true, nil
+	}
+	repeats, err := o.repeats(ctx, s, entry, first)
+	return Receipt{ID: first.ID, Duplicate: true, Entry: first.Entry, Claimed: first.claimed}, repeats, err
+}
+
+func (o *Outbox) accepted(r *row) {
+	o.tally.add(r.Sender, tallied{accepted: 1})
+	if r.unrendered {
+		o.notify(string(Unrendered), r.Entry, r.Reason, 0)
+		return
+	}
+	o.pending.Add(1)
+	if !r.claimed {
+		o.wake()
+	}
+}
+
+// repeats reports whether an entry is the same as the first one with its key.
+func (o *Outbox) repeats(ctx context.Context, s *store, entry *New, first *row) (bool, error) {
+	if first.keyUntil != 0 && first.keyUntil <= o.now().UnixMilli() {
+		return false, nil
+	}
+	if !entry.Ordered || entry.Remember == 0 {
+		return true, nil
+	}
+	restated, err := s.isRestated(ctx, entry, first)
+	return !restated, err
+}
+
+// lookUpKey answers if the outbox is full: a known key still gets its receipt.
+func (o *Outbox) lookUpKey(ctx context.Context, s *store, entry *New) (Receipt, error) {
+	first, err := s.ofKey(ctx, entry.Key)
 	if err != nil {
-		return river.InsertManyParams{}, err
+		return Receipt{}, unavailable(err)
 	}
-	var due time.Time
-	if m.Claimed {
-		due = time.Now().Add(entry.Claim)
+	if first == nil {
+		return Receipt{}, ErrFull
 	}
-	return river.InsertManyParams{
-		Args: args{Key: entry.Key, Content: o.vault.Load().seal(entry.Content)},
-		InsertOpts: &river.InsertOpts{
-			Queue: queueOf(entry.Sender), MaxAttempts: riverAttempts, Metadata: encoded, Tags: o.store.tags(entry.Recipients), Pending: m.Unrendered, ScheduledAt: due,
-			// By default, the states that are unique leave out the cancelled and the discarded.
-			UniqueOpts: river.UniqueOpts{ByArgs: true},
+	repeats, err := o.repeats(ctx, s, entry, first)
+	switch {
+	case err != nil:
+		return Receipt{}, unavailable(err)
+	case !repeats:
+		return Receipt{}, ErrFull
+	}
+	return Receipt{ID: first.ID, Duplicate: true, Entry: first.Entry, Claimed: first.claimed}, nil
+}
+
+// ofKey returns the entry that has a key, or nil.
+func (s *store) ofKey(ctx context.Context, key string) (*row, error) {
+	rows, err := s.listed(ctx, "entry WHERE key = $1 AND key_taken = 1", key)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return rows[0], nil
+}
+
+func releaseKey(id string) *database.Statement {
+	return &database.Statement{SQL: "UPDATE entry SET key_taken = 0 WHERE id = $1", Args: []any{id}}
+}
+
+// newRow is an entry as it is inserted.
+func (o *Outbox) newRow(s *store, entry *New) *row {
+	now := o.now()
+	r := &row{
+		Entry: Entry{
+			ID: entry.ID, State: Pending, Sender: entry.Sender, Subaccount: entry.Subaccount, Hook: entry.Hook,
+			Template: entry.Template, Handler: entry.Handler, Trace: entry.Trace, Accepted: now, Due: now,
+			Expires: entry.Expires, Private: entry.Private, Reason: entry.Unrendered,
 		},
-	}, nil
-}
-
-func newMeta(entry New) meta {
-	// PostgreSQL takes no NUL in JSON.
-	clean := func(s string) string { return strings.ReplaceAll(s, "\x00", "") }
-	m := meta{
-		Sender: entry.Sender, Hook: clean(entry.Hook), Template: clean(entry.Template), Handler: entry.Handler, Trace: clean(entry.Trace),
-		Private: entry.Private, Expires: milliseconds(entry.Expires),
-		Ordered: entry.Ordered, Unrendered: entry.Unrendered != "", Reason: clean(entry.Unrendered), Claimed: entry.Claim > 0,
+		key: entry.Key, claimed: entry.Claim > 0, unrendered: entry.Unrendered != "",
+		stored: o.vault.Load().seal(entry.ID, entry.Content),
 	}
 	switch {
-	case m.Claimed:
-		m.KeyUntil = time.Now().Add(entry.Claim).UnixMilli()
-	case entry.Remember > 0:
-		m.KeyUntil = time.Now().Add(entry.Remember).UnixMilli()
+	case r.claimed:
+		r.State, r.keyUntil, r.attempt = Sending, now.Add(entry.Claim).UnixMilli(), 1
+	case r.unrendered:
+		r.State = Unrendered
 	}
-	return m
+	if !r.claimed && entry.Remember > 0 {
+		r.keyUntil = now.Add(entry.Remember).UnixMilli()
+	}
+	for _, recipient := range entry.Recipients {
+		if hash := s.hash(recipient); !slices.Contains(r.Recipients, hash) {
+			r.Recipients = append(r.Recipients, hash)
+		}
+	}
+	return r
 }
 
-func (o *Outbox) notify(name string, entry Entry, reason string, delay time.Duration) {
-	o.settings.Load().Notify(Event{Name: name, Entry: entry, Reason: reason, Delay: delay})
+const insertEntry = "INSERT INTO entry (" + columns + ", content, lane, ordered, key_taken, lease, owner) VALUES (" +
+	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, " +
+	"$12, $13, $14, $15, $16, 0, $17, 0, 0, 0, 0, 0, " +
+	"$18, $19, '', '', '', $20, $21, $22, 1, $23, '') ON CONFLICT DO NOTHING"
+
+// insertion is what stores an entry: nothing if its key is taken.
+func insertion(s *store, entry *New, r *row) []*database.Statement {
+	lease := int64(0)
+	if r.claimed {
+		lease = r.keyUntil
+	}
+	statements := []*database.Statement{{SQL: insertEntry, Args: []any{
+		r.ID, string(r.State), r.Sender, r.Subaccount, r.Hook, r.Template, r.Handler, r.Trace,
+		toInt(r.Private), toInt(r.claimed), toInt(r.unrendered), r.key, r.keyUntil, r.Accepted.UnixMilli(), r.Due.UnixMilli(),
+		toMilliseconds(r.Expires), r.attempt, r.Reason, strings.Join(r.Recipients, " "), r.stored,
+		laneOf(r), toInt(entry.Ordered), lease,
+	}}}
+	statements = append(statements, insertRecipients(r)...)
+	if s.dialect.Notify != "" && r.State == Pending {
+		statements = append(statements, &database.Statement{SQL: s.dialect.Notify})
+	}
+	return statements
 }
 
-// entry makes an Entry of a row, without its content.
-func (o *Outbox) entry(row *rivertype.JobRow, m *meta) Entry {
-	e := Entry{
-		ID: strconv.FormatInt(row.ID, 10), State: m.state(row.State), Sender: m.Sender, Hook: m.Hook, Template: m.Template, Handler: m.Handler,
-		Accepted: row.CreatedAt, Expires: fromMilliseconds(m.Expires), Attempts: m.Attempts, Reason: m.Reason,
-		Outcome: m.Outcome, Trace: m.Trace, Private: m.Private, Uncertain: m.Uncertain,
-		Recipients: row.Tags, Events: m.Events,
+func insertRecipients(r *row) []*database.Statement {
+	statements := make([]*database.Statement, len(r.Recipients))
+	for i, hash := range r.Recipients {
+		statements[i] = &database.Statement{
+			SQL: "INSERT INTO recipient (hash, entry) SELECT $1, $2 WHERE EXISTS (SELECT 1 FROM entry WHERE id = $2) " +
+				"ON CONFLICT DO NOTHING",
+			Args: []any{hash, r.ID},
+		}
 	}
-	if row.FinalizedAt != nil {
-		e.Ended = *row.FinalizedAt
-	} else if e.State == Pending || e.State == Retrying {
-		e.Due = row.ScheduledAt
+	return statements
+}
+
+// laneOf names what is claimed together: urgent entries before others, then by sender, sub-account and template, each
+// of which can be held or paused.
+func laneOf(r *row) string {
+	urgency := "1"
+	if r.urgent() {
+		urgency = "0"
 	}
-	return e
+	return strings.Join([]string{urgency, r.Sender, r.Subaccount, r.Template}, "\n")
+}
+
+// lane is what laneOf names.
+type lane struct {
+	name                         string
+	urgent                       bool
+	sender, subaccount, template string
+	// due is when its first entry is due.
+	due time.Time
+}
+
+func parseLane(name string, due int64) lane {
+	parts := append(strings.SplitN(name, "\n", 4), "", "", "")
+	return lane{name, parts[0] == "0", parts[1], parts[2], parts[3], toTime(due)}
 }

@@ -2,415 +2,379 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"strconv"
+	"slices"
 	"time"
 
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
-const (
-	firstRetry = time.Second
-	lastRetry  = 15 * time.Minute
-	// uncertainWait gives Mandrill's search time to know of a message.
-	uncertainWait = 20 * time.Second
-	// sealedWait is how long an entry waits whose key isn't configured.
-	sealedWait = time.Minute
-)
+// sealedWait is how long an entry waits whose content cannot be opened.
+const sealedWait = time.Minute
 
-// A Deliverer delivers entries. It is called by several goroutines at once.
-type Deliverer interface {
-	Deliver(ctx context.Context, d Delivery) Result
-}
-
-// Delivery is one attempt.
-type Delivery struct {
-	Entry
-	// Uncertain tells that an earlier attempt may have succeeded.
-	Uncertain bool
-	// Unrendered tells that the content is what the entry is to be rendered from.
-	Unrendered bool
-	// Taken is when the account took the entry and kept it back, which Outcome tells, or zero.
-	Taken time.Time
-	// Revived tells that the operator had the entry tried again after it had ended, or couldn't be rendered.
-	Revived bool
-}
-
-// Verdict says what became of an attempt.
-type Verdict int
-
-// The verdicts.
-const (
-	// VerdictSent: delivered to at least one recipient.
-	VerdictSent Verdict = iota + 1
-	// VerdictRejected: refused for every recipient.
-	VerdictRejected
-	// VerdictDead: refused, and would be again.
-	VerdictDead
-	// VerdictDiscarded: not to be delivered after all.
-	VerdictDiscarded
-	// VerdictRetry: it may go well later.
-	VerdictRetry
-	// VerdictHold: the account can't send now.
-	VerdictHold
-	// VerdictWait: another entry is to be delivered first. It is no failure, however long it takes.
-	VerdictWait
-	// VerdictUnknown: it may have been delivered.
-	VerdictUnknown
-	// VerdictUnrendered: it still can't be rendered.
-	VerdictUnrendered
-	// VerdictRendered: it was rendered, and is now to be delivered.
-	VerdictRendered
-	// VerdictGivenUp: the account took it, kept it back and gave it up.
-	VerdictGivenUp
-)
-
-// Result is what a Deliverer says of an attempt.
-type Result struct {
-	Verdict Verdict
-	// Reason says why, for the operator. It holds nothing personal.
-	Reason string
-	// After is the least time until the next attempt.
-	After time.Duration
-	// Outcome is JSON that is kept with the entry.
-	Outcome json.RawMessage
-	// Uncertain tells, of VerdictRetry and VerdictHold, that an earlier attempt may still have succeeded.
-	Uncertain bool
-	// Rendered is what an entry that was unrendered has become: its Sender, Recipients, Content, Private and Expires.
-	Rendered *New
-}
-
-// backoff is the time between the attempt that is the nth to fail and the next: 1 s, doubled each time up to
-// 15 min, and then up to a quarter less, by jitter between 0 and 1.
-func backoff(n int, jitter float64) time.Duration {
-	delay := lastRetry
-	if n < 11 { // 2^10 s is more than lastRetry
-		delay = min(firstRetry<<(n-1), lastRetry)
-	}
-	return delay - time.Duration(jitter*float64(delay)/4)
-}
-
-type worker struct {
-	river.WorkerDefaults[args]
-	o *Outbox
-}
-
-// Work makes one attempt. It commits what ends an entry by itself, and leaves to River what is tried again.
-func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
-	o := w.o
+// begin starts a worker for an entry that was claimed.
+func (o *Outbox) begin(ctx context.Context, c *claimed) {
 	o.mu.Lock()
-	running := o.running
-	mine := hand{job.Queue, job.Attempt}
-	o.working[job.ID] = mine
+	o.inHand[c.ID] = true
+	a := o.accountNamed(c.account)
+	looksUp := c.State != Sending
+	switch {
+	case looksUp:
+		a.lookUps++
+	default:
+		a.sending++
+		a.urgent += int(toInt(c.urgent()))
+	}
 	o.mu.Unlock()
-	defer func() {
+	for i, h := range c.probed {
+		mine := *h
+		mine.generation++
+		c.probed[i] = &mine
+	}
+	o.working.Go(func() {
+		err := o.safely("delivering an entry", func() error { return o.work(ctx, c) }, "entry", c.ID)
+		if err != nil {
+			o.logger().Error("storing the outcome of an entry", "entry", c.ID, "error", err)
+		}
 		o.mu.Lock()
-		if o.working[job.ID] == mine { // or it was taken away, and this process has it again
-			delete(o.working, job.ID)
+		delete(o.inHand, c.ID)
+		if looksUp {
+			a.lookUps--
+		} else {
+			a.sending--
+			a.urgent -= int(toInt(c.urgent()))
 		}
 		o.mu.Unlock()
-	}()
-	// What waits goes back when the outbox stops; what is being sent is left to its end.
-	waiting, cancel := context.WithCancel(ctx)
-	defer cancel()
-	unlink := context.AfterFunc(running, cancel)
-	defer unlink()
-	t := &try{o: o, job: job, waiting: waiting}
-	if err := json.Unmarshal(job.Metadata, &t.meta); err != nil {
-		return t.finish(ctx, Dead, "the entry can't be read")
-	}
-	err := t.run(ctx)
-	if errors.Is(err, errTaken) {
-		return nil // River completes nothing: see endingDriver
-	}
-	return err
+		o.wake()
+	})
 }
 
-// errTaken says that the entry isn't this worker's any more: the operator discarded it while it waited, or
-// another process thought that this one was dead.
-var errTaken = errors.New("the entry was taken away")
-
-// try is one attempt of an entry.
-type try struct {
-	o    *Outbox
-	job  *river.Job[args]
-	meta meta
-	// waiting ends when the entry is not to wait any more.
-	waiting context.Context
-}
-
-func (t *try) run(ctx context.Context) error {
-	m, o := &t.meta, t.o
-	if m.Claimed {
-		m.Claimed, m.Uncertain = false, true
-		return t.finish(ctx, Dead, "whoever was sending it didn't say how that ended: it isn't known whether it was sent")
-	}
-	if t.job.Attempt > m.Base+1 {
-		m.Base = t.job.Attempt - 1
-		if !m.Waiting {
-			// A process was killed while it was sending.
-			m.Uncertain = true
-			m.note(time.Now(), "interrupted: it isn't known whether it was sent")
-			o.notify("interrupted", o.entry(t.job.JobRow, m), m.Reason, uncertainWait)
-			return t.later(ctx, uncertainWait)
-		}
-	}
-	for {
-		if t.expired() {
-			return t.finish(ctx, Expired, "it expired before it could be sent")
-		}
-		g := o.gate(m.Sender)
-		probe, err := t.pass(ctx, g)
-		again := false
-		if err == nil {
-			again, err = t.attempt(ctx, g, probe)
-		} else if probe {
-			g.leave()
-		}
-		if !again {
-			return err
-		}
-	}
-}
-
-// attempt tries the entry once. again tells that it is to be tried once more, after it has waited at the gate.
-func (t *try) attempt(ctx context.Context, g *gate, probe bool) (again bool, err error) {
-	m, o := &t.meta, t.o
-	if t.expired() {
-		if probe {
-			g.leave()
-		}
-		return true, nil
-	}
-	content, err := o.vault.Load().open(t.job.Args.Content)
+// work makes one attempt and stores what became of it.
+func (o *Outbox) work(ctx context.Context, c *claimed) error {
+	s, err := o.opened()
 	if err != nil {
-		if probe {
-			g.leave()
-		}
-		return false, t.sealed(ctx, err)
+		return err
 	}
-	delivery := Delivery{
-		Entry: o.entry(t.job.JobRow, m), Uncertain: m.Uncertain, Unrendered: m.Unrendered, Taken: fromMilliseconds(m.Taken), Revived: m.Revived,
+	if !c.Expires.IsZero() && !c.Expires.After(o.now()) {
+		return errors.Join(o.end(ctx, s, c, Expired, "it expired before it could be sent"), o.extendHolds(ctx, s, c.probed, "", 0))
 	}
-	delivery.Content = content
-	// A reload may have changed the settings while the entry waited.
-	return t.judge(ctx, g, probe, t.deliver(ctx, delivery))
-}
-
-// deliver is the Deliverer's doing. Where that panics, the attempt has failed.
-func (t *try) deliver(ctx context.Context, d Delivery) (r Result) {
-	err := t.o.guard("delivering an entry", func() error {
-		r = t.o.settings.Load().Deliverer.Deliver(ctx, d)
+	content, err := o.vault.Load().open(c.ID, c.stored)
+	if err != nil {
+		return errors.Join(o.sealed(ctx, s, c, err), o.extendHolds(ctx, s, c.probed, "", 0))
+	}
+	d := Delivery{
+		Entry: c.Entry, Uncertain: c.State == Uncertain, Unrendered: c.unrendered, Backlogged: c.backlogged, Revived: c.revived,
+	}
+	d.Content = content
+	r := Result{Verdict: VerdictUnknown, Reason: "the delivery crashed: see the log"}
+	_ = o.safely("delivering an entry", func() error { // it was logged
+		r = o.settings.Load().Deliverer.Deliver(ctx, d)
 		return nil
-	}, "entry", d.ID)
-	if err != nil {
-		r = Result{Verdict: VerdictUnknown, Reason: "the delivery crashed: see the log"}
-	}
-	return r
+	}, "entry", c.ID)
+	return o.judge(ctx, s, c, r)
 }
 
-// sealed lets an entry wait whose content can't be opened for want of a key, and ends one whose content is damaged.
-func (t *try) sealed(ctx context.Context, reason error) error {
+// sealed lets an entry wait whose content cannot be opened without another key, and ends one whose content is damaged.
+func (o *Outbox) sealed(ctx context.Context, s *store, c *claimed, reason error) error {
 	if errors.Is(reason, errDamaged) {
-		return t.finish(ctx, Dead, reason.Error())
+		return o.end(ctx, s, c, Dead, reason.Error())
 	}
-	if t.meta.Reason != reason.Error() {
-		t.meta.Reason = reason.Error()
-		t.o.notify("sealed", t.o.entry(t.job.JobRow, &t.meta), t.meta.Reason, sealedWait)
+	if c.Reason != reason.Error() {
+		c.Reason = reason.Error()
+		o.notify("sealed", c.Entry, c.Reason, sealedWait)
 	}
-	return t.later(ctx, sealedWait)
+	return o.later(ctx, s, c, sealedWait)
 }
 
-func (t *try) expired() bool {
-	return t.meta.Expires != 0 && t.meta.Expires <= time.Now().UnixMilli()
-}
-
-// pass waits at the sender's gate.
-func (t *try) pass(ctx context.Context, g *gate) (probe bool, err error) {
-	if g.open() && !t.meta.Waiting {
-		return false, nil
-	}
-	if !g.open() {
-		t.meta.Waiting = true
-		if err := t.save(ctx); err != nil {
-			return false, err
-		}
-	}
-	waiting := t.waiting
-	if t.meta.Expires != 0 {
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithDeadline(waiting, fromMilliseconds(t.meta.Expires))
-		defer cancel()
-	}
-	probe, err = g.pass(waiting)
-	switch {
-	case errors.Is(err, errGone):
-		return probe, t.later(ctx, time.Second) // until the queue is idle, it is fetched again
-	case err != nil && t.waiting.Err() != nil:
-		// Nothing is in flight: the next process may begin at once.
-		return probe, t.later(ctx, 0)
-	}
-	// From here on, a kill leaves an entry that is uncertain.
-	t.meta.Waiting = false
-	return probe, t.save(ctx)
-}
-
-// judge does what the result asks for. again tells that the entry is to be tried once more at once, after
-// it has waited at the gate.
-func (t *try) judge(ctx context.Context, g *gate, probe bool, r Result) (again bool, err error) {
-	m, o := &t.meta, t.o
+// judge stores what a result means for the entry, and for the holds that it was the probe of.
+func (o *Outbox) judge(ctx context.Context, s *store, c *claimed, r Result) error {
 	if r.Outcome != nil {
-		m.Outcome = r.Outcome
+		c.Outcome = r.Outcome
 	}
-	switch r.Verdict {
-	case VerdictSent, VerdictRejected, VerdictDead:
-		if g.release() {
-			o.notify("release", Entry{Sender: m.Sender}, "", 0)
+	holding := o.judgeHolds(ctx, s, c, r)
+	return errors.Join(o.judgeEntry(ctx, s, c, r), holding)
+}
+
+// answered are the verdicts by which an account has shown that it works.
+var answered = []Verdict{VerdictSent, VerdictRejected, VerdictDead}
+
+func (o *Outbox) judgeHolds(ctx context.Context, s *store, c *claimed, r Result) error {
+	o.countAnswers(c, r)
+	switch {
+	case slices.Contains(answered, r.Verdict):
+		return o.endHolds(ctx, s, c.probed)
+	case r.Verdict == VerdictHold, r.Verdict == VerdictBacklogged && c.State == Sending:
+		hold := o.holdFor(c, r)
+		met := func(h *Hold) bool { return h.name() == hold.name() }
+		if slices.ContainsFunc(c.probed, met) {
+			return o.extendHolds(ctx, s, c.probed, r.Reason, r.After)
 		}
-	case VerdictHold:
-	default:
-		if probe {
-			g.leave()
-		}
+		// The account answers, and holds something else.
+		return errors.Join(o.endHolds(ctx, s, c.probed), o.beginHold(ctx, s, hold, c.began))
 	}
+	return o.extendHolds(ctx, s, c.probed, "", 0)
+}
+
+func (o *Outbox) holdFor(c *claimed, r Result) Hold {
+	scope := r.Scope
+	if scope == "" {
+		scope = ScopeKey
+	}
+	target := c.account
+	switch {
+	case scope == ScopeDomain:
+		target = c.Sender
+	case scope == ScopeSubaccount && c.Subaccount == "":
+		scope = ScopeKey
+	case scope == ScopeSubaccount:
+		target += "/" + c.Subaccount
+	}
+	now := o.now()
+	return Hold{
+		Scope: scope, Target: target, Sender: c.Sender, Reason: r.Reason, Since: now, Entry: c.ID,
+		Probe: now.Add(max(firstProbe, min(r.After, longestProbe))), delay: firstProbe,
+	}
+}
+
+func (o *Outbox) judgeEntry(ctx context.Context, s *store, c *claimed, r Result) error {
+	lookedUp := c.State != Sending
 	switch r.Verdict {
 	case VerdictSent:
-		m.Uncertain = false
-		return false, t.finish(ctx, Sent, r.Reason)
+		return o.end(ctx, s, c, Sent, r.Reason)
 	case VerdictRejected:
-		return false, t.finish(ctx, Rejected, r.Reason)
+		return o.end(ctx, s, c, Rejected, r.Reason)
 	case VerdictDead, VerdictGivenUp:
-		return false, t.finish(ctx, Dead, r.Reason)
+		return o.end(ctx, s, c, Dead, r.Reason)
 	case VerdictDiscarded:
-		return false, t.finish(ctx, Discarded, r.Reason)
+		return o.end(ctx, s, c, Discarded, r.Reason)
 	case VerdictUnrendered:
-		m.note(time.Now(), r.Reason)
-		return false, t.apply(ctx, change{state: rivertype.JobStatePending, meta: m}, Unrendered)
+		return o.end(ctx, s, c, Unrendered, r.Reason)
 	case VerdictRendered:
-		return true, t.rendered(ctx, r.Rendered)
-	case VerdictHold:
-		m.Uncertain = r.Uncertain
-		if r.Outcome != nil && m.Taken == 0 {
-			m.Taken = time.Now().UnixMilli()
-		}
-		if g.hold(r.Reason, r.After, probe) {
-			o.notify("hold", Entry{Sender: m.Sender}, r.Reason, 0)
-		}
-		m.Reason = r.Reason
-		return true, nil
+		return o.rendered(ctx, s, c, r.Rendered)
+	case VerdictBacklogged:
+		return o.backlogged(ctx, s, c, r)
+	case VerdictResend:
+		c.note(o.now(), r.Reason)
+		return o.save(ctx, s, c, Retrying, 0)
 	case VerdictWait:
-		if m.Reason != r.Reason {
-			m.note(time.Now(), r.Reason) // once: from here on it is retrying
+		if c.Reason != r.Reason {
+			c.note(o.now(), r.Reason) // once: from here on it is retrying
 		}
-		return false, t.later(ctx, r.After)
+		return o.later(ctx, s, c, r.After)
+	case VerdictHold:
+		if lookedUp {
+			return o.lookUpLater(ctx, s, c, r)
+		}
+		c.Reason = r.Reason
+		c.holds++
+		return o.later(ctx, s, c, 0)
 	case VerdictUnknown:
-		g.failed(r.Reason)
-		m.Uncertain = true
-		return false, t.retry(ctx, r.Reason, uncertainWait)
-	default:
-		g.failed(r.Reason)
-		m.Uncertain = r.Uncertain
-		return false, t.retry(ctx, r.Reason, max(backoff(m.Tries+1, rand.Float64()), min(r.After, lastRetry)))
-	}
-}
-
-// rendered makes the entry what it has been rendered to.
-func (t *try) rendered(ctx context.Context, n *New) error {
-	m := &t.meta
-	m.Unrendered, m.Sender, m.Private, m.Expires = false, n.Sender, m.Private || n.Private, milliseconds(n.Expires)
-	t.job.Args.Content = t.o.vault.Load().seal(n.Content)
-	t.job.Tags = t.o.store.tags(n.Recipients)
-	return t.write(ctx, change{
-		state: rivertype.JobStateRunning, meta: m, content: t.job.Args.Content, queue: queueOf(n.Sender), tags: t.job.Tags,
-	})
-}
-
-// retry tries the entry again after a failed attempt, until it has been retried for as long as it may be. Only delays count: no
-// hold, no backlog, and no time in which no process ran.
-func (t *try) retry(ctx context.Context, reason string, delay time.Duration) error {
-	m := &t.meta
-	if time.Duration(m.Retried)*time.Millisecond >= t.o.settings.Load().RetryFor {
-		return t.finish(ctx, Dead, "it was retried for as long as retry_for says; at last: "+reason)
-	}
-	m.Tries++
-	m.Retried += delay.Milliseconds()
-	m.note(time.Now(), reason)
-	t.o.notify("retry", t.o.entry(t.job.JobRow, m), reason, delay)
-	return t.later(ctx, delay)
-}
-
-// later gives the entry back for another attempt, which is not later than its expiry.
-func (t *try) later(ctx context.Context, delay time.Duration) error {
-	if t.meta.Expires != 0 {
-		delay = max(0, min(delay, time.Until(fromMilliseconds(t.meta.Expires))))
-	}
-	if err := t.save(ctx); err != nil {
-		return err
-	}
-	return river.JobSnooze(delay)
-}
-
-// save keeps the metadata and the content of an entry that stays in the hands of this worker.
-func (t *try) save(ctx context.Context) error {
-	return t.write(ctx, change{state: rivertype.JobStateRunning, meta: &t.meta, content: t.job.Args.Content})
-}
-
-// write changes the row while it is this worker's.
-func (t *try) write(ctx context.Context, c change) error {
-	c.attempt = t.job.Attempt
-	return t.persist(ctx, func(ctx context.Context) error {
-		changed, err := t.o.apply(ctx, t.job.ID, t.job.Args.Key, c, rivertype.JobStateRunning)
-		if err == nil && !changed {
-			return errTaken
+		if lookedUp {
+			return o.lookUpLater(ctx, s, c, r)
 		}
-		return err
-	})
+		return o.unknown(ctx, s, c, r.Reason)
+	}
+	if lookedUp {
+		return o.lookUpLater(ctx, s, c, r)
+	}
+	return o.retry(ctx, s, c, r)
 }
 
-// finish ends the entry, and wipes its content in the same statement.
-func (t *try) finish(ctx context.Context, state State, reason string) error {
-	t.meta.State = state
-	t.meta.note(time.Now(), reason)
-	wipe := state != Dead && (t.meta.Private || !t.o.settings.Load().KeepContent)
-	c := change{state: final[state], meta: &t.meta, wipe: wipe}
-	if !wipe {
-		c.content = t.job.Args.Content
+// retry tries the entry again after a failed attempt, until it has been retried for as long as it may be. Only delays
+// count: no hold, no backlog, and no time in which no process ran.
+func (o *Outbox) retry(ctx context.Context, s *store, c *claimed, r Result) error {
+	if c.retried >= o.settings.Load().RetryFor {
+		return o.end(ctx, s, c, Dead, "it was retried for as long as retry_for says; at last: "+r.Reason)
 	}
-	return t.apply(ctx, c, state)
-}
-
-func (t *try) apply(ctx context.Context, c change, state State) error {
-	// The attempt has ended, and is none that a kill has cut off.
-	t.meta.Base = t.job.Attempt
-	entry := t.o.entry(t.job.JobRow, &t.meta)
-	entry.State = state
-	if err := t.write(ctx, c); err != nil {
-		if errors.Is(err, errTaken) {
-			t.o.notify("lost", entry, "the entry was taken over while it was sent", 0)
-		}
+	delay := max(backoff(c.tries+1, rand.Float64()), min(r.After, lastRetry))
+	if c.urgent() && r.After == 0 {
+		// What expires soon is tried again within a tenth of its life.
+		delay = max(min(delay, c.Expires.Sub(c.Accepted)/10), firstRetry/2)
+	}
+	c.tries++
+	c.retried += delay
+	c.note(o.now(), r.Reason)
+	if err := o.later(ctx, s, c, delay); err != nil {
 		return err
 	}
-	t.o.pending.Add(-1)
-	t.o.notify(string(state), entry, t.meta.Reason, 0)
+	o.notify("retry", c.Entry, r.Reason, delay)
 	return nil
 }
 
-// persist tries a statement until the database takes it: what was sent must not be sent again because the
-// database was away for a moment.
-func (t *try) persist(ctx context.Context, statement func(context.Context) error) error {
-	for n := 1; ; n++ {
-		err := statement(context.WithoutCancel(ctx))
-		if err == nil || errors.Is(err, errTaken) {
-			return err
+// mostUnknowns is how many attempts of unknown outcome an entry may have: a person gets a mail twice at most.
+const mostUnknowns = 2
+
+// unknown makes an entry uncertain: it is looked for before it is sent again.
+func (o *Outbox) unknown(ctx context.Context, s *store, c *claimed, reason string) error {
+	c.unknowns++
+	if c.unknowns >= mostUnknowns {
+		return o.end(ctx, s, c, Dead, reason+": it may have been sent, and even twice")
+	}
+	c.note(o.now(), reason)
+	wait := o.settings.Load().uncertainWait(c.urgent())
+	if err := o.save(ctx, s, c, Uncertain, wait); err != nil {
+		return err
+	}
+	o.notify("retry", c.Entry, reason, wait)
+	return nil
+}
+
+// searchFor is how long an uncertain entry is looked for where no search is answered. It is sent once more then.
+const searchFor = 15 * time.Minute
+
+// lookUpLater looks an uncertain or backlogged entry up again.
+func (o *Outbox) lookUpLater(ctx context.Context, s *store, c *claimed, r Result) error {
+	since := c.backlogged
+	if c.State == Uncertain && len(c.Attempts) > 0 {
+		since = c.Attempts[len(c.Attempts)-1].Time
+		if o.now().Sub(since) >= searchFor {
+			c.note(o.now(), "searches were not answered: it is sent once more")
+			return o.save(ctx, s, c, Retrying, 0)
 		}
-		t.o.logger.Error("keeping the state of an entry", "entry", strconv.FormatInt(t.job.ID, 10), "error", err)
+	}
+	delay := lookUpDelay(o.now().Sub(since))
+	if c.State == Uncertain {
+		delay = o.settings.Load().uncertainWait(true)
+	}
+	c.Reason = r.Reason
+	return o.save(ctx, s, c, c.State, max(delay, min(r.After, lastLookUp)))
+}
+
+// backlogged keeps an entry that the account has accepted and does not send yet.
+func (o *Outbox) backlogged(ctx context.Context, s *store, c *claimed, r Result) error {
+	if c.State != Backlogged {
+		c.Entry.Uncertain, c.backlogged = false, o.now()
+	}
+	if c.Reason != r.Reason {
+		c.note(o.now(), r.Reason)
+	}
+	return o.save(ctx, s, c, Backlogged, lookUpDelay(o.now().Sub(c.row.backlogged)))
+}
+
+// later gives the entry back for another attempt.
+func (o *Outbox) later(ctx context.Context, s *store, c *claimed, delay time.Duration) error {
+	state := c.State
+	if state == Sending {
+		state = c.waitingState()
+	}
+	return o.save(ctx, s, c, state, delay)
+}
+
+// save stores an entry that does not end. It is tried again no later than it expires.
+func (o *Outbox) save(ctx context.Context, s *store, c *claimed, state State, delay time.Duration) error {
+	c.Due = o.now().Add(delay)
+	if !c.Expires.IsZero() && c.Due.After(c.Expires) {
+		c.Due = c.Expires
+	}
+	return o.write(ctx, s, c, &change{state: state, due: c.Due})
+}
+
+// end stores the end of an entry, and wipes its content in the same statement.
+func (o *Outbox) end(ctx context.Context, s *store, c *claimed, state State, reason string) error {
+	c.note(o.now(), reason)
+	wipe := state != Dead && state != Unrendered && (c.Private || !o.settings.Load().KeepContent)
+	change := &change{state: state, wipe: wipe, freesKey: freesKey(c.row, state)}
+	if state != Unrendered {
+		change.ended = o.now()
+	}
+	before := c.State
+	if err := o.write(ctx, s, c, change); err != nil {
+		return err
+	}
+	c.Ended = change.ended
+	if before.undelivered() {
+		o.pending.Add(-1)
+	}
+	o.tally.addEnd(c.row)
+	o.notify(string(state), c.Entry, c.Reason, 0)
+	return nil
+}
+
+// freesKey reports whether another entry may have the key of one that ends: no mail went out, and none may have.
+func freesKey(r *row, state State) bool {
+	return r.unknowns == 0 && (state == Rejected || state == Dead || state == Expired || state == Discarded)
+}
+
+// rendered makes the entry what it has been rendered to. It is claimed again then, perhaps for another account.
+func (o *Outbox) rendered(ctx context.Context, s *store, c *claimed, n *New) error {
+	before := c.Recipients
+	c.unrendered, c.Sender, c.Subaccount, c.Expires = false, n.Sender, n.Subaccount, n.Expires
+	c.Private = c.Private || n.Private
+	c.Recipients = nil
+	for _, recipient := range n.Recipients {
+		c.Recipients = append(c.Recipients, s.hash(recipient))
+	}
+	c.Due = o.now()
+	return o.write(ctx, s, c, &change{
+		state: c.waitingState(), due: c.Due, content: o.vault.Load().seal(c.ID, n.Content), former: before,
+	})
+}
+
+// write stores a change of a claimed entry, again and again until the database takes it: what was sent must not be sent
+// again because the database was away for a moment.
+func (o *Outbox) write(ctx context.Context, s *store, c *claimed, change *change) error {
+	from := c.State
+	for n := 1; ; n++ {
+		statements := change.statements(c.row, from)
+		err := s.Write(context.WithoutCancel(ctx), &database.Write{Statements: statements, Order: c.ID, Size: 1000 + len(change.content)})
+		if err == nil && statements[0].Changed == 0 {
+			err = o.isStored(ctx, s, c, change.state)
+		}
+		if err == nil {
+			c.State = change.state
+			return nil
+		}
+		if errors.Is(err, errTaken) && from != Sending {
+			return nil // the operator decided about it during the look-up
+		}
+		if errors.Is(err, errTaken) {
+			o.notify("lost", c.Entry, "the entry was taken over while it was sent", 0)
+			return nil
+		}
+		o.troubles.set(o, "storing outcomes", err)
 		select {
 		case <-time.After(min(backoff(n, 0)/10, 5*time.Second)):
 		case <-ctx.Done():
 			return err
 		}
+	}
+}
+
+// errTaken means that the entry is not this worker's any more: another process took it over, or it was forgotten.
+var errTaken = errors.New("the entry was taken away")
+
+// isStored returns nil if a change was committed before, by a connection that broke before it answered.
+func (o *Outbox) isStored(ctx context.Context, s *store, c *claimed, state State) error {
+	n, err := s.number(context.WithoutCancel(ctx), "SELECT count(*) FROM entry WHERE id = $1 AND attempt = $2 AND state = $3",
+		c.ID, int64(c.attempt), string(state))
+	if err == nil && n == 0 {
+		err = errTaken
+	}
+	return err
+}
+
+// countAnswers keeps count of what fails in a row, and lets an account send more at once after each success that
+// follows a hold.
+func (o *Outbox) countAnswers(c *claimed, r Result) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case slices.Contains(answered, r.Verdict):
+		delete(o.failing, c.Sender)
+		if a := o.accountNamed(c.account); a.limit > 0 {
+			if a.limit *= 2; a.limit >= o.settings.Load().Workers {
+				a.limit = 0
+			}
+		}
+	case c.State == Sending && (r.Verdict == VerdictRetry || r.Verdict == VerdictUnknown):
+		o.failing[c.Sender] = Failing{o.failing[c.Sender].Attempts + 1, r.Reason}
+	}
+}
+
+// startSlowly lets an account that was held send one entry at a time at first. o.mu is held.
+func (o *Outbox) startSlowly(name holdName) {
+	if name.scope == ScopeKey {
+		o.accountNamed(name.target).limit = 1
 	}
 }

@@ -1,0 +1,78 @@
+package outbox
+
+import (
+	"context"
+	"time"
+)
+
+// A Deliverer delivers entries. It is called by several goroutines at once, each with an entry that no other has. A
+// call may take as long as it needs: it occupies one of the account's workers, and its context ends only if Stop loses
+// patience. A panic counts as an unknown outcome.
+type Deliverer interface {
+	Deliver(ctx context.Context, d Delivery) Result
+}
+
+// Delivery is one attempt.
+type Delivery struct {
+	Entry
+	// Uncertain says that an earlier attempt may have been accepted. The call must send nothing, but find out: it
+	// returns what was found, VerdictResend if the entry is to be sent again, or VerdictRetry to be asked later.
+	Uncertain bool
+	// Unrendered says that the content is what the entry is to be rendered from.
+	Unrendered bool
+	// Backlogged is when the account accepted the entry and kept it back, as Outcome says, or zero. While the
+	// entry's state is backlogged, the call must send nothing, but look it up.
+	Backlogged time.Time
+	// Revived says that the operator retried the entry after it had ended, or could not be rendered.
+	Revived bool
+}
+
+// Verdict says what became of an attempt.
+type Verdict int
+
+// The verdicts.
+const (
+	// VerdictSent means delivered to at least one recipient.
+	VerdictSent Verdict = iota + 1
+	// VerdictRejected means refused for every recipient.
+	VerdictRejected
+	// VerdictDead means refused, as it would be again.
+	VerdictDead
+	// VerdictDiscarded means not to be delivered after all.
+	VerdictDiscarded
+	// VerdictRetry means that it may succeed later.
+	VerdictRetry
+	// VerdictHold means that what Scope says cannot send now.
+	VerdictHold
+	// VerdictWait means that another entry is to be delivered first. It is no failure, however long it takes.
+	VerdictWait
+	// VerdictUnknown means that it may have been accepted.
+	VerdictUnknown
+	// VerdictUnrendered means that it still cannot be rendered.
+	VerdictUnrendered
+	// VerdictRendered means that it was rendered, and is now to be delivered.
+	VerdictRendered
+	// VerdictGivenUp means that the account accepted it, kept it back and gave it up.
+	VerdictGivenUp
+	// VerdictBacklogged means that the account has accepted it and keeps it back, as Outcome says. After a sending,
+	// it begins a hold of Scope too.
+	VerdictBacklogged
+	// VerdictResend means that an uncertain entry was not accepted, or that nobody can tell: it is sent again.
+	VerdictResend
+)
+
+// Result is what a Deliverer says of an attempt.
+type Result struct {
+	Verdict Verdict
+	// Reason says why, for the operator. It holds nothing personal.
+	Reason string
+	// After is the least time until the next attempt, or until the next probe of a hold.
+	After time.Duration
+	// Scope is what VerdictHold and VerdictBacklogged hold. Default: ScopeKey.
+	Scope Scope
+	// Outcome is kept with the entry.
+	Outcome []Recipient
+	// Rendered is what an entry that was unrendered has become: its Sender, Subaccount, Recipients, Content, Private
+	// and Expires.
+	Rendered *New
+}

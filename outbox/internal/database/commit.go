@@ -1,0 +1,219 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+)
+
+// An executor commits writes in one transaction.
+type executor interface {
+	execute(writes []*Write) error
+	// isOfWrite reports whether an error lies with the statements, and not with the database.
+	isOfWrite(err error) bool
+	// isConflict reports whether an error says that a unique value is taken.
+	isConflict(err error) bool
+	// check reports what is wrong with the database although it may still take writes.
+	check() error
+}
+
+// waiting is a write that waits for a commit.
+type waiting struct {
+	*Write
+	done chan error
+}
+
+// committer commits together what waits at the moment.
+type committer struct {
+	executor
+	writes chan waiting
+	// trouble is why the last commit failed.
+	trouble atomic.Pointer[error]
+	// stored is the time of the last success, in nanoseconds.
+	stored atomic.Int64
+
+	stop    context.CancelFunc
+	stopped context.Context
+	running sync.WaitGroup
+}
+
+// start begins to commit, with as many commits at once as given.
+func (c *committer) start(e executor, atOnce int) {
+	c.executor, c.writes = e, make(chan waiting)
+	c.stopped, c.stop = context.WithCancel(context.Background())
+	for range atOnce {
+		c.running.Go(c.commit)
+	}
+	c.running.Go(c.probe)
+}
+
+// finish ends the goroutines after what is being committed.
+func (c *committer) finish() {
+	c.stop()
+	c.running.Wait()
+}
+
+// Trouble implements DB.
+func (c *committer) Trouble() error {
+	if trouble := c.trouble.Load(); trouble != nil {
+		return *trouble
+	}
+	return nil
+}
+
+// failed records why the database does not store.
+func (c *committer) failed(err error) { c.trouble.Store(&err) }
+
+func (c *committer) succeeded() {
+	c.stored.Store(time.Now().UnixNano())
+	if c.trouble.Load() != nil {
+		c.trouble.Store(nil)
+	}
+}
+
+// Write implements DB.
+func (c *committer) Write(ctx context.Context, w *Write) error {
+	if !w.Patient {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, Patience, errNoAnswer)
+		defer cancel()
+	}
+	for _, s := range w.Statements {
+		clean(s.Args)
+	}
+	one := waiting{w, make(chan error, 1)}
+	select {
+	case c.writes <- one:
+	case <-c.stopped.Done():
+		return fmt.Errorf("%w: it is closed", ErrUnavailable)
+	case <-ctx.Done():
+		return c.timedOut(ctx)
+	}
+	select {
+	case err := <-one.done:
+		return err
+	case <-ctx.Done():
+		return c.timedOut(ctx)
+	}
+}
+
+// clean removes what PostgreSQL takes in no text, NUL and invalid UTF-8, from the strings among arguments. All that
+// comes from outside passes here.
+func clean(args []any) {
+	for i, arg := range args {
+		if text, is := arg.(string); is && (strings.IndexByte(text, 0) >= 0 || !utf8.ValidString(text)) {
+			args[i] = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\uFFFD")
+		}
+	}
+}
+
+var errNoAnswer = fmt.Errorf("the database has not answered for %v", Patience)
+
+func (c *committer) timedOut(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, errNoAnswer) {
+		c.failed(cause)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, cause)
+}
+
+var errCrashed = errors.New("committing crashed")
+
+func (c *committer) commit() {
+	for {
+		var batch []waiting
+		size := 0
+		select {
+		case one := <-c.writes:
+			batch, size = append(batch, one), one.Size
+		case <-c.stopped.Done():
+			return
+		}
+	collecting:
+		for len(batch) < maxBatch && size < maxBatchSize {
+			select {
+			case one := <-c.writes:
+				batch, size = append(batch, one), size+one.Size
+			default:
+				break collecting
+			}
+		}
+		c.run(batch)
+	}
+}
+
+// run commits a batch, or those of it that can be committed.
+func (c *committer) run(batch []waiting) {
+	slices.SortStableFunc(batch, func(a, b waiting) int { return strings.Compare(a.Order, b.Order) })
+	writes := make([]*Write, len(batch))
+	for i, one := range batch {
+		writes[i] = one.Write
+	}
+	err := c.safely(writes)
+	for i, one := range batch {
+		each := err
+		if err != nil && len(batch) > 1 {
+			each = c.safely(writes[i : i+1])
+		}
+		switch {
+		case each == nil:
+			c.succeeded()
+		case errors.Is(each, errCrashed):
+		case c.isConflict(each):
+			each = fmt.Errorf("%w: %w", ErrConflict, each)
+		case !c.isOfWrite(each):
+			c.failed(each)
+			each = fmt.Errorf("%w: %w", ErrUnavailable, each)
+		}
+		one.done <- each
+	}
+}
+
+// safely is execute, for which a panic is an error: callers must not wait for ever.
+func (c *committer) safely(writes []*Write) (err error) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			err = fmt.Errorf("%w: %T", errCrashed, failure)
+		}
+	}()
+	for _, w := range writes {
+		if w.Begin != nil {
+			w.Begin()
+		}
+		for _, s := range w.Statements {
+			s.Changed = 0
+		}
+	}
+	return c.execute(writes)
+}
+
+// probe writes a little while nothing else is stored, so that Trouble says what is so.
+func (c *committer) probe() {
+	tick := time.NewTicker(probeAfterFailure)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.stopped.Done():
+			return
+		case <-tick.C:
+		}
+		if err := c.check(); err != nil {
+			c.failed(err)
+			continue
+		}
+		if c.Trouble() == nil && time.Since(time.Unix(0, c.stored.Load())) < probeIdle {
+			continue
+		}
+		_ = c.Write(c.stopped, &Write{Statements: []*Statement{{SQL: probeStatement, Args: []any{strconv.FormatInt(time.Now().UnixMilli(), 10)}}}})
+	}
+}
+
+// probeStatement writes to the disk, on PostgreSQL too.
+const probeStatement = "INSERT INTO setting (name, value) VALUES ('probe', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"

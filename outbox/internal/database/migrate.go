@@ -1,0 +1,96 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const versionTable = "outbox_version"
+
+// ErrOldOutbox means that the tables are those of a version before 0.1.0.
+var ErrOldOutbox = errors.New("it was made by an earlier version: let that version deliver what is in it, " +
+	"then name a new file or database")
+
+// migrate brings the tables up to date.
+func migrate(ctx context.Context, db *sql.DB, postgres bool) error {
+	current, err := isCurrent(ctx, db, postgres)
+	if err != nil || current {
+		return err
+	}
+	provider, err := newProvider(db, postgres)
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+func newProvider(db *sql.DB, postgres bool) (*goose.Provider, error) {
+	folder, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	dialect := database.DialectSQLite3
+	if postgres {
+		dialect = database.DialectPostgres
+	}
+	// A database that is shared with others may have a version table of goose's own name.
+	versions, err := database.NewStore(dialect, versionTable)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider("", db, folder, goose.WithStore(versions), goose.WithDisableGlobalRegistry(true))
+}
+
+// isCurrent reports whether the tables are up to date. Then no DDL runs: the role may be one that only reads and
+// writes.
+func isCurrent(ctx context.Context, db *sql.DB, postgres bool) (bool, error) {
+	provider, err := newProvider(db, postgres)
+	if err != nil {
+		return false, err
+	}
+	sources := provider.ListSources()
+	newest := sources[len(sources)-1].Version
+	version, err := schemaVersion(ctx, db, postgres)
+	if err == nil && version > newest {
+		err = fmt.Errorf("it was made by a later version (its tables are version %d, this one knows %d): "+
+			"install that version", version, newest)
+	}
+	return version == newest, err
+}
+
+// schemaVersion returns 0 for a database without our tables.
+func schemaVersion(ctx context.Context, db *sql.DB, postgres bool) (version int64, err error) {
+	has := func(table string) (found bool, err error) {
+		query := "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = $1"
+		if postgres {
+			query = "SELECT to_regclass($1) IS NOT NULL"
+		}
+		err = db.QueryRowContext(ctx, query, table).Scan(&found)
+		return found, err
+	}
+	old, err := has("outbox_setting")
+	if err != nil {
+		return 0, err
+	}
+	if old {
+		return 0, ErrOldOutbox
+	}
+	migrated, err := has(versionTable)
+	if err != nil || !migrated {
+		return 0, err
+	}
+	const newest = "SELECT coalesce(max(version_id), 0) FROM " + versionTable + " WHERE is_applied"
+	err = db.QueryRowContext(ctx, newest).Scan(&version)
+	return version, err
+}

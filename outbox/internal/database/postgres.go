@@ -1,0 +1,264 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const (
+	// committers is how many batches are committed at the same time: one runs while another is collected.
+	committers = 2
+	// defaultConnections is the size of the pool if pool_max_conns of the DSN says nothing.
+	defaultConnections = 8
+	// migrationLock serialises processes that make the tables at the same time. The number is arbitrary.
+	migrationLock = 7205759403792793
+)
+
+// Postgres is a PostgreSQL database, which several processes may share.
+type Postgres struct {
+	committer
+	pool *pgxpool.Pool
+	// login has the user and the password of new connections.
+	login atomic.Pointer[pgconn.Config]
+	clock atomic.Pointer[reading]
+
+	// A connection of its own listens, if there may be one more.
+	wakes     chan struct{}
+	listening context.CancelFunc
+	listener  sync.WaitGroup
+	// hears reports whether a notification has arrived: behind a pooler, none may.
+	hears atomic.Bool
+}
+
+// reading is the database's time at a moment of the monotonic clock.
+type reading struct {
+	database time.Time
+	at       time.Time
+}
+
+// OpenPostgres connects to a database and brings its tables up to date. The error wraps ErrUnavailable unless
+// the tables cannot be used: the database may be there later. The DSN must be one that CheckDSN accepts.
+func OpenPostgres(ctx context.Context, dsn string) (*Postgres, error) {
+	config, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	db := &Postgres{wakes: make(chan struct{}, 1)}
+	db.login.Store(&config.ConnConfig.Config)
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		login := db.login.Load()
+		c.User, c.Password = login.User, login.Password
+		return nil
+	}
+	listens := config.MaxConns > 2
+	if listens {
+		config.MaxConns--
+	}
+	if db.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, errDSN
+	}
+	if err := db.prepare(ctx); err != nil {
+		db.pool.Close()
+		if errors.Is(err, ErrOldOutbox) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, explainPostgres(err))
+	}
+	db.stored.Store(time.Now().UnixNano())
+	db.start(db, committers)
+	if listens {
+		ctx, cancel := context.WithCancel(context.Background())
+		db.listening = cancel
+		db.listener.Go(func() { db.listen(ctx, config.ConnConfig) })
+	}
+	return db, nil
+}
+
+// prepare migrates and reads the clock. The migration holds a lock, on a connection that is not the pool's: the
+// pool may have one alone.
+func (db *Postgres) prepare(ctx context.Context) error {
+	if err := db.ReadClock(ctx); err != nil {
+		return err
+	}
+	shared := stdlib.OpenDBFromPool(db.pool)
+	defer shared.Close()
+	current, err := isCurrent(ctx, shared, true)
+	if err != nil || current {
+		return err
+	}
+	config := db.pool.Config().ConnConfig
+	login := db.login.Load()
+	config.User, config.Password = login.User, login.Password
+	locking, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer locking.Close(context.WithoutCancel(ctx))
+	tx, err := locking.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // it holds the lock, and nothing else
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
+		return err
+	}
+	return migrate(ctx, shared, true)
+}
+
+// ReadClock reads the database's clock, which all processes go by.
+func (db *Postgres) ReadClock(ctx context.Context) error {
+	return db.Read(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", nil, func(scan func(...any) error) error {
+		var now int64
+		if err := scan(&now); err != nil {
+			return err
+		}
+		db.clock.Store(&reading{time.UnixMilli(now), time.Now()})
+		return nil
+	})
+}
+
+// Now implements DB. It carries the last reading forward by the monotonic clock.
+func (db *Postgres) Now() time.Time {
+	last := db.clock.Load()
+	return last.database.Add(time.Since(last.at))
+}
+
+// Login has new connections use the credentials of a DSN.
+func (db *Postgres) Login(dsn string) error {
+	config, err := parseDSN(dsn)
+	if err == nil {
+		db.login.Store(&config.ConnConfig.Config)
+	}
+	return err
+}
+
+// execute implements executor. A batch is one transaction, sent at once.
+func (db *Postgres) execute(writes []*Write) error {
+	err := db.send(writes)
+	var answered *pgconn.PgError
+	if err != nil && (!errors.As(err, &answered) || isGone(answered)) {
+		// The connection broke. What was committed all the same is recognised by the statements themselves.
+		err = db.send(writes)
+	}
+	if err != nil {
+		return explainPostgres(err)
+	}
+	return nil
+}
+
+// isGone reports whether the server ended the session: it restarts, or somebody terminated it.
+func isGone(err *pgconn.PgError) bool { return strings.HasPrefix(err.Code, "57P0") }
+
+func (db *Postgres) send(writes []*Write) error {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	batch := new(pgx.Batch)
+	for _, w := range writes {
+		for _, s := range w.Statements {
+			s.Changed = 0
+			batch.Queue(s.SQL, s.Args...)
+		}
+		if w.Begin != nil {
+			w.Begin()
+		}
+	}
+	results := db.pool.SendBatch(ctx, batch)
+	for _, w := range writes {
+		for _, s := range w.Statements {
+			if err := receive(results, s); err != nil {
+				_ = results.Close() // it repeats the error
+				return err
+			}
+		}
+	}
+	return results.Close()
+}
+
+func receive(results pgx.BatchResults, s *Statement) error {
+	if s.Row == nil {
+		tag, err := results.Exec()
+		s.Changed = tag.RowsAffected()
+		return err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		s.Changed++
+		if err := s.Row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// isOfWrite implements executor: class 22 is data that cannot be stored, 23 a constraint, 54 a limit.
+func (*Postgres) isOfWrite(err error) bool {
+	var failure *pgconn.PgError
+	return errors.As(err, &failure) && slices.Contains([]string{"22", "23", "54"}, failure.Code[:2])
+}
+
+// isConflict implements executor.
+func (*Postgres) isConflict(err error) bool {
+	var failure *pgconn.PgError
+	return errors.As(err, &failure) && failure.Code == "23505"
+}
+
+// check implements executor.
+func (*Postgres) check() error { return nil }
+
+// Read implements DB.
+func (db *Postgres) Read(ctx context.Context, query string, args []any, row Row) error {
+	clean(args)
+	ctx, cancel := context.WithTimeout(ctx, 2*Patience)
+	defer cancel()
+	rows, err := db.pool.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Maintain implements DB.
+func (db *Postgres) Maintain(ctx context.Context, statement string) error {
+	_, err := db.pool.Exec(ctx, statement)
+	return err
+}
+
+// Dialect implements DB.
+func (*Postgres) Dialect() Dialect {
+	return Dialect{
+		Postgres: true, PickedBegin: "id = ANY(ARRAY(", PickedEnd: " FOR UPDATE SKIP LOCKED))",
+		Notify: "SELECT pg_notify('" + channel + "', '')",
+	}
+}
+
+// Close implements DB.
+func (db *Postgres) Close() error {
+	if db.listening != nil {
+		db.listening()
+	}
+	db.listener.Wait()
+	db.finish()
+	db.pool.Close()
+	return nil
+}

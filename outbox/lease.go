@@ -1,0 +1,127 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
+)
+
+// renewLeases says that this process still sends what its workers have in hand. What it claimed without learning of it
+// is taken over.
+func (o *Outbox) renewLeases(ctx context.Context, s *store) error {
+	o.mu.Lock()
+	ids := slices.Collect(maps.Keys(o.inHand))
+	o.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	a := new(arguments)
+	_, err := s.exec(ctx, "UPDATE entry SET lease = "+a.add(s.leaseUntil(o.now()))+" WHERE lease > 0 AND state = 'sending' AND "+
+		"owner = "+a.add(o.process)+" AND id IN ("+a.list(ids)+")", a.values...)
+	return err
+}
+
+// takeOver takes up what a process that died was sending, and ends what its caller did not settle in time.
+func (o *Outbox) takeOver(ctx context.Context, s *store) error {
+	now := o.now().UnixMilli()
+	return o.takeUp(ctx, s, "lease > 0 AND lease <= $1 AND state = 'sending' ORDER BY lease LIMIT 200", now)
+}
+
+// takeOverAll takes up what this process's predecessor was sending. It is for SQLite, whose file has no other process.
+func (o *Outbox) takeOverAll(ctx context.Context, s *store) error {
+	return o.takeUp(ctx, s, "state = 'sending' AND claimed = 0")
+}
+
+func (o *Outbox) takeUp(ctx context.Context, s *store, condition string, args ...any) error {
+	rows, err := s.rows(ctx, "entry WHERE "+condition, args...)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if err := o.interrupted(ctx, s, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const unsettled = "whoever was sending it did not say how that ended: it is not known whether it was sent"
+
+// interrupted decides about an entry of whose attempt nothing will be heard.
+func (o *Outbox) interrupted(ctx context.Context, s *store, r *row) error {
+	now := o.now()
+	wait := o.settings.Load().uncertainWait(r.urgent())
+	c := &change{state: Uncertain, due: now.Add(wait)}
+	name, reason := "interrupted", "interrupted: it is not known whether it was sent"
+	switch {
+	case r.unrendered:
+		// Rendering sends nothing.
+		c.state, c.due, reason = r.waitingState(), now, "interrupted while it was rendered"
+	case r.claimed:
+		c.state, c.ended, name, reason = Dead, now, string(Dead), unsettled
+		r.unknowns++
+	default:
+		if r.unknowns++; r.unknowns >= mostUnknowns {
+			c.state, c.ended, name = Dead, now, string(Dead)
+			reason = "interrupted twice: it may have been sent, and even twice"
+		}
+	}
+	r.note(now, reason)
+	statements := c.statements(r, Sending)
+	if r.claimed {
+		// Ory's repeats have ended by then, and the operator decides.
+		statements = append(statements, releaseKey(r.ID))
+	}
+	if err := s.Write(ctx, &database.Write{Statements: statements, Order: r.ID}); err != nil {
+		return fmt.Errorf("taking over the entry %s: %w", r.ID, err)
+	}
+	if statements[0].Changed == 0 {
+		return nil // its process was alive after all
+	}
+	if r.State = c.state; r.State == Dead {
+		o.pending.Add(-1)
+	}
+	o.notify(name, r.Entry, r.Reason, wait)
+	return nil
+}
+
+// keepLeases renews leases and takes over those of others, until the Outbox closes.
+func (o *Outbox) keepLeases() {
+	tick := time.NewTicker(leaseInterval)
+	defer tick.Stop()
+	// If the database was away, no process could renew: all get the time for it first.
+	renewed, patientUntil := time.Now(), time.Now().Add(leaseEnd)
+	for {
+		select {
+		case <-o.closed.Done():
+			return
+		case <-tick.C:
+		}
+		s := o.store.Load()
+		if s == nil {
+			continue
+		}
+		err := o.safely("renewing leases", func() error {
+			if !s.dialect.Postgres {
+				return o.takeOver(o.closed, s)
+			}
+			err := o.renewLeases(o.closed, s)
+			if err != nil || time.Since(renewed) > 2*leaseInterval {
+				patientUntil = time.Now().Add(leaseEnd)
+			}
+			if err != nil {
+				return err
+			}
+			renewed = time.Now()
+			if renewed.Before(patientUntil) {
+				return nil
+			}
+			return o.takeOver(o.closed, s)
+		})
+		o.troubles.set(o, "taking over entries", err)
+	}
+}

@@ -1,0 +1,79 @@
+package outbox_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// TestUncertain looks for what may have been accepted, and sends it once more and no more.
+func TestUncertain(t *testing.T) {
+	const unknown, resend, retry, found = outbox.VerdictUnknown, outbox.VerdictResend, outbox.VerdictRetry, outbox.VerdictSent
+	for name, test := range map[string]struct {
+		// sends and looks are what the calls say in turn. The last one is repeated.
+		sends, looks []outbox.Verdict
+		urgent       bool
+		sent         int
+		end          outbox.State
+		// after is when the second call begins.
+		after time.Duration
+	}{
+		"found":             {sends: []outbox.Verdict{unknown}, looks: []outbox.Verdict{found}, sent: 1, end: outbox.Sent, after: 2 * time.Minute},
+		"urgent and found":  {sends: []outbox.Verdict{unknown}, looks: []outbox.Verdict{found}, urgent: true, sent: 1, end: outbox.Sent, after: 20 * time.Second},
+		"not found":         {sends: []outbox.Verdict{unknown, found}, looks: []outbox.Verdict{resend}, sent: 2, end: outbox.Sent, after: 2 * time.Minute},
+		"unknown again":     {sends: []outbox.Verdict{unknown}, looks: []outbox.Verdict{resend}, sent: 2, end: outbox.Dead, after: 2 * time.Minute},
+		"never answered":    {sends: []outbox.Verdict{unknown, found}, looks: []outbox.Verdict{retry}, sent: 2, end: outbox.Sent, after: 2 * time.Minute},
+		"answered at last":  {sends: []outbox.Verdict{unknown, found}, looks: []outbox.Verdict{retry, unknown, found}, sent: 1, end: outbox.Sent, after: 2 * time.Minute},
+		"refused afterward": {sends: []outbox.Verdict{unknown, outbox.VerdictDead}, looks: []outbox.Verdict{resend}, sent: 2, end: outbox.Dead, after: 2 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, c outbox.Config) {
+				sends, looks := test.sends, test.looks
+				var calls []time.Time
+				sent := 0
+				next := func(list *[]outbox.Verdict) outbox.Result {
+					verdict := (*list)[0]
+					if len(*list) > 1 {
+						*list = (*list)[1:]
+					}
+					return outbox.Result{Verdict: verdict, Reason: "x"}
+				}
+				f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+					calls = append(calls, time.Now())
+					if d.Uncertain {
+						return next(&looks)
+					}
+					sent++
+					return next(&sends)
+				})
+				o := open(t, c, f)
+				start(t, o)
+				id := put(t, o, "key", func(n *outbox.New) {
+					if test.urgent {
+						n.Expires = time.Now().Add(10 * time.Minute)
+					}
+				}).ID
+				f.waitEvents(t, string(test.end), 1)
+				entry := get(t, o, id)
+				if sent != test.sent || entry.State != test.end {
+					t.Errorf("sent %d times: %+v", sent, entry)
+				}
+				if after := calls[1].Sub(calls[0]).Round(time.Second); after != test.after {
+					t.Errorf("looked up after %v", after)
+				}
+				if test.end != outbox.Dead {
+					return
+				}
+				// What may have gone out keeps its key.
+				if again := put(t, o, "key"); !again.Duplicate || !again.Entry.Uncertain {
+					t.Errorf("%+v", again)
+				}
+				if name == "unknown again" && !strings.Contains(entry.Reason, "even twice") {
+					t.Errorf("reason %q", entry.Reason)
+				}
+			})
+		})
+	}
+}
