@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
@@ -82,7 +83,7 @@ func (a *App) testSender(senders []string) string {
 	defer a.mu.Unlock()
 	for _, hook := range a.hooks {
 		if mails, ok := hook.target.(*Hook); ok && mails.From != nil {
-			if from, err := expand("from", mails.From.Email); err == nil {
+			if from, err := directive.Expand("from", mails.From.Email); err == nil {
 				return from
 			}
 		}

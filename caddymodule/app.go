@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
@@ -122,16 +123,16 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.events, a.emits = events.(*caddyevents.App), make(chan emitted, maxEmitted)
 	a.base = mandrill.DefaultBaseURL
 	if a.APIBase != "" {
-		if a.base, err = expand("api_base", a.APIBase); err != nil {
+		if a.base, err = directive.Expand("api_base", a.APIBase); err != nil {
 			return err
 		}
 	}
 	if a.APIKey != "" {
-		if a.key, err = expand("api_key", a.APIKey); err != nil {
+		if a.key, err = directive.Expand("api_key", a.APIKey); err != nil {
 			return err
 		}
 	}
-	if a.domains, err = expandAll("sender_domain", a.SenderDomains); err != nil {
+	if a.domains, err = directive.ExpandAll("sender_domain", a.SenderDomains); err != nil {
 		return err
 	}
 	if a.key != "" && len(a.domains) > 0 {

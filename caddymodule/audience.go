@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 )
 
@@ -69,20 +70,20 @@ func (h *Audience) provisionList() error {
 	if err := h.checkRequired(); err != nil {
 		return err
 	}
-	list, err := expand("list", h.List)
+	list, err := directive.Expand("list", h.List)
 	if err != nil {
 		return err
 	}
 	if err := audience.CheckList(list); err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
-	key, err := expand("api_key", h.APIKey)
+	key, err := directive.Expand("api_key", h.APIKey)
 	if err != nil {
 		return err
 	}
 	base := ""
 	if h.APIBase != "" {
-		if base, err = expand("api_base", h.APIBase); err != nil {
+		if base, err = directive.Expand("api_base", h.APIBase); err != nil {
 			return err
 		}
 	}
@@ -112,10 +113,10 @@ func (h *Audience) Validate() error { return h.validate() }
 //	    imports        <dir>...
 //	}
 func (h *Audience) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	err := h.unmarshalCaddyfile(d, options{
-		"api_key":  text("api_key <key>", &h.APIKey),
-		"list":     text("list <id>", &h.List),
-		"api_base": text("api_base <url>", &h.APIBase),
+	err := h.unmarshalCaddyfile(d, directive.Options{
+		"api_key":  directive.Text("api_key <key>", &h.APIKey),
+		"list":     directive.Text("list <id>", &h.List),
+		"api_base": directive.Text("api_base <url>", &h.APIBase),
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 )
 
 func checkAudienceCommand() *cobra.Command {
@@ -59,13 +60,13 @@ func checkAudience(cmd *cobra.Command, source *keySource, id string) error {
 // accountOfList returns the account that keeps a list in step.
 func accountOfList(config []byte, id string) (account, error) {
 	for _, handler := range handlersIn[Audience](config, "mailchimp_audience") {
-		list, err := expand("list", handler.List)
+		list, err := directive.Expand("list", handler.List)
 		if err != nil || !strings.EqualFold(list, id) {
 			continue
 		}
 		var a account
-		if a.key, err = expand("api_key", handler.APIKey); err == nil && handler.APIBase != "" {
-			a.base, err = expand("api_base", handler.APIBase)
+		if a.key, err = directive.Expand("api_key", handler.APIKey); err == nil && handler.APIBase != "" {
+			a.base, err = directive.Expand("api_base", handler.APIBase)
 		}
 		return a, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
@@ -92,18 +93,18 @@ func accountOf(config []byte, domain string) (account, error) {
 	}
 	a := account{base: mandrill.DefaultBaseURL}
 	var err error
-	if a.key, err = expand("api_key", key); err != nil {
+	if a.key, err = directive.Expand("api_key", key); err != nil {
 		return a, err
 	}
 	if base := parsed.Apps.Mailchimp.APIBase; base != "" {
-		a.base, err = expand("api_base", base)
+		a.base, err = directive.Expand("api_base", base)
 	}
 	return a, err
 }
 
 // sameDomain tells whether a domain as it is configured is the other one.
 func sameDomain(configured, domain string) bool {
-	expanded, err := expand("sender_domain", configured)
+	expanded, err := directive.Expand("sender_domain", configured)
 	if err != nil {
 		return false
 	}

@@ -8,6 +8,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -39,7 +40,7 @@ func (o *adminOptions) move(cmd *cobra.Command, from, to string) error {
 			return err
 		}
 	}
-	dsn, err := expand("--to", to)
+	dsn, err := directive.Expand("--to", to)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
@@ -62,7 +63,7 @@ func (h *Events) Provision(ctx caddy.Context) error {
 	if h.URL == "" {
 		return errors.New("url is missing: name the URL that Mandrill calls, for example url https://hooks.example.com/mandrill")
 	}
-	if h.url, err = expand("url", h.URL); err != nil {
+	if h.url, err = directive.Expand("url", h.URL); err != nil {
 		return err
 	}
 	if parsed, err := url.Parse(h.url); err != nil || parsed.Scheme != "https" && parsed.Scheme != "http" || parsed.Host == "" {
@@ -71,7 +72,7 @@ func (h *Events) Provision(ctx caddy.Context) error {
 	if len(h.Keys) == 0 {
 		return errors.New("key is missing: name the key that Mandrill shows with the webhook, for example key {env.MANDRILL_WEBHOOK_KEY}")
 	}
-	h.keys, err = expandAll("key", h.Keys)
+	h.keys, err = directive.ExpandAll("key", h.Keys)
 	return err
 }
 

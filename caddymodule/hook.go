@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 )
@@ -63,7 +64,7 @@ func (h *Hook) Provision(ctx caddy.Context) error {
 }
 
 func (h *Hook) provisionSender() error {
-	domains, err := expandAll("sender_domain", h.SenderDomains)
+	domains, err := directive.ExpandAll("sender_domain", h.SenderDomains)
 	if err != nil {
 		return err
 	}
@@ -75,11 +76,11 @@ func (h *Hook) provisionSender() error {
 	}
 	var from From
 	if h.From != nil {
-		if from.Email, err = expand("from", h.From.Email); err != nil {
+		if from.Email, err = directive.Expand("from", h.From.Email); err != nil {
 			return err
 		}
 		if h.From.Name != "" {
-			if from.Name, err = expand("from", h.From.Name); err != nil {
+			if from.Name, err = directive.Expand("from", h.From.Name); err != nil {
 				return err
 			}
 		}
@@ -90,7 +91,7 @@ func (h *Hook) provisionSender() error {
 	h.identify(domains, from)
 	key := h.app.key
 	if h.APIKey != "" {
-		if key, err = expand("api_key", h.APIKey); err != nil {
+		if key, err = directive.Expand("api_key", h.APIKey); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,8 @@ package caddymodule
 import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 )
 
 func init() {
@@ -31,17 +33,17 @@ func init() {
 //	    store_result
 //	}
 func (h *Hook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	err := h.unmarshalCaddyfile(d, options{
-		"api_key":       text("api_key <key>", &h.APIKey),
-		"sender_domain": texts("sender_domain <domain>...", &h.SenderDomains),
-		"from": {usage: "from <email> [<name>]", min: 1, max: 2, set: func(args []string) error {
+	err := h.unmarshalCaddyfile(d, directive.Options{
+		"api_key":       directive.Text("api_key <key>", &h.APIKey),
+		"sender_domain": directive.Texts("sender_domain <domain>...", &h.SenderDomains),
+		"from": {Usage: "from <email> [<name>]", Min: 1, Max: 2, Set: func(args []string) error {
 			h.From = &From{Email: args[0]}
 			if len(args) == 2 {
 				h.From.Name = args[1]
 			}
-			return nonEmpty(args)
+			return directive.NonEmpty(args)
 		}},
-		"store_result": flag("store_result", &h.StoreResult),
+		"store_result": directive.Flag("store_result", &h.StoreResult),
 	})
 	if err != nil {
 		return err

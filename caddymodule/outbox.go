@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -69,7 +70,7 @@ func (a *App) provisionOutbox() error {
 	case "", "sqlite":
 		file := defaultOutboxFile()
 		if a.Outbox.File != "" {
-			if file, err = expand("outbox sqlite", a.Outbox.File); err != nil {
+			if file, err = directive.Expand("outbox sqlite", a.Outbox.File); err != nil {
 				return err
 			}
 		}
@@ -77,14 +78,14 @@ func (a *App) provisionOutbox() error {
 			return fmt.Errorf("outbox sqlite: %w", err)
 		}
 	case "postgres":
-		if a.outboxConfig.Postgres, err = expand("outbox postgres", a.Outbox.DSN); err != nil {
+		if a.outboxConfig.Postgres, err = directive.Expand("outbox postgres", a.Outbox.DSN); err != nil {
 			return err
 		}
 	case "off":
 	default:
 		return fmt.Errorf("outbox: %q is none of sqlite, postgres and off", a.Outbox.Kind)
 	}
-	if a.outboxKeys, err = expandAll("outbox_key", a.OutboxKeys); err != nil || a.Outbox.Kind == "off" {
+	if a.outboxKeys, err = directive.ExpandAll("outbox_key", a.OutboxKeys); err != nil || a.Outbox.Kind == "off" {
 		return err
 	}
 	if a.outboxKey, err = a.outboxConfig.Name(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	members "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience/sandbox"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
@@ -96,7 +97,7 @@ func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("mandrill_sandbox takes no argument beside a matcher")
 	}
-	return options{"allow_remote": flag("allow_remote", &s.AllowRemote)}.unmarshal(d)
+	return directive.Options{"allow_remote": directive.Flag("allow_remote", &s.AllowRemote)}.Unmarshal(d)
 }
 
 func parseSandbox(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {

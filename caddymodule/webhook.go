@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
@@ -141,11 +142,11 @@ func (h *receiver) provisionReader() error {
 			return fmt.Errorf("auth: the type %q is none of header, cookie, basic and off", auth.Type)
 		}
 		option := "auth " + auth.Type
-		name, err := expand(option, auth.Name)
+		name, err := directive.Expand(option, auth.Name)
 		if err != nil {
 			return err
 		}
-		value, err := expand(option, auth.Value)
+		value, err := directive.Expand(option, auth.Value)
 		if err != nil {
 			return err
 		}
@@ -168,11 +169,11 @@ func (h *receiver) provisionTemplate() error {
 	if h.Template == "" {
 		return errNoTemplate(h.target.directive())
 	}
-	path, err := expand("template", h.Template)
+	path, err := directive.Expand("template", h.Template)
 	if err != nil {
 		return err
 	}
-	imports, err := expandAll("imports", h.Imports)
+	imports, err := directive.ExpandAll("imports", h.Imports)
 	if err != nil {
 		return err
 	}

@@ -4,18 +4,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 )
 
 // registerReceiver registers a handler whose first argument, after the matcher, is a template. It does what
 // httpcaddyfile.RegisterHandlerDirective does, and looks for a template that was taken for a matcher.
-func registerReceiver(directive string, parse func(*caddyfile.Dispenser) (caddyhttp.MiddlewareHandler, *receiver, error)) {
-	httpcaddyfile.RegisterDirective(directive, func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-		h.Next() // consume directive name
+func registerReceiver(name string, parse func(*caddyfile.Dispenser) (caddyhttp.MiddlewareHandler, *receiver, error)) {
+	httpcaddyfile.RegisterDirective(name, func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+		h.Next() // consume name name
 		var path string
 		if h.NextArg() && strings.HasPrefix(h.Val(), "/") {
 			path = h.Val()
@@ -34,15 +37,15 @@ func registerReceiver(directive string, parse func(*caddyfile.Dispenser) (caddyh
 		h.Next()
 		switch {
 		case common.Template == "" && path != "":
-			return nil, h.Errf("template is missing: %s is a path matcher here, because it begins with a slash. If it is the template, write '%s * %[1]s', or 'template %[1]s' in the block", path, directive)
+			return nil, h.Errf("template is missing: %s is a path matcher here, because it begins with a slash. If it is the template, write '%s * %[1]s', or 'template %[1]s' in the block", path, name)
 		case common.Template == "":
-			return nil, h.Err(errNoTemplate(directive).Error())
+			return nil, h.Err(errNoTemplate(name).Error())
 		case common.Delivery != "sync" && outboxIsOff(h.Option("mailchimp")):
 			return nil, h.Err(errOutboxOff.Error())
 		}
 		return h.NewRoute(matcher, handler), nil
 	})
-	httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.Before, "respond")
+	httpcaddyfile.RegisterDirectiveOrder(name, httpcaddyfile.Before, "respond")
 }
 
 // outboxIsOff looks into the global option, which is parsed before the sites.
@@ -53,9 +56,9 @@ func outboxIsOff(option any) bool {
 }
 
 // unmarshalCaddyfile reads the template, and a block with the lines that handlers have in common and those of this one.
-func (h *receiver) unmarshalCaddyfile(d *caddyfile.Dispenser, own options) error {
-	d.Next() // consume directive name
-	directive := d.Val()
+func (h *receiver) unmarshalCaddyfile(d *caddyfile.Dispenser, own directive.Options) error {
+	d.Next() // consume name name
+	name := d.Val()
 	var seen []string
 	if d.NextArg() {
 		if h.Template = d.Val(); h.Template == "" {
@@ -64,24 +67,22 @@ func (h *receiver) unmarshalCaddyfile(d *caddyfile.Dispenser, own options) error
 		seen = append(seen, "template")
 	}
 	if d.NextArg() {
-		return d.Errf("%s takes one template: its options stand in a block", directive)
+		return d.Errf("%s takes one template: its options stand in a block", name)
 	}
-	lines := options{
-		"template": text("template <file>", &h.Template),
-		"auth":     {usage: "auth header|cookie <name> <value>, auth basic <user> <password>, or auth off", min: 1, max: 3, list: true, set: h.setAuth},
-		"delivery": {usage: "delivery queued|sync", min: 1, max: 1, set: func(args []string) error {
+	lines := directive.Options{
+		"template": directive.Text("template <file>", &h.Template),
+		"auth":     {Usage: "auth header|cookie <name> <value>, auth basic <user> <password>, or auth off", Min: 1, Max: 3, List: true, Set: h.setAuth},
+		"delivery": {Usage: "delivery queued|sync", Min: 1, Max: 1, Set: func(args []string) error {
 			h.Delivery = args[0]
 			return checkDelivery(args[0])
 		}},
-		"timeout":        duration("timeout <duration>", &h.Timeout),
-		"render_timeout": duration("render_timeout <duration>", &h.RenderTimeout),
-		"max_body":       size("max_body <size>", &h.MaxBody),
-		"imports":        texts("imports <dir>...", &h.Imports),
+		"timeout":        directive.Duration("timeout <duration>", &h.Timeout),
+		"render_timeout": directive.Duration("render_timeout <duration>", &h.RenderTimeout),
+		"max_body":       directive.Size("max_body <size>", &h.MaxBody),
+		"imports":        directive.Texts("imports <dir>...", &h.Imports),
 	}
-	for name, line := range own {
-		lines[name] = line
-	}
-	return lines.unmarshal(d, seen...)
+	maps.Copy(lines, own)
+	return lines.Unmarshal(d, seen...)
 }
 
 func (h *receiver) setAuth(args []string) error {
