@@ -138,26 +138,16 @@ func apiError(err error) error {
 	}
 }
 
-// liveApp is that of the newest configuration, or nil: routes outlive configurations.
-func liveApp() *App {
-	running.Lock()
-	defer running.Unlock()
-	if n := len(running.apps); n > 0 {
-		return running.apps[n-1]
-	}
-	return nil
-}
-
 func mustLiveApp() (*App, error) {
-	if app := liveApp(); app != nil {
+	if app := Running(); app != nil {
 		return app, nil
 	}
 	return nil, problem(http.StatusNotFound, "the running configuration has no mailchimp")
 }
 
 func liveOutbox() (*outbox.Outbox, error) {
-	if app := liveApp(); app != nil && app.outbox != nil {
-		return app.outbox, nil
+	if app := Running(); app != nil && app.OpenOutbox() != nil {
+		return app.OpenOutbox(), nil
 	}
 	return nil, problem(http.StatusNotFound, "no outbox is running")
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -130,21 +129,13 @@ func listEntries(w http.ResponseWriter, r *http.Request) error {
 		query.Set("before", entries[len(entries)-1].ID)
 		w.Header().Set("Link", fmt.Sprintf("<%soutbox?%s>; rel=\"next\"", adminPath, query.Encode()))
 	}
-	for i := range entries {
-		hideAddresses(&entries[i])
+	if app := Running(); app != nil {
+		for i := range entries {
+			entries[i].Outcome = app.RedactOutcome(entries[i].Outcome)
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(append([]outbox.Entry{}, entries...))
-}
-
-// hideAddresses takes addresses off that were kept while log_recipients was on, which it may not be any more.
-func hideAddresses(entry *outbox.Entry) {
-	app := liveApp()
-	var recipients []mandrill.Recipient
-	if app == nil || app.LogRecipients || entry.Outcome == nil || json.Unmarshal(entry.Outcome, &recipients) != nil {
-		return
-	}
-	entry.Outcome = app.kept(recipients)
 }
 
 // shownEntry is an entry, with its content where that was asked for.
@@ -171,7 +162,9 @@ func showEntry(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	hideAddresses(&entry)
+	if app := Running(); app != nil {
+		entry.Outcome = app.RedactOutcome(entry.Outcome)
+	}
 	shown := shownEntry{Entry: entry}
 	if withContent && json.Valid(entry.Content) {
 		shown.Content = entry.Content
@@ -280,7 +273,7 @@ func pauseSender(change func(*outbox.Outbox, context.Context, string) error) fun
 			return nil, err
 		}
 		sender := strings.ToLower(r.PathValue("sender"))
-		if known := liveApp().senders(); !slices.Contains(known, sender) && !box.Holds()[sender].Paused {
+		if known := Running().Senders(); !slices.Contains(known, sender) && !box.Holds()[sender].Paused {
 			return nil, problem(http.StatusNotFound, "there is no sender %s: known are %s", sender, strings.Join(known, ", "))
 		}
 		return nil, change(box, r.Context(), sender)

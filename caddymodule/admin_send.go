@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
@@ -41,7 +40,7 @@ func sendTest(r *http.Request) (any, error) {
 	if mail.To == "" {
 		return nil, problem(http.StatusBadRequest, `the body must be {"to": "<address>"}`)
 	}
-	senders := app.senderDomains()
+	senders := app.Domains()
 	if len(senders) == 0 {
 		return nil, problem(http.StatusConflict, "no api_key and sender_domain are configured: caddy mailchimp check-audience checks the key of an audience")
 	}
@@ -50,7 +49,7 @@ func sendTest(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if mail.From == "" {
-		mail.From = app.testSender(senders)
+		mail.From = app.DefaultFrom()
 	}
 	request, err := mandrill.NewRequest(map[string]any{"message": map[string]any{
 		"from_email": mail.From, "to": []any{map[string]any{"email": mail.To}}, "subject": "Test of mailchimp_hook",
@@ -59,11 +58,11 @@ func sendTest(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, problem(http.StatusBadRequest, "%w", err)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), defaultTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), DefaultTimeout)
 	defer cancel()
-	recipients, err := app.clientOf(request.SenderDomain()).Send(ctx, request)
+	recipients, err := app.ClientFor(request.SenderDomain()).Send(ctx, request)
 	if err != nil {
-		result := testSent{From: mail.From, Status: "error", Reason: explain(err, app.LogRecipients)}
+		result := testSent{From: mail.From, Status: "error", Reason: Explain(err, app.LogRecipients)}
 		var failure *mandrill.Error
 		if errors.As(err, &failure) {
 			result.Reason, result.Remedy = failure.Error(), failure.Remedy()
@@ -75,18 +74,4 @@ func sendTest(r *http.Request) (any, error) {
 		Sent: first.Taken() && !first.Held(), From: mail.From, Status: first.Status, ID: first.ID,
 		Reason: first.RejectReason + first.QueuedReason, Remedy: first.Remedy(),
 	}, nil
-}
-
-// testSender is the sender of a hook, or an address that needs no mailbox.
-func (a *App) testSender(senders []string) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, hook := range a.hooks {
-		if mails, ok := hook.target.(*Hook); ok && mails.From != nil {
-			if from, err := directive.Expand("from", mails.From.Email); err == nil {
-				return from
-			}
-		}
-	}
-	return "test@" + senders[0]
 }

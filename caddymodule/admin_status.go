@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
@@ -29,29 +28,9 @@ type status struct {
 	Senders []string `json:"senders"`
 	// Stopped are the senders of which Troubles tell.
 	Stopped   []string         `json:"stopped"`
-	LastError *lastError       `json:"last_error,omitempty"`
-	Templates []templateStatus `json:"templates"`
+	LastError *OutboxError     `json:"last_error,omitempty"`
+	Templates []TemplateStatus `json:"templates"`
 }
-
-type templateStatus struct {
-	Template string    `json:"template"`
-	Version  string    `json:"version"`
-	LoadedAt time.Time `json:"loaded_at"`
-	// Error says why the file on disk is not in force.
-	Error string `json:"error,omitempty"`
-}
-
-// lastError is what went wrong last, in this process.
-type lastError struct {
-	Time   time.Time `json:"time"`
-	Event  string    `json:"event"`
-	Entry  string    `json:"entry,omitempty"`
-	Sender string    `json:"sender"`
-	Reason string    `json:"reason"`
-}
-
-// lastErrors survives reloads.
-var lastErrors atomic.Pointer[lastError]
 
 // late is how old a pending entry is that should have been tried long ago.
 const late = 5 * time.Minute
@@ -72,7 +51,7 @@ func (a *App) kind() string { return cmp.Or(a.Outbox.Kind, "sqlite") }
 
 func (a *App) status(ctx context.Context) status {
 	s := status{
-		Outbox: a.kind(), Troubles: []string{}, Stopped: []string{}, Attention: []string{}, LastError: lastErrors.Load(), Senders: a.senders(), Templates: a.templates(),
+		Outbox: a.kind(), Troubles: []string{}, Stopped: []string{}, Attention: []string{}, LastError: LastOutboxError(), Senders: a.Senders(), Templates: a.Templates(),
 	}
 	// Without a sender, it is a trouble of all.
 	trouble := func(sender, format string, arguments ...any) {
@@ -104,7 +83,7 @@ func (a *App) status(ctx context.Context) status {
 		}
 	}
 	for _, sender := range slices.Sorted(maps.Keys(s.Unknown)) {
-		if list, ok := strings.CutPrefix(sender, listPrefix); ok {
+		if list, ok := strings.CutPrefix(sender, ListPrefix); ok {
 			trouble(sender, "%d entries wait for an account: no mailchimp_audience names list %s", s.Unknown[sender], list)
 			continue
 		}
@@ -144,38 +123,9 @@ func (s *status) attend() {
 	}
 }
 
-// senders are the sender domains and the lists of the configuration.
-func (a *App) senders() []string {
-	domains := a.senderDomains()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return append(domains, slices.Sorted(maps.Keys(a.keepers))...)
-}
-
-func (a *App) senderDomains() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Sorted(maps.Keys(a.keyOf))
-}
-
-func (a *App) templates() []templateStatus {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	byName := make(map[string]templateStatus)
-	for _, hook := range a.hooks {
-		current := hook.template.Status()
-		s := templateStatus{Template: hook.Template, Version: current.Version, LoadedAt: current.LoadedAt}
-		if current.Err != nil {
-			s.Error = explain(current.Err, a.LogRecipients)
-		}
-		byName[hook.Template] = s
-	}
-	return slices.SortedFunc(maps.Values(byName), func(a, b templateStatus) int { return strings.Compare(a.Template, b.Template) })
-}
-
 // showReady is for orchestrators: 200 where hooks would be stored.
 func showReady(r *http.Request) (any, error) {
-	app := liveApp()
+	app := Running()
 	if app == nil {
 		return nil, problem(http.StatusServiceUnavailable, "the running configuration has no mailchimp")
 	}

@@ -78,8 +78,8 @@ type App struct {
 	keyOf   map[string]string
 	clients map[string]*mandrill.Client
 	hooks   []*receiver
-	// keepers keep lists in step, by their senders.
-	keepers map[string]*keeper
+	// lists are the accounts of audiences, by the senders of their entries.
+	lists map[string]*listAccount
 
 	outboxConfig outbox.Config
 	// outboxKey names the outbox's database.
@@ -110,7 +110,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.opened = make(chan struct{})
 	a.keyOf = make(map[string]string)
 	a.clients = make(map[string]*mandrill.Client)
-	a.keepers = make(map[string]*keeper)
+	a.lists = make(map[string]*listAccount)
 
 	var err error
 	if a.metrics, err = registerMetrics(ctx); err != nil {
@@ -136,7 +136,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if a.key != "" && len(a.domains) > 0 {
-		if _, err = a.client(a.domains, a.key); err != nil {
+		if _, err = a.registerDomains(a.domains, a.key); err != nil {
 			return err
 		}
 	}
@@ -158,43 +158,11 @@ func (a *App) Validate() error {
 	return nil
 }
 
-// client returns the client that sends for the domains, and holds them to one key.
-func (a *App) client(domains []string, key string) (*mandrill.Client, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, domain := range domains {
-		domain, err := mandrill.NormalizeDomain(domain)
-		if err != nil {
-			return nil, fmt.Errorf("sender_domain: %w", err)
-		}
-		if other, ok := a.keyOf[domain]; ok && other != key {
-			return nil, fmt.Errorf("sender_domain %s has two different api_keys: one domain sends with one key", domain)
-		}
-		a.keyOf[domain] = key
-	}
-	if client, ok := a.clients[key]; ok {
-		return client, nil
-	}
-	client, err := mandrill.New(key, mandrill.WithBaseURL(a.base))
-	if err != nil {
-		return nil, err
-	}
-	a.clients[key] = client
-	return client, nil
-}
-
 // add makes the hook's template be watched while the app runs.
 func (a *App) add(h *receiver) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hooks = append(a.hooks, h)
-}
-
-// clientOf returns the client that sends for a domain, or nil.
-func (a *App) clientOf(domain string) *mandrill.Client {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.clients[a.keyOf[domain]]
 }
 
 // Start opens the outbox and watches the hooks' templates.
@@ -226,8 +194,8 @@ func (a *App) Cleanup() error {
 	for _, client := range a.clients {
 		client.CloseIdleConnections()
 	}
-	for _, keeper := range a.keepers {
-		keeper.client.CloseIdleConnections()
+	for _, account := range a.lists {
+		account.client.CloseIdleConnections()
 	}
 	if a.records != nil {
 		err = errors.Join(err, releaseRecords())
@@ -242,7 +210,8 @@ func lastGood() string {
 
 func makeFolder(folder string) error { return os.MkdirAll(folder, 0o700) }
 
-var errNoKey = errors.New("api_key is missing: name it in the block of mailchimp_hook or in the global option mailchimp, for example api_key {env.MANDRILL_API_KEY}")
+// ErrNoKey says that neither a hook nor the app has an API key of Mandrill.
+var ErrNoKey = errors.New("api_key is missing: name it in the block of mailchimp_hook or in the global option mailchimp, for example api_key {env.MANDRILL_API_KEY}")
 
 // Interface guards
 var (

@@ -40,7 +40,7 @@ type Audience struct {
 	// Where the Mailchimp Marketing API is. Default: the data centre that the key's end names.
 	APIBase string `json:"api_base,omitempty"`
 
-	keeper *keeper
+	account *listAccount
 }
 
 // CaddyModule returns the Caddy module information.
@@ -88,7 +88,7 @@ func (h *Audience) provisionList() error {
 		}
 	}
 	h.identify(list)
-	h.keeper, err = h.app.keep(list, key, base)
+	h.account, err = h.app.registerList(list, key, base)
 	return err
 }
 
@@ -131,7 +131,7 @@ func (h *Audience) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (*Audience) directive() string { return "mailchimp_audience" }
 
 // sender is the account of what can't be rendered.
-func (h *Audience) sender() string { return listSender(h.keeper.list) }
+func (h *Audience) sender() string { return listSender(h.account.list) }
 
 // sends tells whether entries of a sender may come from this handler.
 func (h *Audience) sends(sender string) bool { return sender == h.sender() }
@@ -142,7 +142,7 @@ func (h *Audience) parse(returned map[string]any) (parcel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return change{parsed, h.app, h.keeper, time.Duration(h.Timeout)}, nil
+	return change{parsed, h.app, h.account, time.Duration(h.Timeout)}, nil
 }
 
 // words are what a person may see of a change that failed.

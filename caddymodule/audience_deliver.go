@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -11,28 +10,16 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// listPrefix begins the sender that entries of an audience name. No domain has a colon.
-const listPrefix = "list:"
-
-// listSender is the sender of a list's entries.
-func listSender(list string) string { return listPrefix + strings.ToLower(list) }
-
-// keeper keeps a list in step.
-type keeper struct {
-	list, key, base string
-	client          *audience.Client
-}
-
 // change is a change of an audience.
 type change struct {
 	*audience.Change
-	app    *App
-	keeper *keeper
+	app     *App
+	account *listAccount
 	// timeout is that of one call. attempt sets it.
 	timeout time.Duration
 }
 
-func (c change) sender() string { return listSender(c.keeper.list) }
+func (c change) sender() string { return listSender(c.account.list) }
 
 func (c change) Recipients() []string { return c.Addresses() }
 
@@ -45,7 +32,7 @@ func (c change) took(mandrill.Recipient) bool { return true }
 // member's is a hash of the address.
 func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	started := time.Now()
-	members, err := c.keeper.client.Apply(ctx, c.keeper.list, c.Change, c.timeout)
+	members, err := c.account.client.Apply(ctx, c.account.list, c.Change, c.timeout)
 	c.app.metrics.audienceSeconds.Observe(time.Since(started).Seconds())
 	if err != nil {
 		return nil, err
@@ -59,7 +46,7 @@ func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 }
 
 func (c change) outcome(recipients []mandrill.Recipient) outbox.Result {
-	result := outbox.Result{Verdict: outbox.VerdictSent, Outcome: c.app.kept(recipients)}
+	result := outbox.Result{Verdict: outbox.VerdictSent, Outcome: c.app.encodeOutcome(recipients)}
 	var statuses []string
 	for _, recipient := range recipients {
 		statuses = append(statuses, known(recipient.Status, audience.Statuses))
@@ -115,38 +102,4 @@ func changeFailure(e *audience.Error, result outbox.Result) outbox.Result {
 		result.Verdict = outbox.VerdictHold
 	}
 	return result
-}
-
-// keep makes the app keep a list in step. A list has one key.
-func (a *App) keep(list, key, base string) (*keeper, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	sender := listSender(list)
-	if other := a.keepers[sender]; other != nil {
-		if other.key != key || other.base != base {
-			return nil, fmt.Errorf("list %s has two different api_keys or api_bases: one list is kept with one", list)
-		}
-		return other, nil
-	}
-	k := &keeper{list: list, key: key, base: base}
-	for _, other := range a.keepers {
-		if other.key == key && other.base == base {
-			k.client = other.client
-		}
-	}
-	if k.client == nil {
-		var err error
-		if k.client, err = audience.New(key, audience.WithBaseURL(base)); err != nil {
-			return nil, err
-		}
-	}
-	a.keepers[sender] = k
-	return k, nil
-}
-
-// keeperOf returns who keeps a sender's list, or nil.
-func (a *App) keeperOf(sender string) *keeper {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.keepers[sender]
 }

@@ -1,17 +1,13 @@
 package caddymodule
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
 // call is one hook on its way: read, render, parse, send.
@@ -117,46 +113,4 @@ func (c *call) emit() {
 		data["reason"] = c.hook.explain(c.cause, c.hook.app.LogRecipients)
 	}
 	c.hook.app.emit(event, data)
-}
-
-// explain returns the text of an error that is fit for the log: what a person may have typed only
-// where the operator asked for it.
-func (h *receiver) explain(err error, whole bool) string {
-	var rendering *render.Error
-	var invalid *mandrill.InvalidError
-	var unfit *audience.InvalidError
-	switch {
-	case whole:
-	case errors.As(err, &rendering):
-		return rendering.Safe()
-	case errors.As(err, &invalid):
-		return invalid.Safe(h.template.Spells)
-	case errors.As(err, &unfit):
-		return unfit.Safe(h.template.Spells)
-	}
-	return explain(err, whole)
-}
-
-// explain is that of a call of Mailchimp, with what can be done about it.
-func explain(err error, whole bool) string {
-	text := err.Error()
-	var failure *mandrill.Error
-	if errors.As(err, &failure) {
-		return describe(text, failure.Detail, failure.Remedy(), whole)
-	}
-	var changing *audience.Error
-	if errors.As(err, &changing) {
-		return describe(text, changing.Detail, changing.Remedy(), whole)
-	}
-	return text
-}
-
-func describe(text, detail, remedy string, whole bool) string {
-	if whole && detail != "" {
-		text += ": " + detail
-	}
-	if remedy != "" {
-		text += ": " + remedy
-	}
-	return text
 }

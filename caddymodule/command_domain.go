@@ -89,7 +89,7 @@ func accountOf(config []byte, domain string) (account, error) {
 		key = hook.APIKey
 	}
 	if key == "" {
-		return account{}, errNoKey
+		return account{}, ErrNoKey
 	}
 	a := account{base: mandrill.DefaultBaseURL}
 	var err error

@@ -28,7 +28,7 @@ The database is the one that --config names (outbox postgres …), or --to.`,
 		Args:    cobra.NoArgs,
 		RunE:    plainly(func(cmd *cobra.Command, _ []string) error { return o.move(cmd, from, to) }),
 	}
-	cmd.Flags().StringVar(&from, "from", defaultOutboxFile(), "The SQLite file")
+	cmd.Flags().StringVar(&from, "from", DefaultOutboxFile(), "The SQLite file")
 	cmd.Flags().StringVar(&to, "to", "", "The DSN of the database; takes placeholders such as {env.DSN}")
 	return cmd
 }

@@ -39,7 +39,7 @@ func (c *checks) flags(cmd *cobra.Command) {
 }
 
 func (c *checks) load(file string) (*render.Template, error) {
-	return render.Load(file, render.Options{Imports: c.imports, Timeout: defaultRenderTimeout})
+	return render.Load(file, render.Options{Imports: c.imports, Timeout: DefaultRenderTimeout})
 }
 
 // rendered is what a template returns for a ctx file's contents.

@@ -38,7 +38,7 @@ var (
 
 // headline says in one line what flows. Its error is what doesn't.
 func (s status) headline() (string, error) {
-	ofList := func(sender string) bool { return strings.HasPrefix(sender, listPrefix) }
+	ofList := func(sender string) bool { return strings.HasPrefix(sender, ListPrefix) }
 	ofMail := func(sender string) bool { return !ofList(sender) }
 	named := append(slices.Clone(s.Stopped), s.Senders...)
 	lists, mails := slices.ContainsFunc(named, ofList), slices.ContainsFunc(named, ofMail)

@@ -67,7 +67,7 @@ func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 		// The next configuration doesn't work this sender any more, or has an account for it.
 		return outbox.Result{Verdict: outbox.VerdictHold, Reason: "no api_key is configured for the sender", Uncertain: entry.Uncertain}
 	}
-	timeout := defaultTimeout
+	timeout := DefaultTimeout
 	if hook != nil {
 		timeout = time.Duration(hook.Timeout)
 	}
@@ -76,12 +76,12 @@ func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 
 // restore makes of an entry what was put into it. It is nil where no account is known for the sender.
 func (d deliverer) restore(entry outbox.Delivery) (parcel, error) {
-	if keeper := d.app.keeperOf(entry.Sender); keeper != nil {
+	if account := d.app.listFor(entry.Sender); account != nil {
 		restored := new(audience.Change)
 		err := json.Unmarshal(entry.Content, restored)
-		return change{Change: restored, app: d.app, keeper: keeper}, err
+		return change{Change: restored, app: d.app, account: account}, err
 	}
-	client := d.app.clientOf(entry.Sender)
+	client := d.app.ClientFor(entry.Sender)
 	if client == nil {
 		return nil, nil
 	}
@@ -141,7 +141,7 @@ func (d deliverer) render(ctx context.Context, hook *receiver, entry outbox.Deli
 
 // failure sorts a call that gave no outcome.
 func failure(err error) outbox.Result {
-	result := outbox.Result{Verdict: outbox.VerdictRetry, Reason: explain(err, false)}
+	result := outbox.Result{Verdict: outbox.VerdictRetry, Reason: Explain(err, false)}
 	var changing *audience.Error
 	if errors.As(err, &changing) {
 		return changeFailure(changing, result)
@@ -162,22 +162,32 @@ func failure(err error) outbox.Result {
 	return result
 }
 
-// kept is what the outbox keeps of what Mailchimp said: addresses only where the operator asked for them.
-func (a *App) kept(recipients []mandrill.Recipient) json.RawMessage {
+// encodeOutcome returns what the outbox stores of what Mailchimp said: addresses only if log_recipients is on.
+func (a *App) encodeOutcome(recipients []mandrill.Recipient) json.RawMessage {
 	if a.outboxKey == "" {
 		return nil
 	}
-	kept := slices.Clone(recipients)
+	stored := slices.Clone(recipients)
 	if !a.LogRecipients {
-		for i := range kept {
-			kept[i].Email = ""
+		for i := range stored {
+			stored[i].Email = ""
 		}
 	}
-	encoded, err := json.Marshal(kept)
+	encoded, err := json.Marshal(stored)
 	if err != nil {
 		return nil
 	}
 	return encoded
+}
+
+// RedactOutcome removes the addresses from a stored outcome, unless log_recipients is on: it may have been on when the
+// outcome was stored.
+func (a *App) RedactOutcome(outcome json.RawMessage) json.RawMessage {
+	var recipients []mandrill.Recipient
+	if a.LogRecipients || outcome == nil || json.Unmarshal(outcome, &recipients) != nil {
+		return outcome
+	}
+	return a.encodeOutcome(recipients)
 }
 
 // addressed gives recipients their addresses, which are kept only where the operator asked for them. Mailchimp

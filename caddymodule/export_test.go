@@ -34,7 +34,7 @@ func Headline(flows bool, senders, stopped []string) (string, error) {
 }
 
 // LiveHeadline is that of the newest configuration.
-func LiveHeadline(ctx context.Context) (string, error) { return liveApp().status(ctx).headline() }
+func LiveHeadline(ctx context.Context) (string, error) { return Running().status(ctx).headline() }
 
 // StatusCommand is `caddy mailchimp status`, and SendTestCommand `caddy mailchimp send-test`.
 var (

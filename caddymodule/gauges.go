@@ -39,14 +39,14 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
-	app := liveApp()
+	app := Running()
 	if app == nil {
 		return
 	}
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
-	for _, template := range app.templates() {
+	for _, template := range app.Templates() {
 		gauge(g.broken, truth(template.Error != ""), template.Template)
 	}
 	if app.outbox == nil {
@@ -57,7 +57,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	gauge(g.undelivered, float64(app.outbox.Undelivered()))
 	gauge(g.maxPending, float64(app.outbox.MaxPending()))
 	holds := app.outbox.Holds()
-	for _, sender := range app.senders() {
+	for _, sender := range app.Senders() {
 		hold := holds[sender]
 		gauge(g.held, truth(hold.Reason != ""), sender, "hold")
 		gauge(g.held, truth(hold.Paused), sender, "pause")

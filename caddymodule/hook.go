@@ -96,9 +96,9 @@ func (h *Hook) provisionSender() error {
 		}
 	}
 	if key == "" {
-		return errNoKey
+		return ErrNoKey
 	}
-	h.client, err = h.app.client(domains, key)
+	h.client, err = h.app.registerDomains(domains, key)
 	return err
 }
 

@@ -50,7 +50,7 @@ func (m mail) attempt(ctx context.Context, entry outbox.Delivery, timeout time.D
 
 // outcome sorts what Mandrill said of each recipient.
 func (m mail) outcome(recipients []mandrill.Recipient) outbox.Result {
-	result := outbox.Result{Verdict: outbox.VerdictRejected, Outcome: m.app.kept(recipients)}
+	result := outbox.Result{Verdict: outbox.VerdictRejected, Outcome: m.app.encodeOutcome(recipients)}
 	for _, recipient := range recipients {
 		switch {
 		case recipient.Held():
@@ -184,9 +184,9 @@ func (a attempt) lookUp(ctx context.Context) outbox.Result {
 	}
 	switch {
 	case waiting && time.Since(a.entry.Taken) > backlogged:
-		return outbox.Result{Verdict: outbox.VerdictGivenUp, Outcome: a.app.kept(recipients), Reason: fmt.Sprintf("Mandrill queued the mail and gave it up after %s", backlogged)}
+		return outbox.Result{Verdict: outbox.VerdictGivenUp, Outcome: a.app.encodeOutcome(recipients), Reason: fmt.Sprintf("Mandrill queued the mail and gave it up after %s", backlogged)}
 	case waiting:
-		return outbox.Result{Verdict: outbox.VerdictHold, Outcome: a.app.kept(recipients), Reason: "Mandrill queued the mail for the account's sake"}
+		return outbox.Result{Verdict: outbox.VerdictHold, Outcome: a.app.encodeOutcome(recipients), Reason: "Mandrill queued the mail for the account's sake"}
 	}
 	return a.outcome(recipients)
 }

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,11 +12,26 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
+// OutboxError is something that went wrong in the outbox, as the admin API shows it.
+type OutboxError struct {
+	Time   time.Time `json:"time"`
+	Event  string    `json:"event"`
+	Entry  string    `json:"entry,omitempty"`
+	Sender string    `json:"sender"`
+	Reason string    `json:"reason"`
+}
+
+// lastError survives reloads.
+var lastError atomic.Pointer[OutboxError]
+
+// LastOutboxError returns what went wrong last in the outboxes of this process, or nil.
+func LastOutboxError() *OutboxError { return lastError.Load() }
+
 // heard logs, counts and tells what happens in the outbox.
 func (a *App) heard(e outbox.Event) {
 	a.metrics.outboxEvents.WithLabelValues(e.Name).Inc()
 	if troubling[e.Name] {
-		lastErrors.Store(&lastError{time.Now(), e.Name, e.Entry.ID, e.Entry.Sender, e.Reason})
+		lastError.Store(&OutboxError{time.Now(), e.Name, e.Entry.ID, e.Entry.Sender, e.Reason})
 	}
 	if name := eventNames[e.Name]; name != "" {
 		a.emit(name, entryData(e.Entry, e.Reason))

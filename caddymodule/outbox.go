@@ -26,12 +26,12 @@ type Outbox struct {
 	DSN string `json:"dsn,omitempty"`
 }
 
-// openOutbox is an outbox that all configurations share which name the same database.
-type openOutbox struct{ *outbox.Outbox }
+// pooledOutbox is an outbox that is shared by all configurations which name the same database.
+type pooledOutbox struct{ *outbox.Outbox }
 
 // Destruct closes the outbox when no configuration uses it any more: what is being sent gets some
 // seconds to end.
-func (o openOutbox) Destruct() error { return o.Close() }
+func (o pooledOutbox) Destruct() error { return o.Close() }
 
 // outboxPool keeps outboxes over reloads, by what they are and not by how they are set.
 var outboxPool = caddy.NewUsagePool()
@@ -41,6 +41,19 @@ var running struct {
 	sync.Mutex
 	apps []*App
 }
+
+// Running returns the app of the newest configuration that was started, or nil.
+func Running() *App {
+	running.Lock()
+	defer running.Unlock()
+	if n := len(running.apps); n > 0 {
+		return running.apps[n-1]
+	}
+	return nil
+}
+
+// OpenOutbox returns the outbox, or nil if it is off or not started.
+func (a *App) OpenOutbox() *outbox.Outbox { return a.outbox }
 
 // checkOutbox finds options that contradict each other.
 func (a *App) checkOutbox() error {
@@ -68,7 +81,7 @@ func (a *App) provisionOutbox() error {
 	var err error
 	switch a.Outbox.Kind {
 	case "", "sqlite":
-		file := defaultOutboxFile()
+		file := DefaultOutboxFile()
 		if a.Outbox.File != "" {
 			if file, err = directive.Expand("outbox sqlite", a.Outbox.File); err != nil {
 				return err
@@ -94,13 +107,14 @@ func (a *App) provisionOutbox() error {
 	return nil
 }
 
-func defaultOutboxFile() string { return filepath.Join(caddy.AppDataDir(), "mailchimp", "outbox.db") }
+// DefaultOutboxFile is the SQLite file of a configuration that names none.
+func DefaultOutboxFile() string { return filepath.Join(caddy.AppDataDir(), "mailchimp", "outbox.db") }
 
 // startOutbox opens the outbox, or takes it over from the configuration before, and begins to deliver.
 func (a *App) startOutbox() error {
 	starting.Lock()
 	defer starting.Unlock()
-	if before := liveApp(); before != nil {
+	if before := Running(); before != nil {
 		if err := a.leavesBehind(before); err != nil {
 			return err
 		}
@@ -113,7 +127,7 @@ func (a *App) startOutbox() error {
 		if err != nil {
 			return err
 		}
-		a.outbox = pooled.(openOutbox).Outbox
+		a.outbox = pooled.(pooledOutbox).Outbox
 		if loaded {
 			err = a.outbox.Configure(a.ctx, a.outboxSettings())
 		}
@@ -131,16 +145,16 @@ func (a *App) startOutbox() error {
 	return nil
 }
 
-func (a *App) openOutbox() (openOutbox, error) {
+func (a *App) openOutbox() (pooledOutbox, error) {
 	if file := a.outboxConfig.SQLite; file != "" {
 		if err := makeFolder(filepath.Dir(file)); err != nil {
-			return openOutbox{}, fmt.Errorf("making the outbox's folder: %w", err)
+			return pooledOutbox{}, fmt.Errorf("making the outbox's folder: %w", err)
 		}
 	}
 	config := a.outboxConfig
 	config.Logger = a.slogger
 	opened, err := outbox.Open(a.ctx, config, a.outboxSettings())
-	return openOutbox{opened}, err
+	return pooledOutbox{opened}, err
 }
 
 // leavesBehind refuses to leave an outbox with entries that nobody would deliver.
@@ -163,11 +177,11 @@ func (a *App) leavesBehind(before *App) error {
 func (a *App) stopOutbox() error {
 	starting.Lock()
 	defer starting.Unlock()
-	newest := a == liveApp()
+	newest := a == Running()
 	running.Lock()
 	running.apps = slices.DeleteFunc(running.apps, func(other *App) bool { return other == a })
 	running.Unlock()
-	if before := liveApp(); newest && before != nil && before.outbox != nil {
+	if before := Running(); newest && before != nil && before.outbox != nil {
 		return before.outbox.Configure(before.ctx, before.outboxSettings())
 	}
 	return nil
@@ -184,7 +198,7 @@ func (a *App) releaseOutbox() error {
 
 func (a *App) outboxSettings() outbox.Settings {
 	return outbox.Settings{
-		Senders: a.senders(), Deliverer: deliverer{a}, Notify: a.heard,
+		Senders: a.Senders(), Deliverer: deliverer{a}, Notify: a.heard,
 		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep), MaxPending: a.MaxPending, KeepContent: a.KeepContent,
 		Keys: a.outboxKeys, Postgres: a.outboxConfig.Postgres,
 	}

@@ -22,9 +22,10 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
+// What applies if the configuration does not say otherwise.
 const (
-	defaultTimeout       = 10 * time.Second
-	defaultRenderTimeout = time.Second
+	DefaultTimeout       = 10 * time.Second
+	DefaultRenderTimeout = time.Second
 	defaultMaxBody       = 1_000_000
 )
 
@@ -100,10 +101,10 @@ func (h *receiver) provision(ctx caddy.Context, to target, provisionTarget func(
 	}
 	h.app = app.(*App)
 	if h.Timeout == 0 {
-		h.Timeout = caddy.Duration(defaultTimeout)
+		h.Timeout = caddy.Duration(DefaultTimeout)
 	}
 	if h.RenderTimeout == 0 {
-		h.RenderTimeout = caddy.Duration(defaultRenderTimeout)
+		h.RenderTimeout = caddy.Duration(DefaultRenderTimeout)
 	}
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
@@ -259,7 +260,7 @@ func (h *receiver) watch(ctx context.Context) {
 }
 
 func (h *receiver) templateBroken(err error) {
-	h.app.emit(eventTemplateFailed, map[string]any{"template": h.Template, "reason": explain(err, h.app.LogRecipients)})
+	h.app.emit(eventTemplateFailed, map[string]any{"template": h.Template, "reason": Explain(err, h.app.LogRecipients)})
 	h.logger.Error("template is broken, the last good one stays in force", zap.String("template", h.Template), zap.Error(err))
 }
 

@@ -18,7 +18,7 @@ import (
 // httpcaddyfile.RegisterHandlerDirective does, and looks for a template that was taken for a matcher.
 func registerReceiver(name string, parse func(*caddyfile.Dispenser) (caddyhttp.MiddlewareHandler, *receiver, error)) {
 	httpcaddyfile.RegisterDirective(name, func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-		h.Next() // consume name name
+		h.Next() // consume directive name
 		var path string
 		if h.NextArg() && strings.HasPrefix(h.Val(), "/") {
 			path = h.Val()
@@ -57,7 +57,7 @@ func outboxIsOff(option any) bool {
 
 // unmarshalCaddyfile reads the template, and a block with the lines that handlers have in common and those of this one.
 func (h *receiver) unmarshalCaddyfile(d *caddyfile.Dispenser, own directive.Options) error {
-	d.Next() // consume name name
+	d.Next() // consume directive name
 	name := d.Val()
 	var seen []string
 	if d.NextArg() {
