@@ -13,13 +13,14 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
 // validate does what `caddy validate` does.
 func validate(t *testing.T, caddyfile string) error {
 	t.Helper()
-	adapted, err := adapt([]byte(caddyfile))
+	adapted, err := edgetest.Adapt([]byte(caddyfile))
 	if err != nil {
 		return err
 	}
@@ -34,7 +35,7 @@ func validate(t *testing.T, caddyfile string) error {
 func TestLoadErrors(t *testing.T) {
 	folder := t.TempDir()
 	template := filepath.Join(folder, "t.jsonnet")
-	for name, text := range map[string]string{"t.jsonnet": minimal, "broken.jsonnet": "function(ctx) {", "empty": "", "spaced": " key \n\n"} {
+	for name, text := range map[string]string{"t.jsonnet": edgetest.Minimal, "broken.jsonnet": "function(ctx) {", "empty": "", "spaced": " key \n\n"} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +94,7 @@ func TestLoadErrors(t *testing.T) {
 // TestJSONErrors has what no Caddyfile can say.
 func TestJSONErrors(t *testing.T) {
 	template := filepath.Join(t.TempDir(), "t.jsonnet")
-	if err := os.WriteFile(template, []byte(minimal), 0o600); err != nil {
+	if err := os.WriteFile(template, []byte(edgetest.Minimal), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	const off = `"auth":[{"type":"off"}]`
@@ -124,19 +125,19 @@ func TestJSONErrors(t *testing.T) {
 
 // TestValidateHasNoEffect runs beside an edge, as `caddy validate` does.
 func TestValidateHasNoEffect(t *testing.T) {
-	e := newEdge(t, minimal, "")
-	e.post(ada)
+	e := edgetest.New(t, edgetest.Minimal, "")
+	e.Post(edgetest.Ada)
 	data := caddy.AppDataDir()
 	before := tree(t, data)
-	other := e.path("other.jsonnet")
-	e.write("other.jsonnet", minimal)
-	if err := validate(t, strings.Replace(e.caddyfile(""), e.path("t.jsonnet"), other, 1)); err != nil {
+	other := e.Path("other.jsonnet")
+	e.Write("other.jsonnet", edgetest.Minimal)
+	if err := validate(t, strings.Replace(e.Caddyfile(""), e.Path("t.jsonnet"), other, 1)); err != nil {
 		t.Fatal(err)
 	}
 	if after := tree(t, data); after != before {
 		t.Errorf("validating changed\n%s\nto\n%s", before, after)
 	}
-	if got := e.post(ada); got.status != 204 || got.header.Get("Outbox-Duplicate") != "true" {
+	if got := e.Post(edgetest.Ada); got.Status != 204 || got.Header.Get("Outbox-Duplicate") != "true" {
 		t.Errorf("after validating: %+v", got)
 	}
 }
@@ -159,30 +160,30 @@ func tree(t *testing.T, folder string) string {
 
 // TestFailedReload leaves what runs as it was.
 func TestFailedReload(t *testing.T) {
-	e := newEdge(t, minimal, "")
-	e.post(ada)
+	e := edgetest.New(t, edgetest.Minimal, "")
+	e.Post(edgetest.Ada)
 	for _, broken := range []string{
-		e.caddyfile("auth header X-Key {env.NOT_SET}"), e.caddyfile("imports {env.NOT_SET}"), e.caddyfile("from nobody@example.net"),
+		e.Caddyfile("auth header X-Key {env.NOT_SET}"), e.Caddyfile("imports {env.NOT_SET}"), e.Caddyfile("from nobody@example.net"),
 	} {
-		if err := e.load(broken); err == nil {
+		if err := e.Load(broken); err == nil {
 			t.Fatal("loaded")
 		}
-		if got := e.post(ada); got.status != 204 || got.header.Get("Outbox-Duplicate") != "true" {
+		if got := e.Post(edgetest.Ada); got.Status != 204 || got.Header.Get("Outbox-Duplicate") != "true" {
 			t.Fatalf("after a failed reload: %+v", got)
 		}
 	}
-	e.write("t.jsonnet", strings.Replace(minimal, "'Hi'", "'Changed'", 1))
-	e.waitForLog(`"msg":"template changed"`)
+	e.Write("t.jsonnet", strings.Replace(edgetest.Minimal, "'Hi'", "'Changed'", 1))
+	e.WaitForLog(`"msg":"template changed"`)
 }
 
 // TestSecretsStayOutOfTheConfiguration adapts, as `caddy adapt` and the autosave do.
 func TestSecretsStayOutOfTheConfiguration(t *testing.T) {
-	e := newEdge(t, minimal, "")
-	adapted, err := adapt([]byte(e.caddyfile("")))
+	e := edgetest.New(t, edgetest.Minimal, "")
+	adapted, err := edgetest.Adapt([]byte(e.Caddyfile("")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{apiKey, hookKey} {
+	for _, secret := range []string{edgetest.APIKey, edgetest.HookKey} {
 		if strings.Contains(string(adapted), secret) {
 			t.Errorf("the configuration has %q", secret)
 		}
@@ -191,37 +192,37 @@ func TestSecretsStayOutOfTheConfiguration(t *testing.T) {
 
 // TestSandboxHandler sends to a sandbox that Caddy runs, whose mails outlive a reload.
 func TestSandboxHandler(t *testing.T) {
-	e := newEdge(t, minimal, "")
+	e := edgetest.New(t, edgetest.Minimal, "")
 	sandboxSite := func(lines string) string {
-		return strings.Replace(e.caddyfile("delivery sync"), "\tmetrics /metrics\n", "\thandle_path /sandboxed/* {\n\t\tmandrill_sandbox {\n"+lines+"\n}\n\t}\n", 1)
+		return strings.Replace(e.Caddyfile("delivery sync"), "\tmetrics /metrics\n", "\thandle_path /sandboxed/* {\n\t\tmandrill_sandbox {\n"+lines+"\n}\n\t}\n", 1)
 	}
-	e.base = "http://" + e.address + "/sandboxed/api/1.0"
-	if err := e.load(sandboxSite("")); err != nil {
+	e.Base = "http://" + e.Address + "/sandboxed/api/1.0"
+	if err := e.Load(sandboxSite("")); err != nil {
 		t.Fatal(err)
 	}
-	e.post(ada)
-	if err := e.load(sandboxSite("allow_remote")); err != nil {
+	e.Post(edgetest.Ada)
+	if err := e.Load(sandboxSite("allow_remote")); err != nil {
 		t.Fatal(err)
 	}
-	get := func(host string) answered {
-		r := httptest.NewRequestWithContext(context.Background(), "GET", "http://"+e.address+"/sandboxed/sandbox/messages", nil)
+	get := func(host string) edgetest.Answer {
+		r := httptest.NewRequestWithContext(context.Background(), "GET", "http://"+e.Address+"/sandboxed/sandbox/messages", nil)
 		r.RequestURI = ""
 		r.Host = host
-		got, err := e.do(r)
+		got, err := e.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return got
 	}
 	var mails []sandbox.Mail
-	if err := json.Unmarshal([]byte(get(e.address).body), &mails); err != nil || len(mails) != 1 {
+	if err := json.Unmarshal([]byte(get(e.Address).Body), &mails); err != nil || len(mails) != 1 {
 		t.Errorf("%d mails, %v", len(mails), err)
 	}
-	r, err := http.NewRequest(http.MethodGet, "http://"+e.address+"/sandboxed/3.0/", nil)
+	r, err := http.NewRequest(http.MethodGet, "http://"+e.Address+"/sandboxed/3.0/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if page, err := e.do(r); err != nil || !strings.Contains(page.body, "Nobody is in an audience yet") {
+	if page, err := e.Do(r); err != nil || !strings.Contains(page.Body, "Nobody is in an audience yet") {
 		t.Errorf("the page of members: %+v, %v", page, err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 )
 
 // TestHookWarns has each warning come once, however many hooks come, and only for its cause.
@@ -29,9 +31,9 @@ func TestHookWarns(t *testing.T) {
 		{"somebody else's GET", "", `{"n":%d}`, func(r *http.Request) { r.Method = http.MethodGet; r.Header.Del("X-Hook-Key") }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			e := newEdge(t, `function(ctx) null`, test.lines)
+			e := edgetest.New(t, `function(ctx) null`, test.lines)
 			for n := range 3 {
-				e.post(fmt.Sprintf(test.body, n), func(r *http.Request) {
+				e.Post(fmt.Sprintf(test.body, n), func(r *http.Request) {
 					if test.change != nil {
 						test.change(r)
 					}
@@ -42,7 +44,7 @@ func TestHookWarns(t *testing.T) {
 				if warning == test.want {
 					want = 1
 				}
-				if got := strings.Count(e.logs(), warning); got != want {
+				if got := strings.Count(e.Logs(), warning); got != want {
 					t.Errorf("%q came %d times", warning, got)
 				}
 			}
@@ -52,15 +54,15 @@ func TestHookWarns(t *testing.T) {
 
 // TestHookStoresResult answers what Ory takes over into the identity.
 func TestHookStoresResult(t *testing.T) {
-	e := newEdge(t, minimal, "store_result")
-	for _, step := range []struct{ name, body, duplicate string }{{"first", ada, ""}, {"repeated", ada, "true"}} {
-		got := e.post(step.body)
-		if got.status != http.StatusOK || got.header.Get("Outbox-Duplicate") != step.duplicate || got.header.Get("Content-Type") != jsonType ||
-			!strings.HasPrefix(got.body, `{"identity":{"metadata_admin":{"mailchimp":{"status":"sent","recipients":[{"email":"ada@example.net","status":"sent","_id":"`) {
+	e := edgetest.New(t, edgetest.Minimal, "store_result")
+	for _, step := range []struct{ name, body, duplicate string }{{"first", edgetest.Ada, ""}, {"repeated", edgetest.Ada, "true"}} {
+		got := e.Post(step.body)
+		if got.Status != http.StatusOK || got.Header.Get("Outbox-Duplicate") != step.duplicate || got.Header.Get("Content-Type") != "application/json" ||
+			!strings.HasPrefix(got.Body, `{"identity":{"metadata_admin":{"mailchimp":{"status":"sent","recipients":[{"email":"ada@example.net","status":"sent","_id":"`) {
 			t.Errorf("%s: got %+v", step.name, got)
 		}
 	}
-	if got := e.post(strings.Replace(ada, "ada@example.net", "reject@test.mandrillapp.com", 1)); got.status != http.StatusUnprocessableEntity || got.id() == 0 {
+	if got := e.Post(strings.Replace(edgetest.Ada, "ada@example.net", "reject@test.mandrillapp.com", 1)); got.Status != http.StatusUnprocessableEntity || got.ID() == 0 {
 		t.Errorf("rejected: %+v", got)
 	}
 }

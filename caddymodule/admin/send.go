@@ -1,4 +1,4 @@
-package caddymodule
+package admin
 
 import (
 	"context"
@@ -6,47 +6,30 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
-// testMail asks for a test mail.
-type testMail struct {
-	To string `json:"to"`
-	// From is the sender. Default: that of a hook, else test@ the first sender domain.
-	From string `json:"from,omitempty"`
-}
-
-// testSent is what Mandrill said of it.
-type testSent struct {
-	Sent   bool   `json:"sent"`
-	From   string `json:"from"`
-	Status string `json:"status"`
-	ID     string `json:"id,omitempty"`
-	Reason string `json:"reason,omitempty"`
-	// Remedy says what to do.
-	Remedy string `json:"remedy,omitempty"`
-}
-
 // sendTest sends a mail past the outbox, with the account that hooks use.
-func sendTest(r *http.Request) (any, error) {
-	app, err := mustLiveApp()
+func sendTest(w http.ResponseWriter, r *http.Request) error {
+	app, err := runningApp()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var mail testMail
+	var mail TestMail
 	if err := readJSON(r, &mail); err != nil {
-		return nil, err
+		return err
 	}
 	if mail.To == "" {
-		return nil, problem(http.StatusBadRequest, `the body must be {"to": "<address>"}`)
+		return problem(http.StatusBadRequest, `the body must be {"to": "<address>"}`)
 	}
 	senders := app.Domains()
 	if len(senders) == 0 {
-		return nil, problem(http.StatusConflict, "no api_key and sender_domain are configured: caddy mailchimp check-audience checks the key of an audience")
+		return problem(http.StatusConflict, "no api_key and sender_domain are configured: caddy mailchimp check-audience checks the key of an audience")
 	}
 	policy, err := mandrill.NewPolicy(senders, "", "")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if mail.From == "" {
 		mail.From = app.DefaultFrom()
@@ -56,22 +39,22 @@ func sendTest(r *http.Request) (any, error) {
 		"text": "This mail was sent by caddy mailchimp send-test: the account takes mail from " + mail.From[strings.LastIndexByte(mail.From, '@')+1:] + ".\n",
 	}}, policy)
 	if err != nil {
-		return nil, problem(http.StatusBadRequest, "%w", err)
+		return problem(http.StatusBadRequest, "%w", err)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), DefaultTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), caddymodule.DefaultTimeout)
 	defer cancel()
 	recipients, err := app.ClientFor(request.SenderDomain()).Send(ctx, request)
 	if err != nil {
-		result := testSent{From: mail.From, Status: "error", Reason: Explain(err, app.LogRecipients)}
+		result := TestResult{From: mail.From, Status: "error", Reason: caddymodule.Explain(err, app.LogRecipients)}
 		var failure *mandrill.Error
 		if errors.As(err, &failure) {
 			result.Reason, result.Remedy = failure.Error(), failure.Remedy()
 		}
-		return result, nil
+		return writeJSON(w, result)
 	}
 	first := recipients[0]
-	return testSent{
+	return writeJSON(w, TestResult{
 		Sent: first.Taken() && !first.Held(), From: mail.From, Status: first.Status, ID: first.ID,
 		Reason: first.RejectReason + first.QueuedReason, Remedy: first.Remedy(),
-	}, nil
+	})
 }

@@ -1,4 +1,5 @@
-package caddymodule
+// Package command adds the command `caddy mailchimp`. What is about the running Caddy asks its admin API.
+package command
 
 import (
 	"fmt"
@@ -14,8 +15,10 @@ func init() {
 		Short: "Renders templates and looks after the sending of mail",
 		Long:  "Commands for the writers of mail templates and for the operators of mailchimp_hook and mailchimp_audience.",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.RunE = plainly(helpOrUnknown)
-			cmd.AddCommand(renderCommand(), previewCommand(), checkDomainCommand(), checkAudienceCommand(), statusCommand(), sendTestCommand(), outboxCommand())
+			cmd.RunE = helpOrUnknown
+			printErrors(cmd)
+			cmd.AddCommand(renderCommand(), previewCommand(), checkDomainCommand(), checkAudienceCommand(),
+				statusCommand(), sendTestCommand(), outboxCommand())
 		},
 	})
 }
@@ -28,10 +31,12 @@ func helpOrUnknown(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("%s has no command %q: see %[1]s --help", cmd.CommandPath(), args[0])
 }
 
-// plainly makes a command print its error as it is, so that editors find the file and the line.
-// Caddy exits with 1 then.
-func plainly(run func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
+// printErrors makes a command print its error without a prefix, so that editors find the file and the line. Caddy exits
+// with status 1 then.
+func printErrors(cmd *cobra.Command) *cobra.Command {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		// Not before: cobra prints what is wrong with flags and arguments.
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		err := run(cmd, args)
 		if err != nil {
@@ -39,4 +44,5 @@ func plainly(run func(cmd *cobra.Command, args []string) error) func(*cobra.Comm
 		}
 		return err
 	}
+	return cmd
 }

@@ -1,6 +1,7 @@
-package caddymodule
+package command
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
@@ -36,11 +38,11 @@ Only with --add is a domain added to the account that isn't there.
 The command ends with status 1 where the domain can't send.`,
 		Example: "MANDRILL_API_KEY=… caddy mailchimp check-domain example.com",
 		Args:    cobra.ExactArgs(1),
-		RunE:    plainly(func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) }),
+		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
 	}
 	o.flags(cmd, "Mandrill")
 	cmd.Flags().BoolVar(&o.add, "add", false, "Add the domain to the account if it isn't there")
-	return cmd
+	return printErrors(cmd)
 }
 
 func (o *domainOptions) run(cmd *cobra.Command, name string) error {
@@ -48,11 +50,11 @@ func (o *domainOptions) run(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
-	account, err := o.account("MANDRILL_API_KEY", mandrill.DefaultBaseURL, func(config []byte) (account, error) { return accountOf(config, name) })
+	account, err := o.domainAccount(name)
 	if err != nil {
 		return err
 	}
-	client, err := mandrill.New(account.key, mandrill.WithBaseURL(account.base))
+	client, err := mandrill.New(account.key, mandrill.WithBaseURL(cmp.Or(o.apiBase, account.base)))
 	if err != nil {
 		return err
 	}
@@ -65,12 +67,25 @@ func (o *domainOptions) run(cmd *cobra.Command, name string) error {
 	return report(cmd, domain)
 }
 
+// domainAccount returns the account to ask about a domain.
+func (s *keySource) domainAccount(domain string) (account, error) {
+	config, err := s.load()
+	if err != nil {
+		return account{}, err
+	}
+	if config != nil {
+		return accountOf(config, domain)
+	}
+	key, err := s.key("MANDRILL_API_KEY")
+	return account{key: key, base: mandrill.DefaultBaseURL}, err
+}
+
 // accountOf returns the account that sends for the domain: that of a hook which names the domain and a
 // key of its own, else the app's.
 func accountOf(config []byte, domain string) (account, error) {
 	var parsed struct {
 		Apps struct {
-			Mailchimp App             `json:"mailchimp"`
+			Mailchimp caddymodule.App `json:"mailchimp"`
 			HTTP      json.RawMessage `json:"http"`
 		} `json:"apps"`
 	}
@@ -78,7 +93,7 @@ func accountOf(config []byte, domain string) (account, error) {
 		return account{}, fmt.Errorf("reading the configuration: %w", err)
 	}
 	key := parsed.Apps.Mailchimp.APIKey
-	for _, hook := range handlersIn[Hook](parsed.Apps.HTTP, "mailchimp_hook") {
+	for _, hook := range handlersIn[caddymodule.Hook](parsed.Apps.HTTP, "mailchimp_hook") {
 		domains := hook.SenderDomains
 		if len(domains) == 0 {
 			domains = parsed.Apps.Mailchimp.SenderDomains
@@ -89,7 +104,7 @@ func accountOf(config []byte, domain string) (account, error) {
 		key = hook.APIKey
 	}
 	if key == "" {
-		return account{}, ErrNoKey
+		return account{}, caddymodule.ErrNoKey
 	}
 	a := account{base: mandrill.DefaultBaseURL}
 	var err error

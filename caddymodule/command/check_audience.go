@@ -1,6 +1,7 @@
-package caddymodule
+package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 )
 
@@ -28,21 +30,21 @@ The command ends with status 1 where Mailchimp doesn't know the key or the
 audience.`,
 		Example: "MAILCHIMP_API_KEY=… caddy mailchimp check-audience a1b2c3d4e5",
 		Args:    cobra.ExactArgs(1),
-		RunE:    plainly(func(cmd *cobra.Command, args []string) error { return checkAudience(cmd, &o, args[0]) }),
+		RunE:    func(cmd *cobra.Command, args []string) error { return checkAudience(cmd, &o, args[0]) },
 	}
 	o.flags(cmd, "Mailchimp")
-	return cmd
+	return printErrors(cmd)
 }
 
 func checkAudience(cmd *cobra.Command, source *keySource, id string) error {
 	if err := audience.CheckList(id); err != nil {
 		return err
 	}
-	account, err := source.account("MAILCHIMP_API_KEY", "", func(config []byte) (account, error) { return accountOfList(config, id) })
+	account, err := source.listAccount(id)
 	if err != nil {
 		return err
 	}
-	client, err := audience.New(account.key, audience.WithBaseURL(account.base))
+	client, err := audience.New(account.key, audience.WithBaseURL(cmp.Or(source.apiBase, account.base)))
 	if err != nil {
 		return err
 	}
@@ -57,9 +59,22 @@ func checkAudience(cmd *cobra.Command, source *keySource, id string) error {
 	return nil
 }
 
+// listAccount returns the account to ask about a list.
+func (s *keySource) listAccount(id string) (account, error) {
+	config, err := s.load()
+	if err != nil {
+		return account{}, err
+	}
+	if config != nil {
+		return accountOfList(config, id)
+	}
+	key, err := s.key("MAILCHIMP_API_KEY")
+	return account{key: key}, err
+}
+
 // accountOfList returns the account that keeps a list in step.
 func accountOfList(config []byte, id string) (account, error) {
-	for _, handler := range handlersIn[Audience](config, "mailchimp_audience") {
+	for _, handler := range handlersIn[caddymodule.Audience](config, "mailchimp_audience") {
 		list, err := directive.Expand("list", handler.List)
 		if err != nil || !strings.EqualFold(list, id) {
 			continue

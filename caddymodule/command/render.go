@@ -1,4 +1,4 @@
-package caddymodule
+package command
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
@@ -39,7 +40,7 @@ func (c *checks) flags(cmd *cobra.Command) {
 }
 
 func (c *checks) load(file string) (*render.Template, error) {
-	return render.Load(file, render.Options{Imports: c.imports, Timeout: DefaultRenderTimeout})
+	return render.Load(file, render.Options{Imports: c.imports, Timeout: caddymodule.DefaultRenderTimeout})
 }
 
 // rendered is what a template returns for a ctx file's contents.
@@ -98,14 +99,14 @@ file and line, and ends the command with status 1. It is printed whole: it may
 repeat what stands in the ctx.`,
 		Example: "caddy mailchimp render --template examples/welcome.jsonnet --ctx examples/welcome.ctx.json --html > welcome.html",
 		Args:    cobra.NoArgs,
-		RunE: plainly(func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			output, err := o.run(cmd)
 			if err != nil {
 				return err
 			}
 			_, err = cmd.OutOrStdout().Write(output)
 			return err
-		}),
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&o.template, "template", "t", "", "The Jsonnet file (required)")
@@ -123,7 +124,7 @@ repeat what stands in the ctx.`,
 		cmd.MarkFlagsMutuallyExclusive("audience", ofMails)
 	}
 	cmd.MarkFlagsMutuallyExclusive("html", "text")
-	return cmd
+	return printErrors(cmd)
 }
 
 func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
@@ -186,7 +187,8 @@ func (c *checks) policy(returned map[string]any) (*mandrill.Policy, error) {
 		return mandrill.NewPolicy(c.senderDomains, c.from, "")
 	}
 	used, from := c.from, c.from
-	if sender, _ := object(returned["message"])["from_email"].(string); sender != "" {
+	message, _ := returned["message"].(map[string]any)
+	if sender, _ := message["from_email"].(string); sender != "" {
 		used, from = "", sender
 	}
 	_, domain, found := strings.Cut(from, "@")

@@ -1,4 +1,4 @@
-package caddymodule
+package command
 
 import (
 	"encoding/json"
@@ -8,12 +8,13 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
 // moveCommand needs no running Caddy: the file belongs to one process.
-func moveCommand(o *adminOptions) *cobra.Command {
+func moveCommand(o *adminFlags) *cobra.Command {
 	var from, to string
 	cmd := &cobra.Command{
 		Use:   "move",
@@ -26,14 +27,14 @@ Interrupted, it is run again.
 The database is the one that --config names (outbox postgres …), or --to.`,
 		Example: "caddy mailchimp outbox move --from /var/lib/caddy/mailchimp/outbox.db --config /etc/caddy/Caddyfile",
 		Args:    cobra.NoArgs,
-		RunE:    plainly(func(cmd *cobra.Command, _ []string) error { return o.move(cmd, from, to) }),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.move(cmd, from, to) },
 	}
-	cmd.Flags().StringVar(&from, "from", DefaultOutboxFile(), "The SQLite file")
+	cmd.Flags().StringVar(&from, "from", caddymodule.DefaultOutboxFile(), "The SQLite file")
 	cmd.Flags().StringVar(&to, "to", "", "The DSN of the database; takes placeholders such as {env.DSN}")
-	return cmd
+	return printErrors(cmd)
 }
 
-func (o *adminOptions) move(cmd *cobra.Command, from, to string) error {
+func (o *adminFlags) move(cmd *cobra.Command, from, to string) error {
 	if to == "" {
 		var err error
 		if to, err = o.configuredDSN(); err != nil {
@@ -54,7 +55,7 @@ func (o *adminOptions) move(cmd *cobra.Command, from, to string) error {
 }
 
 // configuredDSN is the database of the configuration's outbox.
-func (o *adminOptions) configuredDSN() (string, error) {
+func (o *adminFlags) configuredDSN() (string, error) {
 	if o.config == "" {
 		return "", errors.New("name the configuration that has outbox postgres by --config, or the database by --to")
 	}
@@ -64,7 +65,7 @@ func (o *adminOptions) configuredDSN() (string, error) {
 	}
 	var parsed struct {
 		Apps struct {
-			Mailchimp App `json:"mailchimp"`
+			Mailchimp caddymodule.App `json:"mailchimp"`
 		} `json:"apps"`
 	}
 	if err := json.Unmarshal(config, &parsed); err != nil {

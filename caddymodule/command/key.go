@@ -1,4 +1,4 @@
-package caddymodule
+package command
 
 import (
 	"encoding/json"
@@ -27,33 +27,28 @@ func (s *keySource) flags(cmd *cobra.Command, api string) {
 // account is where to ask, and with which key.
 type account struct{ key, base string }
 
-// account takes the key from the first of its sources that is named, the last one being a variable of the environment.
-func (s *keySource) account(variable, base string, inConfig func([]byte) (account, error)) (account, error) {
-	a := account{base: base}
-	switch {
-	case s.keyFile != "":
+// load returns the configuration that names the key, or nil if the key comes from somewhere else.
+func (s *keySource) load() ([]byte, error) {
+	if s.keyFile != "" || s.config == "" {
+		return nil, nil
+	}
+	config, _, _, err := caddycmd.LoadConfig(s.config, s.adapter)
+	return config, err
+}
+
+// key returns the key from --key-file, else from a variable of the environment.
+func (s *keySource) key(variable string) (string, error) {
+	if s.keyFile != "" {
 		key, err := os.ReadFile(s.keyFile)
 		if err != nil {
-			return a, fmt.Errorf("reading the API key: %w", err)
+			return "", fmt.Errorf("reading the API key: %w", err)
 		}
-		a.key = strings.TrimSpace(string(key))
-	case s.config != "":
-		config, _, _, err := caddycmd.LoadConfig(s.config, s.adapter)
-		if err != nil {
-			return a, err
-		}
-		if a, err = inConfig(config); err != nil {
-			return a, err
-		}
-	default:
-		if a.key = os.Getenv(variable); a.key == "" {
-			return a, fmt.Errorf("there is no API key: set %s, or name --key-file or --config", variable)
-		}
+		return strings.TrimSpace(string(key)), nil
 	}
-	if s.apiBase != "" {
-		a.base = s.apiBase
+	if key := os.Getenv(variable); key != "" {
+		return key, nil
 	}
-	return a, nil
+	return "", fmt.Errorf("there is no API key: set %s, or name --key-file or --config", variable)
 }
 
 // handlersIn finds the handlers of a name, however deep they stand in subroutes.

@@ -1,4 +1,4 @@
-package caddymodule
+package command
 
 import (
 	"errors"
@@ -10,11 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/admin"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
 func statusCommand() *cobra.Command {
-	o := new(adminOptions)
+	o := new(adminFlags)
 	cmd := o.addJSON(&cobra.Command{
 		Use:   "status",
 		Short: "Says whether mail flows, and what waits for you",
@@ -23,10 +25,10 @@ Asks the running Caddy whether hooks are stored, and mails and changes of
 audiences go out. The first line is the answer. The command ends with status 1
 where something doesn't flow. An audience's sender is list:<id>.`,
 		Args: cobra.NoArgs,
-		RunE: plainly(func(cmd *cobra.Command, _ []string) error { return o.status(cmd) }),
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.status(cmd) },
 	})
 	o.addTo(cmd)
-	return cmd
+	return printErrors(cmd)
 }
 
 // What doesn't flow.
@@ -36,9 +38,9 @@ var (
 	errNone   = errors.New("neither mail nor changes of audiences flow")
 )
 
-// headline says in one line what flows. Its error is what doesn't.
-func (s status) headline() (string, error) {
-	ofList := func(sender string) bool { return strings.HasPrefix(sender, ListPrefix) }
+// headline says in one line what flows. Its error says what does not.
+func headline(s admin.Status) (string, error) {
+	ofList := func(sender string) bool { return strings.HasPrefix(sender, caddymodule.ListPrefix) }
 	ofMail := func(sender string) bool { return !ofList(sender) }
 	named := append(slices.Clone(s.Stopped), s.Senders...)
 	lists, mails := slices.ContainsFunc(named, ofList), slices.ContainsFunc(named, ofMail)
@@ -63,23 +65,23 @@ func (s status) headline() (string, error) {
 	return loud(errNoFlow) + ".", errNoFlow
 }
 
-func (o *adminOptions) status(cmd *cobra.Command) error {
-	var s status
+func (o *adminFlags) status(cmd *cobra.Command) error {
+	var s admin.Status
 	if err := o.call(http.MethodGet, "status", nil, &s); err != nil {
 		return err
 	}
-	headline, broken := s.headline()
+	line, broken := headline(s)
 	if !o.asJSON {
-		fmt.Fprintln(cmd.OutOrStdout(), headline)
-		s.print(cmd)
+		fmt.Fprintln(cmd.OutOrStdout(), line)
+		printStatus(cmd, s)
 	} else if err := printJSON(cmd, s); err != nil {
 		return err
 	}
 	return broken
 }
 
-// print writes for people what stands below the headline.
-func (s status) print(cmd *cobra.Command) {
+// printStatus prints for people what stands below the headline.
+func printStatus(cmd *cobra.Command, s admin.Status) {
 	w := cmd.OutOrStdout()
 	for _, line := range append(s.Troubles, s.Attention...) {
 		fmt.Fprintln(w, "- "+printable(line))
@@ -128,7 +130,7 @@ func (s status) print(cmd *cobra.Command) {
 }
 
 func sendTestCommand() *cobra.Command {
-	o := new(adminOptions)
+	o := new(adminFlags)
 	var from string
 	cmd := o.addJSON(&cobra.Command{
 		Use:   "send-test <address>",
@@ -137,17 +139,17 @@ func sendTestCommand() *cobra.Command {
 Has the running Caddy send a mail to the address, past the outbox, and says what
 Mandrill answered. The command ends with status 1 where Mandrill didn't take it.`,
 		Args: cobra.ExactArgs(1),
-		RunE: plainly(func(cmd *cobra.Command, args []string) error {
-			return o.sendTest(cmd, testMail{To: args[0], From: from})
-		}),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.sendTest(cmd, admin.TestMail{To: args[0], From: from})
+		},
 	})
 	cmd.Flags().StringVar(&from, "from", "", "The sender's address; its domain must be a sender_domain")
 	o.addTo(cmd)
-	return cmd
+	return printErrors(cmd)
 }
 
-func (o *adminOptions) sendTest(cmd *cobra.Command, mail testMail) error {
-	var answer testSent
+func (o *adminFlags) sendTest(cmd *cobra.Command, mail admin.TestMail) error {
+	var answer admin.TestResult
 	if err := o.call(http.MethodPost, "send-test", mail, &answer); err != nil {
 		return err
 	}

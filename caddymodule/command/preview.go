@@ -1,4 +1,4 @@
-package caddymodule
+package command
 
 import (
 	"context"
@@ -45,18 +45,18 @@ The page is for this machine alone, unless --allow-remote is given: ctx is data
 of people.`,
 		Example: "caddy mailchimp preview examples",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: plainly(func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			folder := "."
 			if len(args) > 0 {
 				folder = args[0]
 			}
 			return o.run(cmd, folder)
-		}),
+		},
 	}
 	cmd.Flags().IntVarP(&o.port, "port", "p", 8026, "The port; 0 takes one that is free")
 	cmd.Flags().BoolVar(&o.allowRemote, "allow-remote", false, "Let other machines in")
 	o.flags(cmd)
-	return cmd
+	return printErrors(cmd)
 }
 
 func (o *previewOptions) run(cmd *cobra.Command, folder string) error {

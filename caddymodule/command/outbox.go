@@ -1,4 +1,4 @@
-package caddymodule
+package command
 
 import (
 	"encoding/json"
@@ -14,61 +14,69 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/admin"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
 func outboxCommand() *cobra.Command {
-	o := new(adminOptions)
+	o := new(adminFlags)
 	cmd := &cobra.Command{
 		Use:   "outbox",
 		Short: "Shows and changes the entries of the running Caddy's outbox",
-		RunE:  plainly(helpOrUnknown),
+		RunE:  helpOrUnknown,
 	}
 	o.addTo(cmd)
 	cmd.AddCommand(o.listCommand(), o.showCommand(),
 		o.changeCommand("retry", "Tries entries again that wait, are dead or couldn't be rendered"),
 		o.changeCommand("discard", "Takes entries out that wait, are dead or couldn't be rendered"),
-		&cobra.Command{
+		printErrors(&cobra.Command{
 			Use: "forget <address>", Short: "Erases all entries to an address", Args: cobra.ExactArgs(1),
-			RunE: plainly(func(cmd *cobra.Command, args []string) error { return o.forget(cmd, args[0]) }),
-		},
+			RunE: func(cmd *cobra.Command, args []string) error { return o.forget(cmd, args[0]) },
+		}),
 		o.pauseCommand("pause", "Keeps the entries of a sender domain, or of an audience (list:<id>), back until it is resumed", "is paused"),
 		o.pauseCommand("resume", "Sends the entries of a paused sender domain or audience (list:<id>) again", "sends again"),
 		moveCommand(o),
 	)
-	return cmd
+	return printErrors(cmd)
 }
 
-// addConditions gives a command flags that pick entries. It returns a function that reads them.
-func addConditions(cmd *cobra.Command) func() (conditions, error) {
-	var c conditions
+// conditionFlags are flags that pick entries.
+type conditionFlags struct{ admin.Conditions }
+
+func (c *conditionFlags) addTo(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar((*string)(&c.State), "state", "", fmt.Sprintf("Only those in a state, one of %v", outbox.States))
+	flags.StringVar((*string)(&c.State), "state", "",
+		fmt.Sprintf("Only those in a state, one of %v", outbox.States))
 	flags.StringVar(&c.Sender, "sender", "", "Only those of a sender domain, or of an audience (list:<id>)")
 	flags.StringVar(&c.Template, "template", "", "Only those of a template, as the configuration names it")
 	flags.StringVar(&c.Recipient, "recipient", "", "Only those to an address, or with its hash")
 	flags.StringVar(&c.Reason, "reason", "", "Only those whose reason has this text")
-	flags.StringVar(&c.Since, "since", "", "Only those accepted since a time, such as 2006-01-02T15:04:05Z, or for so long, such as 24h")
+	flags.StringVar(&c.Since, "since", "",
+		"Only those accepted since a time, such as 2006-01-02T15:04:05Z, or for so long, such as 24h")
 	flags.StringVar(&c.Until, "until", "", "Only those accepted before a time, or so long ago")
-	return func() (conditions, error) {
-		for name, value := range map[string]*string{"since": &c.Since, "until": &c.Until} {
-			if ago, err := time.ParseDuration(*value); err == nil {
-				*value = time.Now().Add(-ago).UTC().Format(time.RFC3339)
-			} else if _, err := time.Parse(time.RFC3339, *value); *value != "" && err != nil {
-				return c, fmt.Errorf("--%s must be a time such as 2006-01-02T15:04:05Z, or a duration such as 24h", name)
-			}
-		}
-		return c, nil
-	}
 }
 
-func (o *adminOptions) listCommand() *cobra.Command {
+// read returns the conditions with times in place of durations.
+func (c *conditionFlags) read() (admin.Conditions, error) {
+	for name, value := range map[string]*string{"since": &c.Since, "until": &c.Until} {
+		if ago, err := time.ParseDuration(*value); err == nil {
+			*value = time.Now().Add(-ago).UTC().Format(time.RFC3339)
+		} else if _, err := time.Parse(time.RFC3339, *value); *value != "" && err != nil {
+			return c.Conditions, fmt.Errorf(
+				"--%s must be a time such as 2006-01-02T15:04:05Z, or a duration such as 24h", name)
+		}
+	}
+	return c.Conditions, nil
+}
+
+func (o *adminFlags) listCommand() *cobra.Command {
 	cmd := o.addJSON(&cobra.Command{Use: "list", Short: "Lists entries, the newest first", Args: cobra.NoArgs})
-	read := addConditions(cmd)
-	limit := cmd.Flags().Int("limit", defaultLimit, "How many at most, up to 1000")
+	var conditions conditionFlags
+	conditions.addTo(cmd)
+	limit := cmd.Flags().Int("limit", admin.DefaultLimit, "How many at most, up to 1000")
 	before := cmd.Flags().String("before", "", "Only those before an entry: the next page")
-	cmd.RunE = plainly(func(cmd *cobra.Command, _ []string) error {
-		c, err := read()
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := conditions.read()
 		if err != nil {
 			return err
 		}
@@ -76,11 +84,11 @@ func (o *adminOptions) listCommand() *cobra.Command {
 			return errors.New("--limit must be 1 or more")
 		}
 		return o.list(cmd, c)
-	})
-	return cmd
+	}
+	return printErrors(cmd)
 }
 
-func (o *adminOptions) list(cmd *cobra.Command, c conditions) error {
+func (o *adminFlags) list(cmd *cobra.Command, c admin.Conditions) error {
 	var entries []outbox.Entry
 	if err := o.call(http.MethodPost, "outbox/search", c, &entries); err != nil {
 		return err
@@ -106,48 +114,49 @@ func (o *adminOptions) list(cmd *cobra.Command, c conditions) error {
 	return nil
 }
 
-func (o *adminOptions) showCommand() *cobra.Command {
+func (o *adminFlags) showCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "show <id>", Short: "Shows an entry with its attempts, what Mailchimp said and what was heard since", Args: cobra.ExactArgs(1)}
 	content := cmd.Flags().Bool("content", false, "Show the content too: the mail or the change of an audience, or the ctx of an unrendered one")
-	cmd.RunE = plainly(func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var entry json.RawMessage
 		if err := o.call(http.MethodGet, "outbox/"+url.PathEscape(args[0])+"?content="+strconv.FormatBool(*content), nil, &entry); err != nil {
 			return err
 		}
 		return printJSON(cmd, entry)
-	})
-	return cmd
+	}
+	return printErrors(cmd)
 }
 
 // changeCommand is a command that changes entries, named by id or picked by conditions.
-func (o *adminOptions) changeCommand(what, short string) *cobra.Command {
+func (o *adminFlags) changeCommand(what, short string) *cobra.Command {
 	cmd := o.addJSON(&cobra.Command{
 		Use: what + " [<id>...]", Short: short,
 		Example: "caddy mailchimp outbox " + what + " 42\ncaddy mailchimp outbox " + what + " --state dead --since 24h",
 	})
-	read := addConditions(cmd)
+	var conditions conditionFlags
+	conditions.addTo(cmd)
 	all := cmd.Flags().Bool("all", false, "All entries")
-	cmd.RunE = plainly(func(cmd *cobra.Command, ids []string) error {
-		c, err := read()
+	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
+		c, err := conditions.read()
 		if err != nil {
 			return err
 		}
-		switch picks := c != (conditions{}); {
+		switch picks := c != (admin.Conditions{}); {
 		case len(ids) > 0 && (picks || *all):
 			return errors.New("name ids or conditions, not both")
 		case len(ids) > 0:
-			return o.each(cmd, ids, what)
+			return o.changeByID(cmd, ids, what)
 		case picks == *all:
 			return errors.New("name ids, conditions or --all")
 		}
 		c.All = *all
-		return o.many(cmd, what, c)
-	})
-	return cmd
+		return o.changeMatching(cmd, what, c)
+	}
+	return printErrors(cmd)
 }
 
-// each does to each entry what can be done, and says of which it couldn't.
-func (o *adminOptions) each(cmd *cobra.Command, ids []string, what string) error {
+// changeByID changes each of the entries, and names those that it could not change.
+func (o *adminFlags) changeByID(cmd *cobra.Command, ids []string, what string) error {
 	var failed []string
 	for _, id := range ids {
 		if err := o.call(http.MethodPost, "outbox/"+url.PathEscape(id)+"/"+what, nil, nil); err != nil {
@@ -157,7 +166,7 @@ func (o *adminOptions) each(cmd *cobra.Command, ids []string, what string) error
 	}
 	if o.asJSON {
 		done := outbox.Progress{Total: len(ids), Done: len(ids) - len(failed), Skipped: len(failed)}
-		if err := printJSON(cmd, changed{Progress: done, Finished: true}); err != nil {
+		if err := printJSON(cmd, admin.Changed{Progress: done, Finished: true}); err != nil {
 			return err
 		}
 	}
@@ -167,17 +176,17 @@ func (o *adminOptions) each(cmd *cobra.Command, ids []string, what string) error
 	return nil
 }
 
-// many changes all entries that match, and shows how far it is.
-func (o *adminOptions) many(cmd *cobra.Command, what string, c conditions) error {
+// changeMatching changes all entries that meet the conditions, and shows the progress.
+func (o *adminFlags) changeMatching(cmd *cobra.Command, what string, c admin.Conditions) error {
 	response, err := o.request(http.MethodPost, "outbox/"+what, c)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
 	meter := newMeter(cmd)
-	var last changed
+	var last admin.Changed
 	for lines := json.NewDecoder(response.Body); ; {
-		var line changed
+		var line admin.Changed
 		if err := lines.Decode(&line); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
@@ -207,28 +216,26 @@ func (o *adminOptions) many(cmd *cobra.Command, what string, c conditions) error
 	return nil
 }
 
-func (o *adminOptions) forget(cmd *cobra.Command, address string) error {
-	var answer struct {
-		Forgotten int `json:"forgotten"`
-	}
-	if err := o.call(http.MethodPost, "outbox/forget", map[string]string{"recipient": address}, &answer); err != nil {
+func (o *adminFlags) forget(cmd *cobra.Command, address string) error {
+	var answer admin.Forgotten
+	if err := o.call(http.MethodPost, "outbox/forget", admin.Recipient{Recipient: address}, &answer); err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%d entries forgotten\n", answer.Forgotten)
 	return nil
 }
 
-func (o *adminOptions) pauseCommand(what, short, done string) *cobra.Command {
-	return &cobra.Command{
+func (o *adminFlags) pauseCommand(what, short, done string) *cobra.Command {
+	return printErrors(&cobra.Command{
 		Use: what + " <sender>", Short: short, Args: cobra.ExactArgs(1),
-		RunE: plainly(func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.call(http.MethodPost, "senders/"+url.PathEscape(args[0])+"/"+what, nil, nil); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", args[0], done)
 			return nil
-		}),
-	}
+		},
+	})
 }
 
 // meter shows progress on a terminal, once a second.
