@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
@@ -112,10 +111,8 @@ func (a *App) DefaultFrom() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, hook := range a.hooks {
-		if mails, ok := hook.target.(*Hook); ok && mails.From != nil {
-			if from, err := directive.Expand("from", mails.From.Email); err == nil {
-				return from
-			}
+		if mails, ok := hook.kind.(*mails); ok && mails.from != "" {
+			return mails.from
 		}
 	}
 	return "test@" + slices.Min(slices.Collect(maps.Keys(a.keyOf)))

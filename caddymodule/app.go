@@ -77,7 +77,7 @@ type App struct {
 	// keyOf is the key that sends for a domain. A domain has one.
 	keyOf   map[string]string
 	clients map[string]*mandrill.Client
-	hooks   []*receiver
+	hooks   []*Webhook
 	// lists are the accounts of audiences, by the senders of their entries.
 	lists map[string]*listAccount
 
@@ -159,7 +159,7 @@ func (a *App) Validate() error {
 }
 
 // add makes the hook's template be watched while the app runs.
-func (a *App) add(h *receiver) {
+func (a *App) add(h *Webhook) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hooks = append(a.hooks, h)

@@ -12,7 +12,7 @@ import (
 
 // call is one hook on its way: read, render, parse, send.
 type call struct {
-	hook      *receiver
+	hook      *Webhook
 	request   *http.Request
 	reference string
 	started   time.Time
@@ -37,7 +37,7 @@ const (
 	outcomeUnrendered  = "unrendered"
 )
 
-func (c *call) serve() answer {
+func (c *call) handle() answer {
 	hook, problem := c.hook.reader.Read(c.request)
 	if problem != nil {
 		if problem == ory.ErrMethod {
@@ -108,7 +108,7 @@ func (c *call) emit() {
 	if !c.hook.app.events.ShouldEmit(event) {
 		return
 	}
-	data := map[string]any{"sender": c.hook.target.sender(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
+	data := map[string]any{"sender": c.hook.kind.sender(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
 	if c.cause != nil {
 		data["reason"] = c.hook.explain(c.cause, c.hook.app.LogRecipients)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
-// parcel is what a template returned, checked and ready to be sent.
-type parcel interface {
+// outgoing is what a template returned, checked and ready to be sent.
+type outgoing interface {
 	json.Marshaler
 	// IdempotencyKey and ExpiresIn are what the template said of the delivery.
 	IdempotencyKey() string
@@ -75,7 +75,7 @@ func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 }
 
 // restore makes of an entry what was put into it. It is nil where no account is known for the sender.
-func (d deliverer) restore(entry outbox.Delivery) (parcel, error) {
+func (d deliverer) restore(entry outbox.Delivery) (outgoing, error) {
 	if account := d.app.listFor(entry.Sender); account != nil {
 		restored := new(audience.Change)
 		err := json.Unmarshal(entry.Content, restored)
@@ -91,15 +91,15 @@ func (d deliverer) restore(entry outbox.Delivery) (parcel, error) {
 }
 
 // hook finds the hook that made an entry, or one with its template and sender, or nil.
-func (d deliverer) hook(entry outbox.Delivery) *receiver {
+func (d deliverer) hook(entry outbox.Delivery) *Webhook {
 	d.app.mu.Lock()
 	defer d.app.mu.Unlock()
-	var similar *receiver
+	var similar *Webhook
 	for _, hook := range d.app.hooks {
 		if hook.id == entry.Handler {
 			return hook
 		}
-		if similar == nil && hook.Template == entry.Template && hook.target.sends(entry.Sender) {
+		if similar == nil && hook.Template == entry.Template && hook.kind.sends(entry.Sender) {
 			similar = hook
 		}
 	}
@@ -107,7 +107,7 @@ func (d deliverer) hook(entry outbox.Delivery) *receiver {
 }
 
 // render renders an entry with the template of the day.
-func (d deliverer) render(ctx context.Context, hook *receiver, entry outbox.Delivery) outbox.Result {
+func (d deliverer) render(ctx context.Context, hook *Webhook, entry outbox.Delivery) outbox.Result {
 	still := func(reason string) outbox.Result {
 		return outbox.Result{Verdict: outbox.VerdictUnrendered, Reason: reason}
 	}
@@ -125,7 +125,7 @@ func (d deliverer) render(ctx context.Context, hook *receiver, entry outbox.Deli
 	if err != nil {
 		return still(hook.explain(err, false))
 	}
-	p, err := hook.target.parse(message)
+	p, err := hook.kind.parse(message)
 	if err != nil {
 		return still(hook.explain(err, false))
 	}
@@ -192,7 +192,7 @@ func (a *App) RedactOutcome(outcome json.RawMessage) json.RawMessage {
 
 // addressed gives recipients their addresses, which are kept only where the operator asked for them. Mailchimp
 // answers in their order.
-func addressed(recipients []mandrill.Recipient, p parcel) {
+func addressed(recipients []mandrill.Recipient, p outgoing) {
 	if addresses := p.Recipients(); len(addresses) == len(recipients) {
 		for i := range recipients {
 			recipients[i].Email = addresses[i]

@@ -60,14 +60,14 @@ func (c *call) queue(hook *ory.Hook) answer {
 }
 
 // entry makes an entry of what was rendered.
-func (c *call) entry(p parcel) (outbox.New, error) {
+func (c *call) entry(p outgoing) (outbox.New, error) {
 	entry, err := newEntry(p, time.Now())
 	c.sign(&entry)
 	return entry, err
 }
 
 // newEntry makes an entry of what was rendered alone. It expires so long after it was accepted as the template says.
-func newEntry(p parcel, accepted time.Time) (outbox.New, error) {
+func newEntry(p outgoing, accepted time.Time) (outbox.New, error) {
 	entry := outbox.New{Sender: p.sender(), Recipients: p.Recipients(), Private: p.Private()}
 	if p.ExpiresIn() > 0 {
 		entry.Expires = accepted.Add(p.ExpiresIn())
@@ -84,14 +84,14 @@ func (c *call) sign(entry *outbox.New) {
 
 // identify gives the entry its key. Other keys than a body's are known for as long as the entry is.
 func (c *call) identify(entry *outbox.New, key string, ofBody bool) {
-	entry.Key, entry.Ordered = key, c.hook.target.ordered()
+	entry.Key, entry.Ordered = key, c.hook.kind.ordered()
 	if ofBody {
 		entry.Remember = rememberBody
 	}
 }
 
 // render evaluates the template and checks what it returned.
-func (c *call) render(hook *ory.Hook) (parcel, error) {
+func (c *call) render(hook *ory.Hook) (outgoing, error) {
 	started := time.Now()
 	ctx, span := startSpan(c.request.Context(), "mailchimp.render", attribute.String("mailchimp.template", c.hook.Template))
 	message, err := c.hook.template.Render(ctx, hook.Ctx)
@@ -100,12 +100,12 @@ func (c *call) render(hook *ory.Hook) (parcel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.hook.target.parse(message)
+	return c.hook.kind.parse(message)
 }
 
 // unrendered makes an entry of a ctx, less what is secret in it.
 func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error) {
-	entry := outbox.New{Sender: c.hook.target.sender(), Unrendered: reason}
+	entry := outbox.New{Sender: c.hook.kind.sender(), Unrendered: reason}
 	c.sign(&entry)
 	_, courier := ctx["template_type"]
 	if courier {

@@ -9,7 +9,7 @@ import (
 )
 
 // explain returns the text of an error for the log. What a person may have typed is in it only if whole is set.
-func (h *receiver) explain(err error, whole bool) string {
+func (h *Webhook) explain(err error, whole bool) string {
 	var rendering *render.Error
 	var message *mandrill.InvalidError
 	var change *audience.InvalidError

@@ -2,16 +2,18 @@ package caddymodule
 
 import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 )
 
 func init() {
-	registerReceiver("mailchimp_hook", func(d *caddyfile.Dispenser) (caddyhttp.MiddlewareHandler, *receiver, error) {
-		hook := new(Hook)
-		return hook, &hook.receiver, hook.UnmarshalCaddyfile(d)
-	})
+	httpcaddyfile.RegisterDirective("mailchimp_hook", parseHook)
+	httpcaddyfile.RegisterDirectiveOrder("mailchimp_hook", httpcaddyfile.Before, "respond")
+}
+
+func parseHook(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	return parseWebhook(h, new(Hook))
 }
 
 // UnmarshalCaddyfile sets up the handler. Syntax:
@@ -55,4 +57,4 @@ func (h *Hook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // Interface guards
-var _ caddyfile.Unmarshaler = (*Hook)(nil)
+var _ webhookHandler = (*Hook)(nil)

@@ -54,7 +54,7 @@ func (c *call) deliver(hook *ory.Hook) answer {
 // the next call tries again, nor where an equal body may say something anew, which the outbox tells.
 func (c *call) remembered(r outbox.Result, ofBody bool) time.Duration {
 	switch {
-	case ofBody && c.hook.target.ordered():
+	case ofBody && c.hook.kind.ordered():
 		return 0
 	case r.Verdict == outbox.VerdictUnknown:
 		return rememberUnknown
@@ -69,7 +69,7 @@ func (c *call) remembered(r outbox.Result, ofBody bool) time.Duration {
 
 // record sends the message, and keeps in the outbox that it does and what comes of it: other edges, and
 // this one after a restart, know it then. Where the outbox can't store, the mail is worth more than the record.
-func (c *call) record(p parcel, key string, ofBody bool) (answer, time.Duration) {
+func (c *call) record(p outgoing, key string, ofBody bool) (answer, time.Duration) {
 	entry, err := c.entry(p)
 	if err != nil {
 		return c.end(outcomeMessage, ory.ErrMessage, err), 0
@@ -95,7 +95,7 @@ func (c *call) record(p parcel, key string, ofBody bool) (answer, time.Duration)
 }
 
 // known is the answer to a call whose key is on record.
-func (c *call) known(receipt outbox.Receipt, p parcel) answer {
+func (c *call) known(receipt outbox.Receipt, p outgoing) answer {
 	found := c.end(outcomeRepeated, nil, nil)
 	var recipients []mandrill.Recipient
 	switch {
@@ -112,7 +112,7 @@ func (c *call) known(receipt outbox.Receipt, p parcel) answer {
 }
 
 // send sends the message before Ory is answered.
-func (c *call) send(p parcel) (answer, outbox.Result) {
+func (c *call) send(p outgoing) (answer, outbox.Result) {
 	// Ory gives up before Mailchimp answers, and calls again: what was begun is brought to its end.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.request.Context()), time.Duration(c.hook.Timeout))
 	defer cancel()
@@ -132,7 +132,7 @@ func (c *call) send(p parcel) (answer, outbox.Result) {
 }
 
 // told is the answer to what Mailchimp said of each recipient.
-func (c *call) told(p parcel, recipients []mandrill.Recipient) answer {
+func (c *call) told(p outgoing, recipients []mandrill.Recipient) answer {
 	if slices.ContainsFunc(recipients, func(r mandrill.Recipient) bool { return !p.took(r) }) {
 		return c.end(outcomeRejected, ory.ErrRecipient, nil)
 	}

@@ -41,7 +41,7 @@ func startSpan(ctx context.Context, name string, attributes ...attribute.KeyValu
 }
 
 // endSpan ends it. The text of an error holds nothing that a person may have typed.
-func (h *receiver) endSpan(span trace.Span, err error) {
+func (h *Webhook) endSpan(span trace.Span, err error) {
 	if err != nil && !errors.Is(err, render.ErrCancelled) {
 		span.SetStatus(codes.Error, h.explain(err, false))
 	}

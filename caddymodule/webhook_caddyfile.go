@@ -14,38 +14,44 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 )
 
-// registerReceiver registers a handler whose first argument, after the matcher, is a template. It does what
-// httpcaddyfile.RegisterHandlerDirective does, and looks for a template that was taken for a matcher.
-func registerReceiver(name string, parse func(*caddyfile.Dispenser) (caddyhttp.MiddlewareHandler, *receiver, error)) {
-	httpcaddyfile.RegisterDirective(name, func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-		h.Next() // consume directive name
-		var path string
-		if h.NextArg() && strings.HasPrefix(h.Val(), "/") {
-			path = h.Val()
-		}
-		h.Reset()
-		h.Next()
-		matcher, err := h.ExtractMatcherSet()
-		if err != nil {
-			return nil, err
-		}
-		handler, common, err := parse(h.Dispenser)
-		if err != nil {
-			return nil, err
-		}
-		h.Reset()
-		h.Next()
-		switch {
-		case common.Template == "" && path != "":
-			return nil, h.Errf("template is missing: %s is a path matcher here, because it begins with a slash. If it is the template, write '%s * %[1]s', or 'template %[1]s' in the block", path, name)
-		case common.Template == "":
-			return nil, h.Err(errNoTemplate(name).Error())
-		case common.Delivery != "sync" && outboxIsOff(h.Option("mailchimp")):
-			return nil, h.Err(errOutboxOff.Error())
-		}
-		return h.NewRoute(matcher, handler), nil
-	})
-	httpcaddyfile.RegisterDirectiveOrder(name, httpcaddyfile.Before, "respond")
+// webhookHandler is a handler whose first argument, after the matcher, is a template.
+type webhookHandler interface {
+	caddyhttp.MiddlewareHandler
+	caddyfile.Unmarshaler
+	webhook() *Webhook
+}
+
+func (h *Webhook) webhook() *Webhook { return h }
+
+// parseWebhook does what httpcaddyfile.RegisterHandlerDirective does, and finds a template that was taken for a matcher.
+func parseWebhook(h httpcaddyfile.Helper, handler webhookHandler) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // consume directive name
+	name := h.Val()
+	var path string
+	if h.NextArg() && strings.HasPrefix(h.Val(), "/") {
+		path = h.Val()
+	}
+	h.Reset()
+	h.Next()
+	matcher, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, err
+	}
+	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	h.Reset()
+	h.Next()
+	switch common := handler.webhook(); {
+	case common.Template == "" && path != "":
+		return nil, h.Errf("template is missing: %s is a path matcher here, because it begins with a slash. "+
+			"If it is the template, write '%s * %[1]s', or 'template %[1]s' in the block", path, name)
+	case common.Template == "":
+		return nil, h.Err(errNoTemplate(name).Error())
+	case common.Delivery != "sync" && outboxIsOff(h.Option("mailchimp")):
+		return nil, h.Err(errOutboxOff.Error())
+	}
+	return h.NewRoute(matcher, handler), nil
 }
 
 // outboxIsOff looks into the global option, which is parsed before the sites.
@@ -55,8 +61,8 @@ func outboxIsOff(option any) bool {
 	return ok && json.Unmarshal(global.Value, app) == nil && app.Outbox != nil && app.Outbox.Kind == "off"
 }
 
-// unmarshalCaddyfile reads the template, and a block with the lines that handlers have in common and those of this one.
-func (h *receiver) unmarshalCaddyfile(d *caddyfile.Dispenser, own directive.Options) error {
+// unmarshalCaddyfile reads the template, and a block with the lines of all webhooks and the handler's own.
+func (h *Webhook) unmarshalCaddyfile(d *caddyfile.Dispenser, own directive.Options) error {
 	d.Next() // consume directive name
 	name := d.Val()
 	var seen []string
@@ -71,7 +77,10 @@ func (h *receiver) unmarshalCaddyfile(d *caddyfile.Dispenser, own directive.Opti
 	}
 	lines := directive.Options{
 		"template": directive.Text("template <file>", &h.Template),
-		"auth":     {Usage: "auth header|cookie <name> <value>, auth basic <user> <password>, or auth off", Min: 1, Max: 3, List: true, Set: h.setAuth},
+		"auth": {
+			Usage: "auth header|cookie <name> <value>, auth basic <user> <password>, or auth off",
+			Min:   1, Max: 3, List: true, Set: h.setAuth,
+		},
 		"delivery": {Usage: "delivery queued|sync", Min: 1, Max: 1, Set: func(args []string) error {
 			h.Delivery = args[0]
 			return checkDelivery(args[0])
@@ -85,7 +94,7 @@ func (h *receiver) unmarshalCaddyfile(d *caddyfile.Dispenser, own directive.Opti
 	return lines.Unmarshal(d, seen...)
 }
 
-func (h *receiver) setAuth(args []string) error {
+func (h *Webhook) setAuth(args []string) error {
 	auth := Auth{Type: args[0]}
 	switch auth.Type {
 	case "header", "cookie":
