@@ -67,7 +67,7 @@ type App struct {
 	metrics *metrics
 	events  *caddyevents.App
 	emits   chan emitted
-	records *records
+	replies *replyCache
 
 	key     string
 	domains []string
@@ -106,13 +106,15 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.logger = ctx.Logger()
 	a.slogger = ctx.Slogger()
-	a.records = takeRecords()
 	a.opened = make(chan struct{})
 	a.keyOf = make(map[string]string)
 	a.clients = make(map[string]*mandrill.Client)
 	a.lists = make(map[string]*listAccount)
 
 	var err error
+	if a.replies, err = takeReplyCache(); err != nil {
+		return err
+	}
 	if a.metrics, err = registerMetrics(ctx); err != nil {
 		return err
 	}
@@ -197,8 +199,8 @@ func (a *App) Cleanup() error {
 	for _, account := range a.lists {
 		account.client.CloseIdleConnections()
 	}
-	if a.records != nil {
-		err = errors.Join(err, releaseRecords())
+	if a.replies != nil {
+		err = errors.Join(err, releaseReplyCache())
 	}
 	return err
 }

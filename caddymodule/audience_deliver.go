@@ -25,8 +25,8 @@ func (c change) Recipients() []string { return c.Addresses() }
 
 func (c change) Private() bool { return false }
 
-// took tells that what Mailchimp answers for is done: a refusal is an error.
-func (c change) took(mandrill.Recipient) bool { return true }
+// accepted returns true: what Mailchimp answers for is done, and a refusal is an error.
+func (c change) accepted(mandrill.Recipient) bool { return true }
 
 // send makes the change. What is kept and answered of an address has the form of a mail's recipient, but for an id: a
 // member's is a hash of the address.

@@ -47,9 +47,9 @@ func (c *call) handle() answer {
 	}
 	c.hook.warnOfCtx(c.request, hook)
 	if c.hook.Delivery == "queued" {
-		return c.queue(hook)
+		return c.enqueue(hook)
 	}
-	return c.deliver(hook)
+	return c.sendNow(hook)
 }
 
 // end sets what the log says, and returns the answer.
@@ -94,7 +94,7 @@ func (c *call) log(a answer, writing error) {
 	entry.Write(fields...)
 }
 
-// emit tells what no entry of the outbox tells.
+// emit emits events for calls that leave no outbox entry.
 func (c *call) emit() {
 	event := ""
 	switch {

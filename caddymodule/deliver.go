@@ -13,23 +13,23 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
-// outgoing is what a template returned, checked and ready to be sent.
+// outgoing is a message or a change of an audience: what a template returned, checked and ready to be sent.
 type outgoing interface {
 	json.Marshaler
-	// IdempotencyKey and ExpiresIn are what the template said of the delivery.
+	// IdempotencyKey and ExpiresIn are what the template said about the delivery.
 	IdempotencyKey() string
 	ExpiresIn() time.Duration
-	// Recipients are the addresses that it is for.
+	// Recipients returns the addresses that it is for.
 	Recipients() []string
-	// Private tells that its content is not to be kept.
+	// Private reports whether its content must not be kept.
 	Private() bool
 	// sender names the account that sends it.
 	sender() string
 	// send sends it once.
 	send(ctx context.Context) ([]mandrill.Recipient, error)
-	// took tells whether a recipient that was answered for was taken.
-	took(recipient mandrill.Recipient) bool
-	// outcome sorts what was answered.
+	// accepted reports whether Mailchimp accepted the recipient.
+	accepted(recipient mandrill.Recipient) bool
+	// outcome turns what Mailchimp said of the recipients into the result of an attempt.
 	outcome(recipients []mandrill.Recipient) outbox.Result
 	// attempt tries to send the entry that it was restored from. The timeout is that of one call.
 	attempt(ctx context.Context, entry outbox.Delivery, timeout time.Duration) outbox.Result
@@ -47,7 +47,7 @@ func (d deliverer) Deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 	return result
 }
 
-// verdicts are the words for what became of an attempt.
+// verdicts are the words for the results of attempts.
 var verdicts = map[outbox.Verdict]string{
 	outbox.VerdictSent: "sent", outbox.VerdictRejected: "rejected", outbox.VerdictDead: "dead", outbox.VerdictDiscarded: "discarded",
 	outbox.VerdictRetry: "retry", outbox.VerdictWait: "waits", outbox.VerdictHold: "held", outbox.VerdictUnknown: "unknown", outbox.VerdictUnrendered: "unrendered",
@@ -59,22 +59,22 @@ func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 	if entry.Unrendered {
 		return d.render(ctx, hook, entry)
 	}
-	p, err := d.restore(entry)
+	o, err := d.restore(entry)
 	if err != nil {
 		return outbox.Result{Verdict: outbox.VerdictDead, Reason: "the entry's content can't be read"}
 	}
-	if p == nil {
-		// The next configuration doesn't work this sender any more, or has an account for it.
+	if o == nil {
+		// A reload removed this sender's account: the new configuration drops its queue, or adds an account.
 		return outbox.Result{Verdict: outbox.VerdictHold, Reason: "no api_key is configured for the sender", Uncertain: entry.Uncertain}
 	}
 	timeout := DefaultTimeout
 	if hook != nil {
 		timeout = time.Duration(hook.Timeout)
 	}
-	return p.attempt(ctx, entry, timeout)
+	return o.attempt(ctx, entry, timeout)
 }
 
-// restore makes of an entry what was put into it. It is nil where no account is known for the sender.
+// restore returns what was stored as an entry, or nil if there is no account for its sender.
 func (d deliverer) restore(entry outbox.Delivery) (outgoing, error) {
 	if account := d.app.listFor(entry.Sender); account != nil {
 		restored := new(audience.Change)
@@ -90,7 +90,7 @@ func (d deliverer) restore(entry outbox.Delivery) (outgoing, error) {
 	return mail{request, d.app, client}, err
 }
 
-// hook finds the hook that made an entry, or one with its template and sender, or nil.
+// hook returns the hook that made an entry, else one with its template and sender, else nil.
 func (d deliverer) hook(entry outbox.Delivery) *Webhook {
 	d.app.mu.Lock()
 	defer d.app.mu.Unlock()
@@ -125,11 +125,11 @@ func (d deliverer) render(ctx context.Context, hook *Webhook, entry outbox.Deliv
 	if err != nil {
 		return still(hook.explain(err, false))
 	}
-	p, err := hook.kind.parse(message)
+	o, err := hook.kind.parse(message)
 	if err != nil {
 		return still(hook.explain(err, false))
 	}
-	rendered, err := newEntry(p, entry.Accepted)
+	rendered, err := newEntry(o, entry.Accepted)
 	if err != nil {
 		return still(err.Error())
 	}
@@ -139,7 +139,7 @@ func (d deliverer) render(ctx context.Context, hook *Webhook, entry outbox.Deliv
 	return outbox.Result{Verdict: outbox.VerdictRendered, Rendered: &rendered}
 }
 
-// failure sorts a call that gave no outcome.
+// failure turns the error of a call into the result of an attempt.
 func failure(err error) outbox.Result {
 	result := outbox.Result{Verdict: outbox.VerdictRetry, Reason: Explain(err, false)}
 	var changing *audience.Error
@@ -190,10 +190,10 @@ func (a *App) RedactOutcome(outcome json.RawMessage) json.RawMessage {
 	return a.encodeOutcome(recipients)
 }
 
-// addressed gives recipients their addresses, which are kept only where the operator asked for them. Mailchimp
-// answers in their order.
-func addressed(recipients []mandrill.Recipient, p outgoing) {
-	if addresses := p.Recipients(); len(addresses) == len(recipients) {
+// addressed sets the addresses of recipients, which are stored only if the operator asks for it. Mailchimp answers in
+// their order.
+func addressed(recipients []mandrill.Recipient, o outgoing) {
+	if addresses := o.Recipients(); len(addresses) == len(recipients) {
 		for i := range recipients {
 			recipients[i].Email = addresses[i]
 		}

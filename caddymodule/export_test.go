@@ -2,11 +2,11 @@ package caddymodule
 
 import "container/list"
 
-// ForgetRecords forgets the answers to sync hooks that are in memory.
-func ForgetRecords() {
-	records := Running().records
-	records.mu.Lock()
-	defer records.mu.Unlock()
-	records.byKey = make(map[string]*list.Element)
-	records.byAge.Init()
+// ForgetReplies forgets the answers to sync hooks that are in memory.
+func ForgetReplies() {
+	replies := Running().replies
+	replies.mu.Lock()
+	defer replies.mu.Unlock()
+	replies.byKey = make(map[string]*list.Element)
+	replies.byAge.Init()
 }

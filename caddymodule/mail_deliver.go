@@ -32,7 +32,7 @@ type mail struct {
 
 func (m mail) sender() string { return m.SenderDomain() }
 
-func (m mail) took(recipient mandrill.Recipient) bool { return recipient.Taken() }
+func (m mail) accepted(recipient mandrill.Recipient) bool { return recipient.Taken() }
 
 func (m mail) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	started := time.Now()
@@ -48,7 +48,6 @@ func (m mail) attempt(ctx context.Context, entry outbox.Delivery, timeout time.D
 	return attempt{mail: m, entry: entry, timeout: timeout}.run(ctx)
 }
 
-// outcome sorts what Mandrill said of each recipient.
 func (m mail) outcome(recipients []mandrill.Recipient) outbox.Result {
 	result := outbox.Result{Verdict: outbox.VerdictRejected, Outcome: m.app.encodeOutcome(recipients)}
 	for _, recipient := range recipients {

@@ -270,7 +270,7 @@ func TestSyncIsRecorded(t *testing.T) {
 		if err := e.Load(e.Caddyfile("delivery sync\nmax_body 2MB")); err != nil {
 			t.Fatal(err)
 		}
-		caddymodule.ForgetRecords()
+		caddymodule.ForgetReplies()
 	}
 	first := e.Post(edgetest.Ada, edgetest.Header("Accept", "*/*"))
 	id := first.Entry()

@@ -10,123 +10,133 @@ import (
 )
 
 const (
-	// Ory's repeats of one hook end within 93 s, and two equal mails of its courier a while apart
-	// are two mails: so long is the hash of a body remembered.
+	// Ory's repeats of one hook end within 93 s, and two equal mails of its courier some time apart are two mails: the
+	// hash of a body is remembered for as long as this.
 	rememberBody = 10 * time.Minute
-	// So long is a key remembered that a template or a header gave, where keep says nothing.
+	// How long a key from a template or a header is remembered if keep is not set.
 	rememberKey = 24 * time.Hour
-	// So long a repeat of a call with an unknown outcome is not sent again.
+	// How long a repeat of a call whose outcome is unknown is not sent again.
 	rememberUnknown = 2 * time.Minute
-	// So many records are kept at most; beyond it the oldest one goes.
-	maxRecords = 100_000
+	// How many replies the cache has at most. Beyond it, the oldest one goes.
+	maxReplies = 100_000
 )
 
-// records remembers the answers to sync hooks by their idempotency keys, so that a repeat gets the
-// first one's answer and no second mail. They are shared by all configurations of a process.
-type records struct {
+// replyCache remembers the answers to sync hooks by their idempotency keys, so that a repeat gets the answer of the
+// first call, and no second mail is sent. All configurations of a process share one.
+type replyCache struct {
 	mu    sync.Mutex
 	byKey map[string]*list.Element
-	// byAge has the oldest record in front.
+	// byAge has the oldest reply in front.
 	byAge *list.List
 	max   int
 }
 
-type record struct {
-	key string
+// reply is the answer to the first call with a key, which may still be under way.
+type reply struct {
+	cache *replyCache
+	key   string
 	// done is closed when answer and until are set.
 	done   chan struct{}
 	answer answer
 	until  time.Time
 }
 
-func newRecords(max int) *records {
-	return &records{byKey: make(map[string]*list.Element), byAge: list.New(), max: max}
+func newReplyCache(max int) *replyCache {
+	return &replyCache{byKey: make(map[string]*list.Element), byAge: list.New(), max: max}
 }
 
-// once returns the answer that is on record for the key, or calls send and records its answer for
-// as long as it says. A caller that finds the key's first call under way waits for it, or for the
-// end of its context, which gives an error.
-func (rs *records) once(ctx context.Context, key string, send func() (answer, time.Duration)) (answer, error) {
+// claim returns the reply for the key. If it is new, first is set: the caller must give it an answer, and release it.
+// Otherwise it has its answer: if the first call is under way, claim waits for its end, or returns the error of ctx.
+func (c *replyCache) claim(ctx context.Context, key string) (r *reply, first bool, err error) {
 	for {
-		rec, first := rs.take(key)
+		r, first = c.take(key)
 		if first {
-			return rs.fill(rec, send), nil
+			return r, true, nil
 		}
 		select {
-		case <-rec.done:
+		case <-r.done:
 		case <-ctx.Done():
-			return answer{}, ctx.Err()
+			return nil, false, ctx.Err()
 		}
-		if !rec.expired() {
-			repeat := rec.answer
-			repeat.duplicate = true
-			return repeat, nil
+		if !r.expired() {
+			return r, false, nil
 		}
-		rs.drop(rec)
+		c.drop(r)
 	}
 }
 
-// take returns the key's record, which is new if there was none.
-func (rs *records) take(key string) (rec *record, first bool) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if element, ok := rs.byKey[key]; ok {
-		return element.Value.(*record), false
+// take returns the key's reply, which is new if there was none.
+func (c *replyCache) take(key string) (r *reply, first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if element, ok := c.byKey[key]; ok {
+		return element.Value.(*reply), false
 	}
-	rec = &record{key: key, done: make(chan struct{})}
-	rs.byKey[key] = rs.byAge.PushBack(rec)
-	for oldest := rs.byAge.Front(); rs.byAge.Len() > rs.max || oldest.Value.(*record).expired(); oldest = rs.byAge.Front() {
-		rs.remove(oldest)
+	r = &reply{cache: c, key: key, done: make(chan struct{})}
+	c.byKey[key] = c.byAge.PushBack(r)
+	for oldest := c.byAge.Front(); c.byAge.Len() > c.max || oldest.Value.(*reply).expired(); oldest = c.byAge.Front() {
+		c.remove(oldest)
 	}
-	return rec, true
+	return r, true
 }
 
-// expired tells whether the record is of no more use.
-func (rec *record) expired() bool {
+// remember sets the answer, and for how long it is remembered.
+func (r *reply) remember(a answer, remember time.Duration) {
+	r.answer, r.until = a, time.Now().Add(remember)
+}
+
+// release lets waiting callers go on. A reply that is not remembered is dropped, as is one without an answer, which a
+// panic leaves behind: the next call is a first one.
+func (r *reply) release() {
+	close(r.done)
+	if r.expired() {
+		r.cache.drop(r)
+	}
+}
+
+// expired reports whether the reply has an answer that is no longer remembered.
+func (r *reply) expired() bool {
 	select {
-	case <-rec.done:
-		return !time.Now().Before(rec.until)
+	case <-r.done:
+		return !time.Now().Before(r.until)
 	default:
 		return false
 	}
 }
 
-func (rs *records) fill(rec *record, send func() (answer, time.Duration)) answer {
-	// A panic in send must not leave others waiting.
-	defer close(rec.done)
-	sent, remember := send()
-	rec.answer, rec.until = sent, time.Now().Add(remember)
-	if remember == 0 {
-		rs.drop(rec)
-	}
-	return sent
-}
-
-// drop forgets the record, unless its key has a new one.
-func (rs *records) drop(rec *record) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if element, ok := rs.byKey[rec.key]; ok && element.Value == rec {
-		rs.remove(element)
+// drop forgets the reply, unless its key has a new one.
+func (c *replyCache) drop(r *reply) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if element, ok := c.byKey[r.key]; ok && element.Value == r {
+		c.remove(element)
 	}
 }
 
-func (rs *records) remove(element *list.Element) {
-	delete(rs.byKey, rs.byAge.Remove(element).(*record).key)
+func (c *replyCache) remove(element *list.Element) {
+	delete(c.byKey, c.byAge.Remove(element).(*reply).key)
 }
 
-// recordPool keeps the records over reloads: old and new configuration overlap, and Ory may repeat
-// a call to the new one.
-var recordPool = caddy.NewUsagePool()
+// replyPool keeps the cache over reloads: the old and the new configuration overlap, and Ory may repeat a call to the
+// new one.
+var replyPool = caddy.NewUsagePool()
 
-const recordPoolKey = "records"
+const replyPoolKey = "replies"
 
-func takeRecords() *records {
-	pooled, _ := recordPool.LoadOrStore(recordPoolKey, newRecords(maxRecords))
-	return pooled.(*records)
+// Destruct makes it a value of a pool. There is nothing to do.
+func (*replyCache) Destruct() error { return nil }
+
+func takeReplyCache() (*replyCache, error) {
+	pooled, _, err := replyPool.LoadOrNew(replyPoolKey, func() (caddy.Destructor, error) {
+		return newReplyCache(maxReplies), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pooled.(*replyCache), nil
 }
 
-func releaseRecords() error {
-	_, err := recordPool.Delete(recordPoolKey)
+func releaseReplyCache() error {
+	_, err := replyPool.Delete(replyPoolKey)
 	return err
 }

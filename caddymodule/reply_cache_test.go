@@ -11,9 +11,25 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 )
 
-func TestRecordsAnswerRepeats(t *testing.T) {
+// once makes a call as a sync hook does: it sends if it is the first one with the key.
+func once(ctx context.Context, c *replyCache, key string, send func() (answer, time.Duration)) (answer, error) {
+	r, first, err := c.claim(ctx, key)
+	if err != nil {
+		return answer{}, err
+	}
+	if !first {
+		repeat := r.answer
+		repeat.duplicate = true
+		return repeat, nil
+	}
+	defer r.release()
+	r.remember(send())
+	return r.answer, nil
+}
+
+func TestRepliesAnswerRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rs := newRecords(10)
+		c := newReplyCache(10)
 		sent := 0
 		send := func(problem *ory.Error, remember time.Duration) func() (answer, time.Duration) {
 			return func() (answer, time.Duration) {
@@ -41,7 +57,7 @@ func TestRecordsAnswerRepeats(t *testing.T) {
 			{name: "failed, remembered", key: "c", wantSent: 5, duplicate: true, want: ory.ErrUnavailable},
 		} {
 			time.Sleep(step.after)
-			got, err := rs.once(t.Context(), step.key, send(step.problem, step.remember))
+			got, err := once(t.Context(), c, step.key, send(step.problem, step.remember))
 			if err != nil || got.problem != step.want || got.duplicate != step.duplicate || sent != step.wantSent {
 				t.Fatalf("%s: answer %+v, error %v, %d sent", step.name, got, err, sent)
 			}
@@ -49,15 +65,15 @@ func TestRecordsAnswerRepeats(t *testing.T) {
 	})
 }
 
-func TestRecordsShareOneSending(t *testing.T) {
+func TestRepliesShareOneSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rs := newRecords(10)
+		c := newReplyCache(10)
 		sent := 0
 		release := make(chan struct{})
 		answers := make(chan answer)
 		for range 5 {
 			go func() {
-				got, err := rs.once(t.Context(), "key", func() (answer, time.Duration) {
+				got, err := once(t.Context(), c, "key", func() (answer, time.Duration) {
 					sent++
 					<-release
 					return answer{}, time.Minute
@@ -72,7 +88,7 @@ func TestRecordsShareOneSending(t *testing.T) {
 
 		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := rs.once(impatient, "key", nil); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := once(impatient, c, "key", nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a caller that gives up gets %v", err)
 		}
 
@@ -89,39 +105,39 @@ func TestRecordsShareOneSending(t *testing.T) {
 	})
 }
 
-func TestRecordsSurviveAPanic(t *testing.T) {
-	rs := newRecords(10)
+func TestRepliesSurviveAPanic(t *testing.T) {
+	c := newReplyCache(10)
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = rs.once(t.Context(), "key", func() (answer, time.Duration) { panic("sending") })
+		_, _ = once(t.Context(), c, "key", func() (answer, time.Duration) { panic("sending") })
 	}()
-	got, err := rs.once(t.Context(), "key", func() (answer, time.Duration) { return answer{}, 0 })
+	got, err := once(t.Context(), c, "key", func() (answer, time.Duration) { return answer{}, 0 })
 	if err != nil || got.duplicate {
 		t.Errorf("answer %+v, error %v", got, err)
 	}
 }
 
-func TestRecordsAreBounded(t *testing.T) {
+func TestRepliesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rs := newRecords(100)
+		c := newReplyCache(100)
 		fill := func(key string, remember time.Duration) {
-			_, _ = rs.once(t.Context(), key, func() (answer, time.Duration) { return answer{}, remember })
+			_, _ = once(t.Context(), c, key, func() (answer, time.Duration) { return answer{}, remember })
 		}
 		for i := range 1000 {
 			fill(strconv.Itoa(i), time.Hour)
 		}
-		if len(rs.byKey) != 100 || rs.byAge.Len() != 100 {
-			t.Errorf("%d keys, %d records", len(rs.byKey), rs.byAge.Len())
+		if len(c.byKey) != 100 || c.byAge.Len() != 100 {
+			t.Errorf("%d keys, %d replies", len(c.byKey), c.byAge.Len())
 		}
-		got, err := rs.once(t.Context(), "999", nil)
+		got, err := once(t.Context(), c, "999", nil)
 		if err != nil || !got.duplicate {
 			t.Errorf("the newest is gone: %+v, %v", got, err)
 		}
 		// What expired goes with the next one that comes.
 		time.Sleep(time.Hour)
 		fill("new", time.Hour)
-		if len(rs.byKey) != 1 {
-			t.Errorf("%d keys", len(rs.byKey))
+		if len(c.byKey) != 1 {
+			t.Errorf("%d keys", len(c.byKey))
 		}
 	})
 }
