@@ -85,8 +85,9 @@ type App struct {
 	// outboxKey names the outbox's database.
 	outboxKey  string
 	outboxKeys []string
-	// outbox is nil before Start, and where it is off. opened is closed when it is set.
+	// outbox and pooled are nil before Start, and if the outbox is off. opened is closed when they are set.
 	outbox *outbox.Outbox
+	pooled *pooledOutbox
 	opened chan struct{}
 
 	stop context.CancelFunc

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -174,6 +175,26 @@ func TestFailedReload(t *testing.T) {
 	}
 	e.Write("t.jsonnet", strings.Replace(edgetest.Minimal, "'Hi'", "'Changed'", 1))
 	e.WaitForLog(`"msg":"template changed"`)
+}
+
+// TestReloadFailsAtStart goes on with the former settings if a server of the new configuration cannot listen. Caddy
+// starts apps in any order: several reloads have the outbox started before it.
+func TestReloadFailsAtStart(t *testing.T) {
+	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	broken := e.Caddyfile("") + "http://" + taken.Addr().String() + " {\n\trespond 404\n}\n"
+	broken = strings.Replace(broken, e.Base, "http://"+taken.Addr().String()+"/nowhere", 1)
+	for n := range 8 {
+		if err := e.Load(broken); err == nil {
+			t.Fatal("loaded")
+		}
+		e.Post(strings.Replace(edgetest.Ada, "f1", fmt.Sprint(n), 1))
+		e.WaitMails(n + 1)
+	}
 }
 
 // TestSecretsStayOutOfTheConfiguration adapts, as `caddy adapt` and the autosave do.

@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -27,29 +26,26 @@ type Outbox struct {
 }
 
 // pooledOutbox is an outbox that is shared by all configurations which name the same database.
-type pooledOutbox struct{ *outbox.Outbox }
+type pooledOutbox struct {
+	*outbox.Outbox
+	// configuredBy is the app whose settings are in force.
+	configuredBy atomic.Pointer[App]
+}
 
-// Destruct closes the outbox when no configuration uses it any more: what is being sent gets some
-// seconds to end.
-func (o pooledOutbox) Destruct() error { return o.Close() }
+// Destruct closes the outbox when no configuration uses it any more: what is being sent gets some seconds to end.
+func (o *pooledOutbox) Destruct() error { return o.Close() }
 
 // outboxPool keeps outboxes over reloads, by what they are and not by how they are set.
 var outboxPool = caddy.NewUsagePool()
 
-// running are the apps that were started and not stopped, the newest last. Its settings count.
-var running struct {
-	sync.Mutex
-	apps []*App
-}
-
-// Running returns the app of the newest configuration that was started, or nil.
+// Running returns the app of the running configuration, or nil. While another configuration is loaded, the running one
+// is still the one before it.
 func Running() *App {
-	running.Lock()
-	defer running.Unlock()
-	if n := len(running.apps); n > 0 {
-		return running.apps[n-1]
+	app, err := caddy.ActiveContext().AppIfConfigured("mailchimp")
+	if err != nil {
+		return nil
 	}
-	return nil
+	return app.(*App)
 }
 
 // OpenOutbox returns the outbox, or nil if it is off or not started.
@@ -69,9 +65,6 @@ func (a *App) checkOutbox() error {
 	}
 	return nil
 }
-
-// starting is held while an outbox is opened or changed, which may take a while. running isn't: others look at it.
-var starting sync.Mutex
 
 // provisionOutbox expands the settings and opens nothing: `caddy validate` provisions too.
 func (a *App) provisionOutbox() error {
@@ -110,10 +103,9 @@ func (a *App) provisionOutbox() error {
 // DefaultOutboxFile is the SQLite file of a configuration that names none.
 func DefaultOutboxFile() string { return filepath.Join(caddy.AppDataDir(), "mailchimp", "outbox.db") }
 
-// startOutbox opens the outbox, or takes it over from the configuration before, and begins to deliver.
+// startOutbox opens the outbox, or takes it over from the configuration before, and begins to deliver. Caddy starts and
+// stops the apps of all configurations under one lock.
 func (a *App) startOutbox() error {
-	starting.Lock()
-	defer starting.Unlock()
 	if before := Running(); before != nil {
 		if err := a.leavesBehind(before); err != nil {
 			return err
@@ -127,7 +119,9 @@ func (a *App) startOutbox() error {
 		if err != nil {
 			return err
 		}
-		a.outbox = pooled.(pooledOutbox).Outbox
+		a.pooled = pooled.(*pooledOutbox)
+		a.outbox = a.pooled.Outbox
+		a.pooled.configuredBy.Store(a)
 		if loaded {
 			err = a.outbox.Configure(a.ctx, a.outboxSettings())
 		}
@@ -139,22 +133,22 @@ func (a *App) startOutbox() error {
 		}
 	}
 	close(a.opened)
-	running.Lock()
-	defer running.Unlock()
-	running.apps = append(running.apps, a)
 	return nil
 }
 
-func (a *App) openOutbox() (pooledOutbox, error) {
+func (a *App) openOutbox() (*pooledOutbox, error) {
 	if file := a.outboxConfig.SQLite; file != "" {
 		if err := makeFolder(filepath.Dir(file)); err != nil {
-			return pooledOutbox{}, fmt.Errorf("making the outbox's folder: %w", err)
+			return nil, fmt.Errorf("making the outbox's folder: %w", err)
 		}
 	}
 	config := a.outboxConfig
 	config.Logger = a.slogger
 	opened, err := outbox.Open(a.ctx, config, a.outboxSettings())
-	return pooledOutbox{opened}, err
+	if err != nil {
+		return nil, err
+	}
+	return &pooledOutbox{Outbox: opened}, nil
 }
 
 // leavesBehind refuses to leave an outbox with entries that nobody would deliver.
@@ -172,19 +166,17 @@ func (a *App) leavesBehind(before *App) error {
 	return nil
 }
 
-// stopOutbox leaves the outbox to the configuration that stays, if there is one: the one after this, or,
-// where this one's load failed, the one before.
+// stopOutbox gives the outbox back to the running configuration if this one was started and its load failed then. If
+// this one was replaced, the outbox already has the settings of the new one.
 func (a *App) stopOutbox() error {
-	starting.Lock()
-	defer starting.Unlock()
-	newest := a == Running()
-	running.Lock()
-	running.apps = slices.DeleteFunc(running.apps, func(other *App) bool { return other == a })
-	running.Unlock()
-	if before := Running(); newest && before != nil && before.outbox != nil {
-		return before.outbox.Configure(before.ctx, before.outboxSettings())
+	running := Running()
+	if running == nil || running == a || a.pooled == nil || running.pooled != a.pooled {
+		return nil
 	}
-	return nil
+	if !a.pooled.configuredBy.CompareAndSwap(a, running) {
+		return nil
+	}
+	return running.outbox.Configure(running.ctx, running.outboxSettings())
 }
 
 // releaseOutbox gives up what startOutbox took. It comes after the servers have stopped.
