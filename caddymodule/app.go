@@ -66,7 +66,7 @@ type App struct {
 	slogger *slog.Logger
 	metrics *metrics
 	events  *caddyevents.App
-	emits   chan emitted
+	queuedEvents chan queuedEvent
 	replies *replyCache
 
 	key     string
@@ -123,7 +123,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.events, a.emits = events.(*caddyevents.App), make(chan emitted, maxEmitted)
+	a.events, a.queuedEvents = events.(*caddyevents.App), make(chan queuedEvent, maxQueuedEvents)
 	a.base = mandrill.DefaultBaseURL
 	if a.APIBase != "" {
 		if a.base, err = directive.Expand("api_base", a.APIBase); err != nil {
@@ -162,7 +162,7 @@ func (a *App) Validate() error {
 }
 
 // add makes the hook's template be watched while the app runs.
-func (a *App) add(h *Webhook) {
+func (a *App) addHook(h *Webhook) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hooks = append(a.hooks, h)
@@ -175,7 +175,7 @@ func (a *App) Start() error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
-	a.done.Go(func() { a.tell(ctx.Done()) })
+	a.done.Go(func() { a.drainEvents(ctx.Done()) })
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, hook := range a.hooks {

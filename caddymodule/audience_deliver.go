@@ -40,7 +40,7 @@ func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	recipients := make([]mandrill.Recipient, len(members))
 	for i, member := range members {
 		recipients[i] = mandrill.Recipient{Email: member.Email, Status: member.Status}
-		c.app.metrics.members.WithLabelValues(known(member.Status, audience.Statuses)).Inc()
+		c.app.metrics.members.WithLabelValues(labelFor(member.Status, audience.Statuses)).Inc()
 	}
 	return recipients, nil
 }
@@ -49,7 +49,7 @@ func (c change) outcome(recipients []mandrill.Recipient) outbox.Result {
 	result := outbox.Result{Verdict: outbox.VerdictSent, Outcome: c.app.encodeOutcome(recipients)}
 	var statuses []string
 	for _, recipient := range recipients {
-		statuses = append(statuses, known(recipient.Status, audience.Statuses))
+		statuses = append(statuses, labelFor(recipient.Status, audience.Statuses))
 	}
 	result.Reason = "now " + strings.Join(statuses, ", ")
 	return result
@@ -72,7 +72,7 @@ func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time
 	case len(late) > 0:
 		return outbox.Result{Verdict: outbox.VerdictDiscarded, Reason: reasonLate}
 	}
-	if entry.Revived && time.Since(entry.Accepted) > c.app.keeps() && c.StatusIfNew == "subscribed" {
+	if entry.Revived && time.Since(entry.Accepted) > c.app.keepFor() && c.StatusIfNew == "subscribed" {
 		// A later change that withdrew the consent may be forgotten by now: the person is asked.
 		c.StatusIfNew = "pending"
 	}

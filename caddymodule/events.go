@@ -152,7 +152,7 @@ func (h *Events) take(r *http.Request, events []mandrill.Event) *refusal {
 	heard := make([]outbox.Heard, len(events))
 	for i, e := range events {
 		heard[i].MailEvent = outbox.MailEvent{Time: e.Time, Event: e.Event, Message: e.ID, Detail: e.Detail}
-		if whose, says := e.Metadata[outboxField].(string); !says || h.app.took(r.Context(), whose) {
+		if whose, says := e.Metadata[outboxField].(string); !says || h.app.ownsMail(r.Context(), whose) {
 			heard[i].Entry, _ = e.Metadata[entryField].(string)
 		}
 	}
@@ -166,7 +166,7 @@ func (h *Events) take(r *http.Request, events []mandrill.Event) *refusal {
 	}
 	noted := make([]outbox.Noted, len(events))
 	if h.app.outboxKey != "" && len(asked) > 0 {
-		found, err := h.app.note(r.Context(), asked)
+		found, err := h.app.noteEvents(r.Context(), asked)
 		if err != nil {
 			h.logger.Error("events can't be kept", zap.Error(err))
 			return &refusal{http.StatusServiceUnavailable, "the outbox can't be reached"}
@@ -184,7 +184,7 @@ func (h *Events) take(r *http.Request, events []mandrill.Event) *refusal {
 				continue // Mandrill repeats itself
 			}
 		}
-		h.app.metrics.mailEvents.WithLabelValues(known(e.Event, mandrill.EventKinds), strconv.FormatBool(entry.ID != "")).Inc()
+		h.app.metrics.mailEvents.WithLabelValues(labelFor(e.Event, mandrill.EventKinds), strconv.FormatBool(entry.ID != "")).Inc()
 		h.tell(e, entry)
 	}
 	h.logger.Info("events received", zap.Int("events", len(events)), zap.Int("tied", tied))

@@ -47,20 +47,20 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
 	for _, template := range app.Templates() {
-		gauge(g.broken, truth(template.Error != ""), template.Template)
+		gauge(g.broken, boolGauge(template.Error != ""), template.Template)
 	}
 	if app.outbox == nil {
 		gauge(g.ready, 1)
 		return
 	}
-	gauge(g.ready, truth(app.outbox.Ready(context.Background()) == nil))
+	gauge(g.ready, boolGauge(app.outbox.Ready(context.Background()) == nil))
 	gauge(g.undelivered, float64(app.outbox.Undelivered()))
 	gauge(g.maxPending, float64(app.outbox.MaxPending()))
 	holds := app.outbox.Holds()
 	for _, sender := range app.Senders() {
 		hold := holds[sender]
-		gauge(g.held, truth(hold.Reason != ""), sender, "hold")
-		gauge(g.held, truth(hold.Paused), sender, "pause")
+		gauge(g.held, boolGauge(hold.Reason != ""), sender, "hold")
+		gauge(g.held, boolGauge(hold.Paused), sender, "pause")
 	}
 	summary, ok := app.outbox.Summary()
 	if !ok {
@@ -76,7 +76,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-func truth(b bool) float64 {
+func boolGauge(b bool) float64 {
 	if b {
 		return 1
 	}

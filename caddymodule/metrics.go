@@ -34,12 +34,12 @@ const namespace = "caddy_mailchimp"
 
 var newMetrics = sync.OnceValue(func() *metrics {
 	m := makeMetrics()
-	m.begin()
+	m.initSeries()
 	return m
 })
 
 // begin counts from 0 what alerts look at: Prometheus doesn't see the first one of a series that wasn't there.
-func (m *metrics) begin() {
+func (m *metrics) initSeries() {
 	for _, status := range []int{http.StatusNoContent, http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusServiceUnavailable} {
 		m.hooks.WithLabelValues(strconv.Itoa(status))
 	}
@@ -138,10 +138,10 @@ func (m *metrics) countHook(status int) {
 
 // countRecipient counts under the words that are known, so that the labels stay few.
 func (m *metrics) countRecipient(r mandrill.Recipient) {
-	m.recipients.WithLabelValues(known(r.Status, mandrill.Statuses), known(r.RejectReason, mandrill.RejectReasons)).Inc()
+	m.recipients.WithLabelValues(labelFor(r.Status, mandrill.Statuses), labelFor(r.RejectReason, mandrill.RejectReasons)).Inc()
 }
 
-func known(word string, words []string) string {
+func labelFor(word string, words []string) string {
 	if word == "" || slices.Contains(words, word) {
 		return word
 	}

@@ -28,7 +28,7 @@ var lastError atomic.Pointer[OutboxError]
 func LastOutboxError() *OutboxError { return lastError.Load() }
 
 // heard logs, counts and tells what happens in the outbox.
-func (a *App) heard(e outbox.Event) {
+func (a *App) onOutboxEvent(e outbox.Event) {
 	a.metrics.outboxEvents.WithLabelValues(e.Name).Inc()
 	if troubling[e.Name] {
 		lastError.Store(&OutboxError{time.Now(), e.Name, e.Entry.ID, e.Entry.Sender, e.Reason})
@@ -109,14 +109,14 @@ func entryData(e outbox.Entry, reason string) map[string]any {
 	return data
 }
 
-// emitted is an event on its way to Caddy's events app.
-type emitted struct {
+// queuedEvent is an event on its way to Caddy's events app.
+type queuedEvent struct {
 	name string
 	data map[string]any
 }
 
-// maxEmitted is how many events wait for handlers that are slow.
-const maxEmitted = 1000
+// maxQueuedEvents is how many events wait for handlers that are slow.
+const maxQueuedEvents = 1000
 
 // emit tells Caddy's events app, not now but soon: handlers may take their time.
 func (a *App) emit(name string, data map[string]any) {
@@ -124,7 +124,7 @@ func (a *App) emit(name string, data map[string]any) {
 		return
 	}
 	select {
-	case a.emits <- emitted{name, data}:
+	case a.queuedEvents <- queuedEvent{name, data}:
 	default:
 		a.metrics.eventsDropped.Inc()
 		a.logger.Warn("event is dropped: the handlers of events are too slow", zap.String("event", name))
@@ -132,15 +132,15 @@ func (a *App) emit(name string, data map[string]any) {
 }
 
 // tell hands events to their handlers until stopped is closed, and then those that are left.
-func (a *App) tell(stopped <-chan struct{}) {
+func (a *App) drainEvents(stopped <-chan struct{}) {
 	for {
 		select {
-		case e := <-a.emits:
+		case e := <-a.queuedEvents:
 			a.events.Emit(a.ctx, e.name, e.data)
 		case <-stopped:
 			for {
 				select {
-				case e := <-a.emits:
+				case e := <-a.queuedEvents:
 					a.events.Emit(a.ctx, e.name, e.data)
 				default:
 					return

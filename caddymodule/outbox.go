@@ -190,7 +190,7 @@ func (a *App) releaseOutbox() error {
 
 func (a *App) outboxSettings() outbox.Settings {
 	return outbox.Settings{
-		Senders: a.Senders(), Deliverer: deliverer{a}, Notify: a.heard,
+		Senders: a.Senders(), Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
 		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep), MaxPending: a.MaxPending, KeepContent: a.KeepContent,
 		Keys: a.outboxKeys, Postgres: a.outboxConfig.Postgres,
 	}
@@ -214,7 +214,7 @@ func (a *App) put(ctx context.Context, entry outbox.New) (outbox.Receipt, error)
 }
 
 // note keeps events with their entries. It waits for the outbox as put does.
-func (a *App) note(ctx context.Context, heard []outbox.Heard) ([]outbox.Noted, error) {
+func (a *App) noteEvents(ctx context.Context, heard []outbox.Heard) ([]outbox.Noted, error) {
 	select {
 	case <-a.opened:
 		return a.outbox.Note(ctx, heard)
@@ -225,7 +225,7 @@ func (a *App) note(ctx context.Context, heard []outbox.Heard) ([]outbox.Noted, e
 }
 
 // took tells whether mails of an outbox are this one's, which may not be open yet.
-func (a *App) took(ctx context.Context, id string) bool {
+func (a *App) ownsMail(ctx context.Context, id string) bool {
 	select {
 	case <-a.opened:
 		return a.outbox != nil && a.outbox.Took(ctx, id)
@@ -235,4 +235,4 @@ func (a *App) took(ctx context.Context, id string) bool {
 }
 
 // keeps is how long an ended entry, and a key, is known.
-func (a *App) keeps() time.Duration { return cmp.Or(time.Duration(a.Keep), rememberKey) }
+func (a *App) keepFor() time.Duration { return cmp.Or(time.Duration(a.Keep), rememberKey) }

@@ -66,7 +66,7 @@ func (c *call) rememberFor(r outbox.Result, ofBody bool) time.Duration {
 	case ofBody:
 		return rememberBody
 	default:
-		return c.hook.app.keeps()
+		return c.hook.app.keepFor()
 	}
 }
 

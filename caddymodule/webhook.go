@@ -134,7 +134,7 @@ func (h *Webhook) provisionTemplate() error {
 	if err := h.template.Status().Err; err != nil {
 		h.templateBroken(err)
 	}
-	h.app.add(h)
+	h.app.addHook(h)
 	return nil
 }
 
