@@ -61,13 +61,13 @@ type App struct {
 	// Whether addresses of recipients, and errors that may hold what a person typed, appear in logs.
 	LogRecipients bool `json:"log_recipients,omitempty"`
 
-	ctx     caddy.Context
-	logger  *zap.Logger
-	slogger *slog.Logger
-	metrics *metrics
-	events  *caddyevents.App
+	ctx          caddy.Context
+	logger       *zap.Logger
+	slogger      *slog.Logger
+	metrics      *metrics
+	events       *caddyevents.App
 	queuedEvents chan queuedEvent
-	replies *replyCache
+	replies      *replyCache
 
 	key     string
 	domains []string
@@ -146,7 +146,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return a.provisionOutbox()
 }
 
-// Validate checks what doesn't depend on the world outside.
+// Validate checks what does not depend on the world outside.
 func (a *App) Validate() error {
 	if err := a.checkOutbox(); err != nil {
 		return err
@@ -161,7 +161,7 @@ func (a *App) Validate() error {
 	return nil
 }
 
-// add makes the hook's template be watched while the app runs.
+// addHook has the hook's template watched while the app runs.
 func (a *App) addHook(h *Webhook) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -206,7 +206,7 @@ func (a *App) Cleanup() error {
 	return err
 }
 
-// lastGood is the folder where the last good sources of templates are kept.
+// lastGood returns the folder of the last good sources of templates.
 func lastGood() string {
 	return filepath.Join(caddy.AppDataDir(), "mailchimp", "templates")
 }
@@ -214,7 +214,8 @@ func lastGood() string {
 func makeFolder(folder string) error { return os.MkdirAll(folder, 0o700) }
 
 // ErrNoKey says that neither a hook nor the app has an API key of Mandrill.
-var ErrNoKey = errors.New("api_key is missing: name it in the block of mailchimp_hook or in the global option mailchimp, for example api_key {env.MANDRILL_API_KEY}")
+var ErrNoKey = errors.New("api_key is missing: name it in the block of mailchimp_hook " +
+	"or in the global option mailchimp, for example api_key {env.MANDRILL_API_KEY}")
 
 // Interface guards
 var (

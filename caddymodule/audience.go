@@ -17,9 +17,9 @@ func init() {
 	caddy.RegisterModule(new(Audience))
 }
 
-// Audience answers web hooks of Ory as mailchimp_hook does, and keeps an audience of Mailchimp in step with the
-// people: what its template returns is not a mail but what the audience is to know of a person. Nobody is subscribed
-// unless the template says so, and who unsubscribed stays so.
+// Audience answers web hooks of Ory as mailchimp_hook does, and keeps an audience of Mailchimp up to date: its template
+// returns no mail, but what the audience has to know of a person. Nobody is subscribed unless the template says so, and
+// whoever unsubscribed stays unsubscribed.
 //
 // All strings take global placeholders such as {env.MAILCHIMP_API_KEY} or {file./run/secrets/key}, which are replaced
 // when the configuration is loaded.
@@ -61,7 +61,8 @@ func (h *Audience) checkRequired() error {
 	case h.List == "":
 		return errors.New("list is missing: name the audience's id, for example list a1b2c3d4e5")
 	case h.APIKey == "":
-		return errors.New("api_key is missing: name a key of Mailchimp, for example api_key {env.MAILCHIMP_API_KEY}. The global option's key is one of Mandrill")
+		return errors.New("api_key is missing: name a key of Mailchimp, for example " +
+			"api_key {env.MAILCHIMP_API_KEY}. The global option's key is one of Mandrill")
 	}
 	return nil
 }

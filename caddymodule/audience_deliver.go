@@ -28,8 +28,8 @@ func (c change) Private() bool { return false }
 // accepted returns true: what Mailchimp answers for is done, and a refusal is an error.
 func (c change) accepted(mandrill.Recipient) bool { return true }
 
-// send makes the change. What is kept and answered of an address has the form of a mail's recipient, but for an id: a
-// member's is a hash of the address.
+// send makes the change. Its results are stored as recipients without an ID, because the ID of a member is a hash of the
+// address.
 func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	started := time.Now()
 	members, err := c.account.client.Apply(ctx, c.account.list, c.Change, c.timeout)
@@ -55,9 +55,9 @@ func (c change) outcome(recipients []mandrill.Recipient) outbox.Result {
 	return result
 }
 
-// attempt makes the change, after those of the same people that came before it. A change that comes after a later
-// one is of no use: it might subscribe somebody who has withdrawn since. But the address that a person left by it is taken
-// out: the later change doesn't know of that one.
+// attempt makes the change after the earlier ones of the same person. A change that comes too late, after a later one, is
+// not made: it might subscribe somebody who has withdrawn since. If it moves the person to another address, the former
+// address is archived all the same: the later change does not know of it.
 func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time.Duration) outbox.Result {
 	waits, late, err := c.app.outbox.Order(ctx, entry.Entry)
 	switch {
@@ -66,7 +66,9 @@ func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time
 	case waits:
 		// The longer it waits, the less often it looks.
 		again := min(max(time.Since(entry.Accepted)/4, time.Second), 30*time.Second)
-		return outbox.Result{Verdict: outbox.VerdictWait, Reason: "an earlier change of the same person is not made yet", After: again}
+		return outbox.Result{
+			Verdict: outbox.VerdictWait, Reason: "an earlier change of the same person is not made yet", After: again,
+		}
 	case len(late) == 1 && len(entry.Recipients) == 2 && late[0] == entry.Recipients[0]:
 		c.Change = &audience.Change{Archive: c.Archive}
 	case len(late) > 0:
@@ -90,7 +92,8 @@ func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time
 
 const reasonLate = "a later change of the same person is made already"
 
-// changeFailure sorts a call that failed. What isn't known to be made is made again: that does no harm.
+// changeFailure completes the result of a call that failed. A change whose outcome is unknown is made again, which does
+// no harm.
 func changeFailure(e *audience.Error, result outbox.Result) outbox.Result {
 	result.After = e.RetryAfter
 	switch e.Kind {

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,12 +18,12 @@ type call struct {
 	reference string
 	started   time.Time
 
-	// outcome and cause are what the log says beside the answer.
+	// outcome and cause go to the log, beside the answer.
 	outcome string
 	cause   error
 }
 
-// outcomes of a call
+// Outcomes of a call.
 const (
 	outcomeSent        = "sent"
 	outcomeCancelled   = "cancelled"
@@ -36,6 +37,9 @@ const (
 	outcomeQueued      = "queued"
 	outcomeUnrendered  = "unrendered"
 )
+
+// templateOutcomes are those that lie with the template.
+var templateOutcomes = []string{outcomeTemplate, outcomeMessage, outcomeUnrendered}
 
 func (c *call) handle() answer {
 	hook, problem := c.hook.reader.Read(c.request)
@@ -52,20 +56,20 @@ func (c *call) handle() answer {
 	return c.sendNow(hook)
 }
 
-// end sets what the log says, and returns the answer.
+// end sets what goes to the log, and returns the answer.
 func (c *call) end(outcome string, problem *ory.Error, cause error) answer {
 	c.outcome, c.cause = outcome, cause
 	return answer{problem: problem}
 }
 
-// log writes the call's line.
+// log counts the call and logs its line.
 func (c *call) log(a answer, writing error) {
 	status := a.status(c.request)
 	c.hook.app.metrics.countHook(status)
 	c.emit()
 	level := zapcore.InfoLevel
 	switch {
-	case status >= http.StatusInternalServerError || c.outcome == outcomeTemplate || c.outcome == outcomeMessage || c.outcome == outcomeUnrendered:
+	case status >= http.StatusInternalServerError, slices.Contains(templateOutcomes, c.outcome):
 		level = zapcore.ErrorLevel
 	case status >= http.StatusBadRequest || writing != nil:
 		level = zapcore.WarnLevel
@@ -108,7 +112,10 @@ func (c *call) emit() {
 	if !c.hook.app.events.ShouldEmit(event) {
 		return
 	}
-	data := map[string]any{"sender": c.hook.kind.sender(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
+	data := map[string]any{
+		"sender": c.hook.kind.sender(), "hook": c.path(), "template": c.hook.Template,
+		"reference": c.reference, "reason": "",
+	}
 	if c.cause != nil {
 		data["reason"] = c.hook.explain(c.cause, c.hook.app.LogRecipients)
 	}

@@ -49,9 +49,17 @@ func (d deliverer) Deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 
 // verdicts are the words for the results of attempts.
 var verdicts = map[outbox.Verdict]string{
-	outbox.VerdictSent: "sent", outbox.VerdictRejected: "rejected", outbox.VerdictDead: "dead", outbox.VerdictDiscarded: "discarded",
-	outbox.VerdictRetry: "retry", outbox.VerdictWait: "waits", outbox.VerdictHold: "held", outbox.VerdictUnknown: "unknown", outbox.VerdictUnrendered: "unrendered",
-	outbox.VerdictRendered: "rendered", outbox.VerdictGivenUp: "dead",
+	outbox.VerdictSent:       "sent",
+	outbox.VerdictRejected:   "rejected",
+	outbox.VerdictDead:       "dead",
+	outbox.VerdictDiscarded:  "discarded",
+	outbox.VerdictRetry:      "retry",
+	outbox.VerdictWait:       "waits",
+	outbox.VerdictHold:       "held",
+	outbox.VerdictUnknown:    "unknown",
+	outbox.VerdictUnrendered: "unrendered",
+	outbox.VerdictRendered:   "rendered",
+	outbox.VerdictGivenUp:    "dead",
 }
 
 func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Result {
@@ -65,7 +73,9 @@ func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 	}
 	if o == nil {
 		// A reload removed this sender's account: the new configuration drops its queue, or adds an account.
-		return outbox.Result{Verdict: outbox.VerdictHold, Reason: "no api_key is configured for the sender", Uncertain: entry.Uncertain}
+		return outbox.Result{
+			Verdict: outbox.VerdictHold, Reason: "no api_key is configured for the sender", Uncertain: entry.Uncertain,
+		}
 	}
 	timeout := DefaultTimeout
 	if hook != nil {
@@ -106,7 +116,7 @@ func (d deliverer) hook(entry outbox.Delivery) *Webhook {
 	return similar
 }
 
-// render renders an entry with the template of the day.
+// render renders an unrendered entry with the template that is in force now.
 func (d deliverer) render(ctx context.Context, hook *Webhook, entry outbox.Delivery) outbox.Result {
 	still := func(reason string) outbox.Result {
 		return outbox.Result{Verdict: outbox.VerdictUnrendered, Reason: reason}

@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
-// enqueue renders a hook and stores the result. A hook that can't be rendered is stored too: a person who registers must
-// not see an error because a template has one.
+// enqueue renders a hook and stores the result. A hook that can't be rendered is stored too: a person who registers
+// must not see an error because a template has one.
 func (c *call) enqueue(hook *ory.Hook) answer {
 	o, err := c.render(hook)
 	if errors.Is(err, render.ErrCancelled) {
@@ -35,7 +35,8 @@ func (c *call) enqueue(hook *ory.Hook) answer {
 	c.setKey(&entry, key, ofBody)
 	ctx, span := startSpan(c.request.Context(), "mailchimp.store")
 	receipt, err := c.hook.app.put(ctx, entry)
-	span.SetAttributes(attribute.String("mailchimp.entry", receipt.ID), attribute.Bool("mailchimp.duplicate", receipt.Duplicate))
+	span.SetAttributes(
+		attribute.String("mailchimp.entry", receipt.ID), attribute.Bool("mailchimp.duplicate", receipt.Duplicate))
 	c.hook.endSpan(span, err)
 	if err != nil {
 		return c.end(outcomeUnavailable, ory.ErrStore, err)
@@ -85,7 +86,8 @@ func (c *call) setKey(entry *outbox.New, key string, ofBody bool) {
 // render evaluates the template and checks what it returned.
 func (c *call) render(hook *ory.Hook) (outgoing, error) {
 	started := time.Now()
-	ctx, span := startSpan(c.request.Context(), "mailchimp.render", attribute.String("mailchimp.template", c.hook.Template))
+	ctx, span := startSpan(c.request.Context(), "mailchimp.render",
+		attribute.String("mailchimp.template", c.hook.Template))
 	message, err := c.hook.template.Render(ctx, hook.Ctx)
 	c.hook.endSpan(span, err)
 	c.hook.app.metrics.renderSeconds.Observe(time.Since(started).Seconds())

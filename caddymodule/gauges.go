@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// gauges tell how the outbox of the running configuration is, at each scrape. They ask it for what it
-// counted last: a scrape never waits for the database.
+// gauges collect the state of the running configuration's outbox at each scrape. They use what the outbox counted last: a
+// scrape never waits for the database.
 type gauges struct {
 	entries, oldest, undelivered, maxPending, held, ready, broken *prometheus.Desc
 }
@@ -23,10 +23,14 @@ func newGauges() *gauges {
 		entries:     desc("outbox_entries", "Entries in the outbox, by state.", "state"),
 		oldest:      desc("outbox_oldest_seconds", "Age of the oldest entry in a state, since it was accepted.", "state"),
 		undelivered: desc("outbox_undelivered", "Entries that are neither sent nor at an end."),
-		maxPending:  desc("outbox_max_undelivered", "The number of undelivered entries past which hooks get 503 (max_pending)."),
-		held:        desc("sender_held", "Whether a sender (a domain, or list: and an id) sends nothing, because its account can't (reason hold) or because the operator paused it (reason pause).", "sender", "reason"),
-		ready:       desc("ready", "Whether hooks would be stored."),
-		broken:      desc("template_broken", "Whether the file of a template is broken, so that its last good version is in force.", "template"),
+		maxPending: desc("outbox_max_undelivered",
+			"The number of undelivered entries past which hooks get 503 (max_pending)."),
+		held: desc("sender_held",
+			"Whether a sender (a domain, or list: and an id) sends nothing, because its account can't (reason hold) "+
+				"or because the operator paused it (reason pause).", "sender", "reason"),
+		ready: desc("ready", "Whether hooks would be stored."),
+		broken: desc("template_broken",
+			"Whether the file of a template is broken, so that its last good version is in force.", "template"),
 	}
 }
 

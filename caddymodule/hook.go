@@ -135,7 +135,8 @@ func (h *Hook) Validate() error {
 
 func (h *Hook) checkStoreResult() error {
 	if h.StoreResult && h.Delivery != "sync" {
-		return errors.New("store_result: the result is known in time only with delivery sync: add that line, or remove this one")
+		return errors.New("store_result: the result is known in time only with delivery sync: " +
+			"add that line, or remove this one")
 	}
 	return nil
 }

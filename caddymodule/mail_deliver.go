@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// Metadata fields. Mandrill's search finds a message by the entry's id if the operator made that field searchable;
-// the other one tells entries of several outboxes of one account apart.
+// Metadata fields. Mandrill's search finds a message by the entry's id if the operator made that field searchable. The
+// other field distinguishes the entries of several outboxes of one account.
 const (
 	entryField  = "outbox_entry"
 	outboxField = "outbox"
@@ -64,7 +64,7 @@ func (m mail) outcome(recipients []mandrill.Recipient) outbox.Result {
 	return result
 }
 
-// refusalOf says why a recipient was refused, and what can be done.
+// refusalOf returns why a recipient was refused, with the remedy.
 func refusalOf(r mandrill.Recipient) string {
 	reason := r.Status
 	if r.RejectReason != "" {
@@ -109,8 +109,8 @@ func (a attempt) run(ctx context.Context) outbox.Result {
 	return a.outcome(recipients)
 }
 
-// search looks for the mail of an attempt whose end isn't known. Its result is nil where the mail is to be sent: it wasn't found, or
-// the question wasn't answered, as where the key may not search.
+// search looks for the mail of an attempt whose outcome is unknown. Its result is nil if the mail must be sent: it was
+// not found, or the search was not answered because the key may not search.
 func (a attempt) search(ctx context.Context) (result *outbox.Result, answered bool) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
@@ -127,7 +127,7 @@ func (a attempt) search(ctx context.Context) (result *outbox.Result, answered bo
 		if info.Metadata[entryField] != a.entry.ID {
 			return false
 		}
-		// Where its metadata had no room, a mail doesn't say whose it is.
+		// A message whose metadata had no room does not say whose it is.
 		if whose, says := info.Metadata[outboxField].(string); says {
 			if whose == a.app.outbox.ID() {
 				return true
@@ -156,7 +156,7 @@ func (a attempt) search(ctx context.Context) (result *outbox.Result, answered bo
 	return &outcome, true
 }
 
-// lookUp asks what became of a mail that Mandrill had queued for a reason that lies with the account.
+// lookUp asks for the state of a mail that Mandrill queued for a reason that lies with the account.
 func (a attempt) lookUp(ctx context.Context) outbox.Result {
 	var recipients []mandrill.Recipient
 	if err := json.Unmarshal(a.entry.Outcome, &recipients); err != nil {
@@ -183,14 +183,20 @@ func (a attempt) lookUp(ctx context.Context) outbox.Result {
 	}
 	switch {
 	case waiting && time.Since(a.entry.Taken) > backlogged:
-		return outbox.Result{Verdict: outbox.VerdictGivenUp, Outcome: a.app.encodeOutcome(recipients), Reason: fmt.Sprintf("Mandrill queued the mail and gave it up after %s", backlogged)}
+		return outbox.Result{
+			Verdict: outbox.VerdictGivenUp, Outcome: a.app.encodeOutcome(recipients),
+			Reason: fmt.Sprintf("Mandrill queued the mail and gave it up after %s", backlogged),
+		}
 	case waiting:
-		return outbox.Result{Verdict: outbox.VerdictHold, Outcome: a.app.encodeOutcome(recipients), Reason: "Mandrill queued the mail for the account's sake"}
+		return outbox.Result{
+			Verdict: outbox.VerdictHold, Outcome: a.app.encodeOutcome(recipients),
+			Reason: "Mandrill queued the mail for the account's sake",
+		}
 	}
 	return a.outcome(recipients)
 }
 
-// state asks for one mail. Mandrill knows of a mail some time after it has queued it.
+// state asks for the state of one message. Mandrill knows a message only some time after it has queued it.
 func (a attempt) state(ctx context.Context, id string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()

@@ -27,7 +27,7 @@ var lastError atomic.Pointer[OutboxError]
 // LastOutboxError returns what went wrong last in the outboxes of this process, or nil.
 func LastOutboxError() *OutboxError { return lastError.Load() }
 
-// heard logs, counts and tells what happens in the outbox.
+// onOutboxEvent handles an event of the outbox: log, metrics and Caddy event.
 func (a *App) onOutboxEvent(e outbox.Event) {
 	a.metrics.outboxEvents.WithLabelValues(e.Name).Inc()
 	if troubling[e.Name] {
@@ -75,19 +75,21 @@ var eventWords = map[string]string{"hold": "is held", "release": "is released"}
 // troubling are the outbox's events that are worth a look.
 var troubling = map[string]bool{
 	"retry": true, "interrupted": true, "hold": true, "lost": true,
-	string(outbox.Rejected): true, string(outbox.Dead): true, string(outbox.Expired): true, string(outbox.Unrendered): true,
+	string(outbox.Rejected): true, string(outbox.Dead): true,
+	string(outbox.Expired): true, string(outbox.Unrendered): true,
 }
 
 // eventNames are Caddy's events for those of the outbox.
 var eventNames = map[string]string{
-	string(outbox.Sent): "mailchimp.sent", string(outbox.Rejected): "mailchimp.rejected", string(outbox.Dead): "mailchimp.dead",
+	string(outbox.Sent): "mailchimp.sent", string(outbox.Rejected): "mailchimp.rejected",
+	string(outbox.Dead):    "mailchimp.dead",
 	string(outbox.Expired): "mailchimp.expired", string(outbox.Unrendered): eventTemplateFailed,
 	"hold": "mailchimp.held", "release": "mailchimp.released",
 }
 
 const eventTemplateFailed = "mailchimp.template_failed"
 
-// entryData is what an event says of an entry. All are strings and numbers, so that placeholders such as
+// entryData returns the data of an event about an entry: strings and numbers, so that placeholders such as
 // {event.data.entry} work.
 func entryData(e outbox.Entry, reason string) map[string]any {
 	data := map[string]any{"sender": e.Sender, "reason": reason}
@@ -118,7 +120,7 @@ type queuedEvent struct {
 // maxQueuedEvents is how many events wait for handlers that are slow.
 const maxQueuedEvents = 1000
 
-// emit tells Caddy's events app, not now but soon: handlers may take their time.
+// emit queues an event for Caddy's events app: its handlers may take their time.
 func (a *App) emit(name string, data map[string]any) {
 	if !a.events.ShouldEmit(name) {
 		return
@@ -131,7 +133,7 @@ func (a *App) emit(name string, data map[string]any) {
 	}
 }
 
-// tell hands events to their handlers until stopped is closed, and then those that are left.
+// drainEvents emits the queued events until stopped is closed, and then those that are left.
 func (a *App) drainEvents(stopped <-chan struct{}) {
 	for {
 		select {

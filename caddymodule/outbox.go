@@ -56,8 +56,10 @@ func (a *App) checkOutbox() error {
 	o := a.Outbox
 	switch {
 	case o == nil:
-	case o.Kind == "off" && (a.Workers != 0 || a.RetryFor != 0 || a.MaxPending != 0 || a.OutboxKeys != nil || a.KeepContent):
-		return errors.New("outbox off contradicts workers, retry_for, max_pending, outbox_key and keep_content: remove it or them")
+	case o.Kind == "off" &&
+		(a.Workers != 0 || a.RetryFor != 0 || a.MaxPending != 0 || a.OutboxKeys != nil || a.KeepContent):
+		return errors.New("outbox off contradicts workers, retry_for, max_pending, outbox_key and keep_content: " +
+			"remove it or them")
 	case o.File != "" && (o.Kind == "postgres" || o.Kind == "off"):
 		return fmt.Errorf("outbox %s has no file: that is for outbox sqlite", o.Kind)
 	case o.DSN != "" && o.Kind != "postgres":
@@ -159,9 +161,11 @@ func (a *App) leavesBehind(before *App) error {
 	n, err := before.outbox.Left(a.ctx)
 	switch {
 	case err != nil:
-		return fmt.Errorf("outbox: the present one can't say how many undelivered entries this configuration would leave behind: %w", err)
+		return fmt.Errorf("outbox: the present one can't say how many undelivered entries "+
+			"this configuration would leave behind: %w", err)
 	case n > 0:
-		return fmt.Errorf("outbox: the present one has %d undelivered entries, which this configuration would leave behind: wait until they are delivered, or discard them, and load it again", n)
+		return fmt.Errorf("outbox: the present one has %d undelivered entries, which this configuration would leave behind: "+
+			"wait until they are delivered, or discard them, and load it again", n)
 	}
 	return nil
 }
@@ -191,12 +195,14 @@ func (a *App) releaseOutbox() error {
 func (a *App) outboxSettings() outbox.Settings {
 	return outbox.Settings{
 		Senders: a.Senders(), Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
-		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep), MaxPending: a.MaxPending, KeepContent: a.KeepContent,
+		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep),
+		MaxPending: a.MaxPending, KeepContent: a.KeepContent,
 		Keys: a.outboxKeys, Postgres: a.outboxConfig.Postgres,
 	}
 }
 
-var errOutboxOff = errors.New("delivery queued needs the outbox, which is off: write delivery sync, or take outbox off away")
+var errOutboxOff = errors.New(
+	"delivery queued needs the outbox, which is off: write delivery sync, or take outbox off away")
 
 // putTimeout bounds the wait for a commit.
 const putTimeout = 5 * time.Second
@@ -213,7 +219,7 @@ func (a *App) put(ctx context.Context, entry outbox.New) (outbox.Receipt, error)
 	}
 }
 
-// note keeps events with their entries. It waits for the outbox as put does.
+// noteEvents stores events with their entries. It waits for the outbox as put does.
 func (a *App) noteEvents(ctx context.Context, heard []outbox.Heard) ([]outbox.Noted, error) {
 	select {
 	case <-a.opened:
@@ -224,7 +230,7 @@ func (a *App) noteEvents(ctx context.Context, heard []outbox.Heard) ([]outbox.No
 	return nil, fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
 }
 
-// took tells whether mails of an outbox are this one's, which may not be open yet.
+// ownsMail reports whether mails of an outbox are those of this one, which may not be open yet.
 func (a *App) ownsMail(ctx context.Context, id string) bool {
 	select {
 	case <-a.opened:
@@ -234,5 +240,5 @@ func (a *App) ownsMail(ctx context.Context, id string) bool {
 	}
 }
 
-// keeps is how long an ended entry, and a key, is known.
+// keepFor returns how long an ended entry, and a key, is known.
 func (a *App) keepFor() time.Duration { return cmp.Or(time.Duration(a.Keep), rememberKey) }

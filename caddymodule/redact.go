@@ -12,7 +12,7 @@ import (
 // courierLinks are what a courier's mail is about.
 var courierLinks = []string{"recovery_url", "verification_url"}
 
-// courierExpiry is how long a courier's mail is of use that doesn't say: its code expires.
+// courierExpiry is how long a courier's mail is kept if it does not say when its code expires.
 const courierExpiry = 15 * time.Minute
 
 // unrendered returns the entry for a ctx that can't be rendered, without the secrets in it.
@@ -21,7 +21,7 @@ func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error)
 	c.setOrigin(&entry)
 	_, courier := ctx["template_type"]
 	if courier {
-		// A code or a link is of no use for long, and is the mail's very content.
+		// A code or a link soon expires, and is what the mail is about.
 		minutes, _ := object(ctx["template_data"])["expires_in_minutes"].(float64)
 		expiry := courierExpiry
 		if minutes > 0 && minutes < 7*24*60 {
@@ -52,7 +52,7 @@ func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error)
 	return entry, err
 }
 
-// withoutQueries copies a value, and cuts URLs in it at their query, which may have tokens.
+// withoutQueries copies a value, and removes the queries of URLs in it, which may have tokens.
 func withoutQueries(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -81,7 +81,7 @@ func object(value any) map[string]any {
 	return found
 }
 
-// addressesIn finds to whom a ctx belongs, so that the entry can be found, and forgotten.
+// addressesIn returns the addresses of the person that a ctx is about, so that the entry can be found and forgotten.
 func addressesIn(ctx map[string]any) []string {
 	var addresses []string
 	add := func(value any) {
@@ -90,7 +90,9 @@ func addressesIn(ctx map[string]any) []string {
 		}
 	}
 	add(ctx["recipient"])
-	for _, identity := range []map[string]any{object(ctx["identity"]), object(object(ctx["flow"])["identity"]), object(object(ctx["template_data"])["identity"])} {
+	for _, identity := range []map[string]any{
+		object(ctx["identity"]), object(object(ctx["flow"])["identity"]), object(object(ctx["template_data"])["identity"]),
+	} {
 		add(object(identity["traits"])["email"])
 		list, _ := identity["verifiable_addresses"].([]any)
 		for _, element := range list {

@@ -53,8 +53,8 @@ func (c *call) sendNow(hook *ory.Hook) answer {
 	return sent
 }
 
-// rememberFor returns for how long the reply cache remembers an outcome: not at all if no mail was sent, so that the next
-// call tries again, nor if an identical body can be a new statement, which the outbox decides.
+// rememberFor returns for how long the reply cache remembers an outcome: not at all if no mail was sent, so that the
+// next call tries again, nor if an identical body can be a new statement, which the outbox decides.
 func (c *call) rememberFor(r outbox.Result, ofBody bool) time.Duration {
 	switch {
 	case ofBody && c.hook.kind.ordered():
@@ -70,9 +70,9 @@ func (c *call) rememberFor(r outbox.Result, ofBody bool) time.Duration {
 	}
 }
 
-// claimAndSend claims the key in the outbox, sends the message and stores the outcome, so that other edges, and this one
-// after a restart, know of it. If the outbox is off or cannot store, the message is sent all the same. It returns the
-// answer, and for how long the reply cache remembers it.
+// claimAndSend claims the key in the outbox, sends the message and stores the outcome, so that other edges, and this
+// one after a restart, know of it. If the outbox is off or cannot store, the message is sent all the same. It returns
+// the answer, and for how long the reply cache remembers it.
 func (c *call) claimAndSend(o outgoing, key string, ofBody bool) (answer, time.Duration) {
 	if c.hook.app.outboxKey == "" {
 		sent, result := c.sendOnce(o)
@@ -87,7 +87,8 @@ func (c *call) claimAndSend(o outgoing, key string, ofBody bool) (answer, time.D
 	entry.Claim = time.Duration(c.hook.Timeout) + rememberUnknown
 	receipt, err := c.hook.app.put(c.request.Context(), entry)
 	if err != nil {
-		c.hook.logger.Warn("hook is not recorded", zap.String("hook", entry.Hook), zap.String("reference", c.reference), zap.Error(err))
+		c.hook.logger.Warn("hook is not recorded",
+			zap.String("hook", entry.Hook), zap.String("reference", c.reference), zap.Error(err))
 		sent, result := c.sendOnce(o)
 		return sent, c.rememberFor(result, ofBody)
 	}
@@ -96,8 +97,10 @@ func (c *call) claimAndSend(o outgoing, key string, ofBody bool) (answer, time.D
 	}
 	sent, result := c.sendOnce(o)
 	sent.entry = receipt.ID
-	if err := c.hook.app.outbox.Settle(context.WithoutCancel(c.request.Context()), receipt.ID, entry, result); err != nil {
-		c.hook.logger.Error("hook's outcome is not recorded", zap.String("entry", receipt.ID), zap.String("reference", c.reference), zap.Error(err))
+	ctx := context.WithoutCancel(c.request.Context())
+	if err := c.hook.app.outbox.Settle(ctx, receipt.ID, entry, result); err != nil {
+		c.hook.logger.Error("hook's outcome is not recorded",
+			zap.String("entry", receipt.ID), zap.String("reference", c.reference), zap.Error(err))
 	}
 	return sent, c.rememberFor(result, ofBody)
 }
@@ -109,7 +112,8 @@ func (c *call) answerFromRecord(receipt outbox.Receipt, o outgoing) answer {
 	switch {
 	case receipt.Claimed:
 		found = c.end(outcomeUnknown, ory.ErrUnavailable, nil)
-	case receipt.Entry.State == outbox.Sent && json.Unmarshal(receipt.Entry.Outcome, &recipients) == nil && len(recipients) > 0:
+	case receipt.Entry.State == outbox.Sent &&
+		json.Unmarshal(receipt.Entry.Outcome, &recipients) == nil && len(recipients) > 0:
 		addressed(recipients, o)
 		found = c.answerFor(o, recipients)
 	default:

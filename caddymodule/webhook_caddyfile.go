@@ -23,7 +23,8 @@ type webhookHandler interface {
 
 func (h *Webhook) webhook() *Webhook { return h }
 
-// parseWebhook does what httpcaddyfile.RegisterHandlerDirective does, and finds a template that was taken for a matcher.
+// parseWebhook does what httpcaddyfile.RegisterHandlerDirective does, and finds a template that was taken for a
+// matcher.
 func parseWebhook(h httpcaddyfile.Helper, handler webhookHandler) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // consume directive name
 	name := h.Val()
