@@ -19,7 +19,8 @@ func (c Conditions) filter() (outbox.Filter, error) {
 		return outbox.Filter{}, problem(http.StatusBadRequest, "%s must be %s", name, want)
 	}
 	f := outbox.Filter{
-		State: c.State, Sender: c.Sender, Template: c.Template, Recipient: c.Recipient, Reason: c.Reason, Before: c.Before, Limit: c.Limit,
+		State: c.State, Sender: c.Sender, Template: c.Template, Recipient: c.Recipient, Reason: c.Reason,
+		Before: c.Before, Limit: c.Limit,
 	}
 	if f.Limit < 0 || f.Limit > maxLimit {
 		return bad("limit", fmt.Sprintf("a number from 1 to %d", maxLimit))
@@ -49,8 +50,8 @@ func (c Conditions) filter() (outbox.Filter, error) {
 func conditionsOf(query url.Values) (Conditions, error) {
 	var c Conditions
 	known := map[string]*string{
-		"state": (*string)(&c.State), "sender": &c.Sender, "template": &c.Template, "recipient": &c.Recipient, "reason": &c.Reason,
-		"since": &c.Since, "until": &c.Until, "before": &c.Before,
+		"state": (*string)(&c.State), "sender": &c.Sender, "template": &c.Template, "recipient": &c.Recipient,
+		"reason": &c.Reason, "since": &c.Since, "until": &c.Until, "before": &c.Before,
 	}
 	for name, values := range query {
 		if name == "limit" {
@@ -68,12 +69,13 @@ func conditionsOf(query url.Values) (Conditions, error) {
 		*to = values[0]
 	}
 	if c.Recipient != "" && !outbox.IsHash(c.Recipient) {
-		return c, problem(http.StatusBadRequest, `an address doesn't belong into a URL, which may be logged: POST {"recipient": "<address>"} to %soutbox/search`, Path)
+		return c, problem(http.StatusBadRequest, `an address doesn't belong into a URL, which may be logged: `+
+			`POST {"recipient": "<address>"} to %soutbox/search`, Path)
 	}
 	return c, nil
 }
 
-// listEntries answers a page of entries. Where there may be more, the header Link names the next one.
+// listEntries answers with a page of entries. If there may be more, the header Link names the next page.
 func listEntries(w http.ResponseWriter, r *http.Request) error {
 	app, box, err := runningOutbox()
 	if err != nil {

@@ -25,7 +25,8 @@ func sendTest(w http.ResponseWriter, r *http.Request) error {
 	}
 	senders := app.Domains()
 	if len(senders) == 0 {
-		return problem(http.StatusConflict, "no api_key and sender_domain are configured: caddy mailchimp check-audience checks the key of an audience")
+		return problem(http.StatusConflict, "no api_key and sender_domain are configured: "+
+			"caddy mailchimp check-audience checks the key of an audience")
 	}
 	policy, err := mandrill.NewPolicy(senders, "", "")
 	if err != nil {
@@ -34,9 +35,10 @@ func sendTest(w http.ResponseWriter, r *http.Request) error {
 	if mail.From == "" {
 		mail.From = app.DefaultFrom()
 	}
+	domain := mail.From[strings.LastIndexByte(mail.From, '@')+1:]
 	request, err := mandrill.NewRequest(map[string]any{"message": map[string]any{
 		"from_email": mail.From, "to": []any{map[string]any{"email": mail.To}}, "subject": "Test of mailchimp_hook",
-		"text": "This mail was sent by caddy mailchimp send-test: the account takes mail from " + mail.From[strings.LastIndexByte(mail.From, '@')+1:] + ".\n",
+		"text": "This mail was sent by caddy mailchimp send-test: the account takes mail from " + domain + ".\n",
 	}}, policy)
 	if err != nil {
 		return problem(http.StatusBadRequest, "%w", err)

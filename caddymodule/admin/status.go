@@ -15,10 +15,10 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// late is how old a pending entry is that should have been tried long ago.
+// late is the age of a pending entry from which on something must be wrong: it should have been tried long ago.
 const late = 5 * time.Minute
 
-// manyFailures is how many attempts of a sender fail one after the other before that is trouble.
+// manyFailures is how many attempts of a sender fail in a row before that is a trouble.
 const manyFailures = 3
 
 func showStatus(w http.ResponseWriter, r *http.Request) error {
@@ -104,7 +104,10 @@ func (s *Status) listAttention() {
 	}{
 		{outbox.Retrying, "%d entries are retried: see caddy mailchimp outbox list --state retrying"},
 		{outbox.Dead, "%d entries are dead: see caddy mailchimp outbox list --state dead, then retry or discard them"},
-		{outbox.Unrendered, "%d entries are unrendered: mend their template, then caddy mailchimp outbox retry --state unrendered"},
+		{
+			outbox.Unrendered,
+			"%d entries are unrendered: mend their template, then caddy mailchimp outbox retry --state unrendered",
+		},
 	} {
 		if n := s.Counts[what.state]; n > 0 {
 			s.Attention = append(s.Attention, fmt.Sprintf(what.remedy, n))
@@ -112,7 +115,8 @@ func (s *Status) listAttention() {
 	}
 	for _, template := range s.Templates {
 		if template.Error != "" {
-			s.Attention = append(s.Attention, fmt.Sprintf("template %s is broken, its last good version is in force", template.Template))
+			s.Attention = append(s.Attention,
+				fmt.Sprintf("template %s is broken, its last good version is in force", template.Template))
 		}
 	}
 }

@@ -55,7 +55,8 @@ func checkAudience(cmd *cobra.Command, source *keySource, id string) error {
 	if err != nil {
 		return fmt.Errorf("asking Mailchimp about the audience %s: %w", id, withRemedy(err))
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "Mailchimp takes the key, and has the audience %s: %q, %d subscribed.\n", id, list.Name, list.Stats.Subscribed)
+	fmt.Fprintf(cmd.OutOrStdout(), "Mailchimp takes the key, and has the audience %s: %q, %d subscribed.\n",
+		id, list.Name, list.Stats.Subscribed)
 	return nil
 }
 
@@ -72,7 +73,7 @@ func (s *keySource) listAccount(id string) (account, error) {
 	return account{key: key}, err
 }
 
-// accountOfList returns the account that keeps a list in step.
+// accountOfList returns the account that a configuration has for a list.
 func accountOfList(config []byte, id string) (account, error) {
 	for _, handler := range handlersIn[caddymodule.Audience](config, "mailchimp_audience") {
 		list, err := directive.Expand("list", handler.List)

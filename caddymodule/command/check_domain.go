@@ -117,7 +117,7 @@ func accountOf(config []byte, domain string) (account, error) {
 	return a, err
 }
 
-// sameDomain tells whether a domain as it is configured is the other one.
+// sameDomain reports whether a domain, as the configuration has it, is the other one.
 func sameDomain(configured, domain string) bool {
 	expanded, err := directive.Expand("sender_domain", configured)
 	if err != nil {
@@ -139,7 +139,8 @@ func (o *domainOptions) find(ctx context.Context, client *mandrill.Client, name 
 	}
 	known := slices.ContainsFunc(domains, func(d mandrill.Domain) bool { return strings.EqualFold(d.Domain, name) })
 	if !known && !o.add {
-		return mandrill.Domain{}, errors.New("the account doesn't have this domain: run the command again with --add to add it")
+		return mandrill.Domain{}, errors.New("the account doesn't have this domain: " +
+			"run the command again with --add to add it")
 	}
 	return client.CheckDomain(ctx, name)
 }
@@ -163,16 +164,19 @@ func report(cmd *cobra.Command, d mandrill.Domain) error {
 		}
 	}
 	say("verification", d.VerifiedAt != "",
-		"Prove that the domain is yours: have Mandrill send a mail to an address there (Settings > Domains), or set the TXT record",
+		"Prove that the domain is yours: have Mandrill send a mail to an address there (Settings > Domains), "+
+			"or set the TXT record",
 		verificationRecord(d))
 	say("SPF", d.SPF.Valid,
 		"Add include:spf.mandrillapp.com to the domain's TXT record that begins with v=spf1, for example",
 		d.Domain+". TXT \"v=spf1 include:spf.mandrillapp.com ?all\"", mandrillSays(d.SPF))
 	say("DKIM", d.DKIM.Valid,
-		"Set the CNAME records mte1._domainkey."+d.Domain+" and mte2._domainkey."+d.Domain+" as Mandrill shows them (Settings > Domains)",
+		"Set the CNAME records mte1._domainkey."+d.Domain+" and mte2._domainkey."+d.Domain+
+			" as Mandrill shows them (Settings > Domains)",
 		mandrillSays(d.DKIM))
 	if !ready || !d.ValidSigning {
-		return fmt.Errorf("%s: Mandrill rejects its mail as \"unsigned\" until this is mended. New DNS records can take a day to be seen", d.Domain)
+		return fmt.Errorf("%s: Mandrill rejects its mail as \"unsigned\" until this is mended. "+
+			"New DNS records can take a day to be seen", d.Domain)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "\nMandrill sends for %s.\n", d.Domain)
 	return nil
@@ -192,7 +196,7 @@ func mandrillSays(r mandrill.Record) string {
 	return "Mandrill says: " + r.Error
 }
 
-// withRemedy adds what the operator can do about an error of Mailchimp's.
+// withRemedy adds the remedy to an error of Mailchimp's.
 func withRemedy(err error) error {
 	var failure interface {
 		error

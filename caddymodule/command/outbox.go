@@ -33,8 +33,10 @@ func outboxCommand() *cobra.Command {
 			Use: "forget <address>", Short: "Erases all entries to an address", Args: cobra.ExactArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error { return o.forget(cmd, args[0]) },
 		}),
-		o.pauseCommand("pause", "Keeps the entries of a sender domain, or of an audience (list:<id>), back until it is resumed", "is paused"),
-		o.pauseCommand("resume", "Sends the entries of a paused sender domain or audience (list:<id>) again", "sends again"),
+		o.pauseCommand("pause", "is paused",
+			"Keeps the entries of a sender domain, or of an audience (list:<id>), back until it is resumed"),
+		o.pauseCommand("resume", "sends again",
+			"Sends the entries of a paused sender domain or audience (list:<id>) again"),
 		moveCommand(o),
 	)
 	return printErrors(cmd)
@@ -102,7 +104,8 @@ func (o *adminFlags) list(cmd *cobra.Command, c admin.Conditions) error {
 		if n := len(e.Events); n > 0 {
 			heard = e.Events[n-1].Event
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", e.ID, e.Accepted.Local().Format(time.DateTime), e.State, len(e.Attempts),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n",
+			e.ID, e.Accepted.Local().Format(time.DateTime), e.State, len(e.Attempts),
 			oneLine(e.Sender), oneLine(e.Template), heard, oneLine(e.Reason))
 	}
 	if err := table.Flush(); err != nil {
@@ -115,11 +118,16 @@ func (o *adminFlags) list(cmd *cobra.Command, c admin.Conditions) error {
 }
 
 func (o *adminFlags) showCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "show <id>", Short: "Shows an entry with its attempts, what Mailchimp said and what was heard since", Args: cobra.ExactArgs(1)}
-	content := cmd.Flags().Bool("content", false, "Show the content too: the mail or the change of an audience, or the ctx of an unrendered one")
+	cmd := &cobra.Command{
+		Use: "show <id>", Short: "Shows an entry with its attempts, what Mailchimp said and what was heard since",
+		Args: cobra.ExactArgs(1),
+	}
+	content := cmd.Flags().Bool("content", false,
+		"Show the content too: the mail or the change of an audience, or the ctx of an unrendered one")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var entry json.RawMessage
-		if err := o.call(http.MethodGet, "outbox/"+url.PathEscape(args[0])+"?content="+strconv.FormatBool(*content), nil, &entry); err != nil {
+		path := "outbox/" + url.PathEscape(args[0]) + "?content=" + strconv.FormatBool(*content)
+		if err := o.call(http.MethodGet, path, nil, &entry); err != nil {
 			return err
 		}
 		return printJSON(cmd, entry)
@@ -225,7 +233,7 @@ func (o *adminFlags) forget(cmd *cobra.Command, address string) error {
 	return nil
 }
 
-func (o *adminFlags) pauseCommand(what, short, done string) *cobra.Command {
+func (o *adminFlags) pauseCommand(what, done, short string) *cobra.Command {
 	return printErrors(&cobra.Command{
 		Use: what + " <sender>", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -88,7 +88,8 @@ func (o *previewOptions) run(cmd *cobra.Command, folder string) error {
 		defer cancel()
 		stopped <- server.Shutdown(patience)
 	}()
-	fmt.Fprintf(cmd.OutOrStdout(), "The templates of %s are at http://localhost:%d/\n", folder, listener.Addr().(*net.TCPAddr).Port)
+	fmt.Fprintf(cmd.OutOrStdout(), "The templates of %s are at http://localhost:%d/\n",
+		folder, listener.Addr().(*net.TCPAddr).Port)
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -146,7 +147,7 @@ func (p *previewed) Message(ctx context.Context, data any) ([]byte, error) {
 	return json.Marshal(message)
 }
 
-// located says where an error is. It is whole, as the author's own screen may have it.
+// located returns an error with its place. Its text is whole: only the author sees it.
 func located(file string, err error) error {
 	var inTemplate *render.Error
 	var inCtx *ctxError
@@ -156,7 +157,9 @@ func located(file string, err error) error {
 	case errors.Is(err, render.ErrCancelled):
 		return preview.ErrCancelled
 	case errors.As(err, &inTemplate):
-		return &preview.Problem{File: inTemplate.File, Line: inTemplate.Line, Column: inTemplate.Column, Message: inTemplate.Message}
+		return &preview.Problem{
+			File: inTemplate.File, Line: inTemplate.Line, Column: inTemplate.Column, Message: inTemplate.Message,
+		}
 	case errors.As(err, &inCtx):
 		return &preview.Problem{Line: inCtx.line, Message: inCtx.err.Error()}
 	case errors.As(err, &invalid):

@@ -35,7 +35,8 @@ type checks struct {
 func (c *checks) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&c.imports, "imports", nil, "A folder that templates may import from; several are allowed")
-	flags.StringArrayVar(&c.senderDomains, "sender-domain", nil, "A domain that the mail may come from; several are allowed")
+	flags.StringArrayVar(&c.senderDomains, "sender-domain", nil,
+		"A domain that the mail may come from; several are allowed")
 	flags.StringVar(&c.from, "from", "", "The sender's address where the template names none")
 }
 
@@ -43,7 +44,7 @@ func (c *checks) load(file string) (*render.Template, error) {
 	return render.Load(file, render.Options{Imports: c.imports, Timeout: caddymodule.DefaultRenderTimeout})
 }
 
-// rendered is what a template returns for a ctx file's contents.
+// rendered returns what a template returns for the contents of a ctx file.
 func rendered(ctx context.Context, template *render.Template, body []byte) (map[string]any, error) {
 	data, problem := ory.DecodeCtx(string(body))
 	if problem != nil {
@@ -52,7 +53,7 @@ func rendered(ctx context.Context, template *render.Template, body []byte) (map[
 	return template.Render(ctx, data)
 }
 
-// request is what a template makes of a ctx file's contents.
+// request returns the message that a template makes of the contents of a ctx file.
 func (c *checks) request(ctx context.Context, template *render.Template, body []byte) (*mandrill.Request, error) {
 	message, err := rendered(ctx, template, body)
 	if err != nil {
@@ -74,7 +75,7 @@ type audienceError struct{ returned map[string]any }
 
 func (*audienceError) Error() string { return "a template of mailchimp_audience, which makes no mail" }
 
-// isChange tells whether a template returned what mailchimp_audience takes, right or wrong.
+// isChange reports whether a template returned what mailchimp_audience takes, right or wrong.
 func isChange(returned map[string]any) bool {
 	if returned["message"] != nil {
 		return false
@@ -97,8 +98,9 @@ person is printed.
 The sender is checked where --sender-domain is given. An error is printed with
 file and line, and ends the command with status 1. It is printed whole: it may
 repeat what stands in the ctx.`,
-		Example: "caddy mailchimp render --template examples/welcome.jsonnet --ctx examples/welcome.ctx.json --html > welcome.html",
-		Args:    cobra.NoArgs,
+		Example: "caddy mailchimp render --template examples/welcome.jsonnet " +
+			"--ctx examples/welcome.ctx.json --html > welcome.html",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			output, err := o.run(cmd)
 			if err != nil {
@@ -157,7 +159,7 @@ func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
 	return o.print(request)
 }
 
-// describe says where an error is.
+// describe returns an error with its place.
 func (o *renderOptions) describe(template *render.Template, err error) error {
 	var inCtx *ctxError
 	var invalid interface {
@@ -181,7 +183,7 @@ func (o *renderOptions) describe(template *render.Template, err error) error {
 	return err
 }
 
-// policy is the operator's where a domain is given. Without one, the message's own sender is let pass.
+// policy returns the policy of the sender domains that are given. Without one, any sender of the message passes.
 func (c *checks) policy(returned map[string]any) (*mandrill.Policy, error) {
 	if len(c.senderDomains) > 0 {
 		return mandrill.NewPolicy(c.senderDomains, c.from, "")
@@ -225,7 +227,7 @@ func (o *renderOptions) print(request *mandrill.Request) ([]byte, error) {
 	return []byte(part), nil
 }
 
-// ctxError is an error in a ctx file. Line is 0 where the place isn't known.
+// ctxError is an error in a ctx file. Line is 0 if the place is not known.
 type ctxError struct {
 	line int
 	err  error

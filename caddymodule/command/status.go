@@ -125,7 +125,8 @@ func printStatus(cmd *cobra.Command, s admin.Status) {
 		if last.Entry != "" {
 			entry = "entry " + last.Entry
 		}
-		fmt.Fprintf(w, "\nLast error: %s, %s, %s: %s\n", last.Time.Local().Format(time.DateTime), entry, last.Event, printable(last.Reason))
+		fmt.Fprintf(w, "\nLast error: %s, %s, %s: %s\n",
+			last.Time.Local().Format(time.DateTime), entry, last.Event, printable(last.Reason))
 	}
 }
 
@@ -162,11 +163,13 @@ func (o *adminFlags) sendTest(cmd *cobra.Command, mail admin.TestMail) error {
 	if answer.Reason != "" {
 		text += ": " + answer.Reason
 	}
+	if answer.Remedy != "" && !answer.Sent {
+		text += ": " + answer.Remedy
+	}
 	switch {
-	case !answer.Sent && answer.Remedy != "":
-		return fmt.Errorf("Mandrill didn't take the mail from %s: %s: %s", answer.From, text, answer.Remedy) //nolint:staticcheck // Mandrill is a name
 	case !answer.Sent:
-		return fmt.Errorf("Mandrill didn't take the mail from %s: %s", answer.From, text) //nolint:staticcheck // Mandrill is a name
+		//nolint:staticcheck // Mandrill is a name
+		return fmt.Errorf("Mandrill didn't take the mail from %s: %s", answer.From, text)
 	case !o.asJSON:
 		fmt.Fprintf(cmd.OutOrStdout(), "Mandrill took the mail from %s: %s (%s)\n", answer.From, text, answer.ID)
 	}
