@@ -51,18 +51,3 @@ func TestHookWarns(t *testing.T) {
 		})
 	}
 }
-
-// TestHookStoresResult answers what Ory takes over into the identity.
-func TestHookStoresResult(t *testing.T) {
-	e := edgetest.New(t, edgetest.Minimal, "store_result")
-	for _, step := range []struct{ name, body, duplicate string }{{"first", edgetest.Ada, ""}, {"repeated", edgetest.Ada, "true"}} {
-		got := e.Post(step.body)
-		if got.Status != http.StatusOK || got.Header.Get("Outbox-Duplicate") != step.duplicate || got.Header.Get("Content-Type") != "application/json" ||
-			!strings.HasPrefix(got.Body, `{"identity":{"metadata_admin":{"mailchimp":{"status":"sent","recipients":[{"email":"ada@example.net","status":"sent","_id":"`) {
-			t.Errorf("%s: got %+v", step.name, got)
-		}
-	}
-	if got := e.Post(strings.Replace(edgetest.Ada, "ada@example.net", "reject@test.mandrillapp.com", 1)); got.Status != http.StatusUnprocessableEntity || got.ID() == 0 {
-		t.Errorf("rejected: %+v", got)
-	}
-}

@@ -1,12 +1,8 @@
 package caddymodule_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +11,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
 // validate does what `caddy validate` does.
@@ -121,129 +116,5 @@ func TestJSONErrors(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
-	}
-}
-
-// TestValidateHasNoEffect runs beside an edge, as `caddy validate` does.
-func TestValidateHasNoEffect(t *testing.T) {
-	e := edgetest.New(t, edgetest.Minimal, "")
-	e.Post(edgetest.Ada)
-	data := caddy.AppDataDir()
-	before := tree(t, data)
-	other := e.Path("other.jsonnet")
-	e.Write("other.jsonnet", edgetest.Minimal)
-	if err := validate(t, strings.Replace(e.Caddyfile(""), e.Path("t.jsonnet"), other, 1)); err != nil {
-		t.Fatal(err)
-	}
-	if after := tree(t, data); after != before {
-		t.Errorf("validating changed\n%s\nto\n%s", before, after)
-	}
-	if got := e.Post(edgetest.Ada); got.Status != 204 || got.Header.Get("Outbox-Duplicate") != "true" {
-		t.Errorf("after validating: %+v", got)
-	}
-}
-
-// tree lists the files below a folder.
-func tree(t *testing.T, folder string) string {
-	t.Helper()
-	var files strings.Builder
-	err := filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
-			fmt.Fprintln(&files, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files.String()
-}
-
-// TestFailedReload leaves what runs as it was.
-func TestFailedReload(t *testing.T) {
-	e := edgetest.New(t, edgetest.Minimal, "")
-	e.Post(edgetest.Ada)
-	for _, broken := range []string{
-		e.Caddyfile("auth header X-Key {env.NOT_SET}"), e.Caddyfile("imports {env.NOT_SET}"), e.Caddyfile("from nobody@example.net"),
-	} {
-		if err := e.Load(broken); err == nil {
-			t.Fatal("loaded")
-		}
-		if got := e.Post(edgetest.Ada); got.Status != 204 || got.Header.Get("Outbox-Duplicate") != "true" {
-			t.Fatalf("after a failed reload: %+v", got)
-		}
-	}
-	e.Write("t.jsonnet", strings.Replace(edgetest.Minimal, "'Hi'", "'Changed'", 1))
-	e.WaitForLog(`"msg":"template changed"`)
-}
-
-// TestReloadFailsAtStart goes on with the former settings if a server of the new configuration cannot listen. Caddy
-// starts apps in any order: several reloads have the outbox started before it.
-func TestReloadFailsAtStart(t *testing.T) {
-	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	broken := e.Caddyfile("") + "http://" + taken.Addr().String() + " {\n\trespond 404\n}\n"
-	broken = strings.Replace(broken, e.Base, "http://"+taken.Addr().String()+"/nowhere", 1)
-	for n := range 8 {
-		if err := e.Load(broken); err == nil {
-			t.Fatal("loaded")
-		}
-		e.Post(strings.Replace(edgetest.Ada, "f1", fmt.Sprint(n), 1))
-		e.WaitMails(n + 1)
-	}
-}
-
-// TestSecretsStayOutOfTheConfiguration adapts, as `caddy adapt` and the autosave do.
-func TestSecretsStayOutOfTheConfiguration(t *testing.T) {
-	e := edgetest.New(t, edgetest.Minimal, "")
-	adapted, err := edgetest.Adapt([]byte(e.Caddyfile("")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, secret := range []string{edgetest.APIKey, edgetest.HookKey} {
-		if strings.Contains(string(adapted), secret) {
-			t.Errorf("the configuration has %q", secret)
-		}
-	}
-}
-
-// TestSandboxHandler sends to a sandbox that Caddy runs, whose mails outlive a reload.
-func TestSandboxHandler(t *testing.T) {
-	e := edgetest.New(t, edgetest.Minimal, "")
-	sandboxSite := func(lines string) string {
-		return strings.Replace(e.Caddyfile("delivery sync"), "\tmetrics /metrics\n", "\thandle_path /sandboxed/* {\n\t\tmandrill_sandbox {\n"+lines+"\n}\n\t}\n", 1)
-	}
-	e.Base = "http://" + e.Address + "/sandboxed/api/1.0"
-	if err := e.Load(sandboxSite("")); err != nil {
-		t.Fatal(err)
-	}
-	e.Post(edgetest.Ada)
-	if err := e.Load(sandboxSite("allow_remote")); err != nil {
-		t.Fatal(err)
-	}
-	get := func(host string) edgetest.Answer {
-		r := httptest.NewRequestWithContext(context.Background(), "GET", "http://"+e.Address+"/sandboxed/sandbox/messages", nil)
-		r.RequestURI = ""
-		r.Host = host
-		got, err := e.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return got
-	}
-	var mails []sandbox.Mail
-	if err := json.Unmarshal([]byte(get(e.Address).Body), &mails); err != nil || len(mails) != 1 {
-		t.Errorf("%d mails, %v", len(mails), err)
-	}
-	r, err := http.NewRequest(http.MethodGet, "http://"+e.Address+"/sandboxed/3.0/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if page, err := e.Do(r); err != nil || !strings.Contains(page.Body, "Nobody is in an audience yet") {
-		t.Errorf("the page of members: %+v, %v", page, err)
 	}
 }
