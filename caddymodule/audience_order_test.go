@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	members "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience/sandbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
@@ -29,20 +28,10 @@ func TestAudienceLateMove(t *testing.T) {
 	if err := edgetest.Outbox().Retry(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; {
-		entry, err := edgetest.Outbox().Get(t.Context(), late)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if entry.State == outbox.Discarded || entry.State == outbox.Sent {
-			if !strings.Contains(entry.Reason, "a later change") || e.is("ada@example.net") != "archived" || e.is("ada@example.org") != "" {
-				t.Errorf("entry %+v; the person is %q, and %q", entry, e.is("ada@example.net"), e.is("ada@example.org"))
-			}
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("entry is %+v", entry)
-		}
+	entry := e.WaitState(late, outbox.Discarded, outbox.Sent)
+	if !strings.Contains(entry.Reason, "a later change") ||
+		e.is("ada@example.net") != "archived" || e.is("ada@example.org") != "" {
+		t.Errorf("entry %+v; the person is %q, and %q", entry, e.is("ada@example.net"), e.is("ada@example.org"))
 	}
 }
 
@@ -86,11 +75,9 @@ func TestAudienceHold(t *testing.T) {
 	}
 	id := e.Post(wants(true, "")).Entry()
 	box := edgetest.Outbox()
-	for deadline := time.Now().Add(time.Minute); !strings.Contains(box.Holds()["list:l1"].Reason, "check api_key"); {
-		if time.Now().After(deadline) {
-			t.Fatalf("holds: %+v", box.Holds())
-		}
-	}
+	edgetest.WaitUntil(t, "the list is not held", func() bool {
+		return strings.Contains(box.Holds()["list:l1"].Reason, "check api_key")
+	})
 	if held := box.Holds(); len(held) != 1 {
 		t.Errorf("holds: %+v", held)
 	}
@@ -100,14 +87,7 @@ func TestAudienceHold(t *testing.T) {
 		t.Errorf("the status is %+v", status)
 	}
 	e.WaitState(id, outbox.Sent)
-	r, err := http.NewRequest(http.MethodGet, "http://"+e.Address+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics, err := e.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	metrics := e.Call(e.Address, http.MethodGet, "/metrics", "")
 	for _, want := range []string{`caddy_mailchimp_members_total{status="subscribed"}`, "caddy_mailchimp_audience_seconds_count", `sender="list:l1"`} {
 		if !strings.Contains(metrics.Body, want) {
 			t.Errorf("%s is no metric", want)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
@@ -56,18 +55,13 @@ func TestQueuedUnderReloads(t *testing.T) {
 	hooks := postUnderReloads(e, "")
 	e.WaitMails(hooks)
 	for _, state := range []outbox.State{outbox.Pending, outbox.Sending, outbox.Retrying} {
-		for deadline := time.Now().Add(time.Minute); ; {
+		edgetest.WaitUntil(t, "entries are "+string(state), func() bool {
 			entries, err := edgetest.Outbox().List(t.Context(), outbox.Filter{State: state})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(entries) == 0 {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%d entries are %s", len(entries), state)
-			}
-		}
+			return len(entries) == 0
+		})
 	}
 	if got := len(e.Sandbox.Mails()); got != hooks {
 		t.Errorf("%d mails for %d hooks", got, hooks)
@@ -95,12 +89,14 @@ func TestReloadLeavesNothingBehind(t *testing.T) {
 	}
 	// The operator may discard what waits, and then load it.
 	for _, id := range []string{id, e.Post(strings.Replace(edgetest.Ada, "f1", "f2", 1)).Entry()} {
-		for err := outbox.ErrNotFound; err != nil; {
+		edgetest.WaitUntil(t, "the entry is being sent", func() bool {
 			// The entry that probes is being sent for a moment.
-			if err = edgetest.Outbox().Discard(t.Context(), id); err != nil && !errors.Is(err, outbox.ErrNotFound) {
+			err := edgetest.Outbox().Discard(t.Context(), id)
+			if err != nil && !errors.Is(err, outbox.ErrNotFound) {
 				t.Fatal(err)
 			}
-		}
+			return err == nil
+		})
 	}
 	if err := e.Load(other); err != nil {
 		t.Error(err)
