@@ -73,7 +73,8 @@ func TestAudienceRestated(t *testing.T) {
 	}
 }
 
-// TestAudienceRepeated knows Ory's repeat of a call by its trigger's id, whatever came between and however long entries are kept.
+// TestAudienceRepeated knows Ory's repeat of a call by its trigger's id, whatever came between and however long entries
+// are kept.
 func TestAudienceRepeated(t *testing.T) {
 	for _, appLines := range []string{"", "keep 10m"} {
 		t.Run(appLines, func(t *testing.T) {
@@ -118,7 +119,8 @@ func TestAudienceSaysAnew(t *testing.T) {
 	says := func(yes bool) string { return fmt.Sprintf(`{"email":"ada@example.net","wants":%t}`, yes) }
 	first := e.Post(says(true)).Entry()
 	e.WaitState(first, outbox.Unrendered)
-	e.Write("audience.jsonnet", `function(ctx) if ctx.wants then { email_address: ctx.email, status_if_new: 'subscribed' } else { archive: ctx.email }`)
+	e.Write("audience.jsonnet", `function(ctx)
+		if ctx.wants then { email_address: ctx.email, status_if_new: 'subscribed' } else { archive: ctx.email }`)
 	e.WaitForLog(`"msg":"template changed"`)
 	e.WaitState(e.Post(says(false)).Entry(), outbox.Sent)
 	again := e.Post(says(true))

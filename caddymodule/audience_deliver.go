@@ -28,8 +28,8 @@ func (c change) Private() bool { return false }
 // accepted returns true: what Mailchimp answers for is done, and a refusal is an error.
 func (c change) accepted(mandrill.Recipient) bool { return true }
 
-// send makes the change. Its results are stored as recipients without an ID, because the ID of a member is a hash of the
-// address.
+// send makes the change. Its results are stored as recipients without an ID, because the ID of a member is a hash of
+// the address.
 func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	started := time.Now()
 	members, err := c.account.client.Apply(ctx, c.account.list, c.Change, c.timeout)
@@ -55,9 +55,9 @@ func (c change) outcome(recipients []mandrill.Recipient) outbox.Result {
 	return result
 }
 
-// attempt makes the change after the earlier ones of the same person. A change that comes too late, after a later one, is
-// not made: it might subscribe somebody who has withdrawn since. If it moves the person to another address, the former
-// address is archived all the same: the later change does not know of it.
+// attempt makes the change after the earlier ones of the same person. A change that comes too late, after a later one,
+// is not made: it might subscribe somebody who has withdrawn since. If it moves the person to another address, the
+// former address is archived all the same: the later change does not know of it.
 func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time.Duration) outbox.Result {
 	waits, late, err := c.app.outbox.Order(ctx, entry.Entry)
 	switch {

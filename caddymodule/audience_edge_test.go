@@ -13,8 +13,13 @@ import (
 
 // consent subscribes who agreed, follows an address, and archives that of who withdrew.
 const consent = `function(ctx)
-	local email = ctx.identity.traits.email, old = std.get(ctx, 'old'), wants = std.get(ctx.identity.traits, 'newsletter', false);
-	if wants then { email_address: email, status_if_new: 'subscribed', tags: ['kratos'], archive: old } else { archive: if old == null then email else old }`
+	local traits = ctx.identity.traits, email = traits.email, old = std.get(ctx, 'old');
+	if std.get(traits, 'newsletter', false)
+	then { email_address: email, status_if_new: 'subscribed', tags: ['kratos'], archive: old }
+	else { archive: if old == null then email else old }`
+
+// brokenConsent is consent, but for a ctx that is marked as broken.
+const brokenConsent = `function(ctx) if std.get(ctx, 'broken', false) then error 'broken' else (` + consent + `)(ctx)`
 
 // audienceEdge is an edge with an audience beside its hook.
 type audienceEdge struct {
@@ -77,7 +82,8 @@ func (e *audienceEdge) unsubscribe(address string) {
 		if member.Email != address {
 			continue
 		}
-		r, err := http.NewRequest(http.MethodPatch, e.base+"/lists/L1/members/"+member.ID, strings.NewReader(`{"status":"unsubscribed"}`))
+		r, err := http.NewRequest(http.MethodPatch, e.base+"/lists/L1/members/"+member.ID,
+			strings.NewReader(`{"status":"unsubscribed"}`))
 		if err != nil {
 			e.T.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 
 // TestAudienceLateMove takes out the address that a person left by a change that comes too late.
 func TestAudienceLateMove(t *testing.T) {
-	e := newAudienceEdge(t, `function(ctx) if std.get(ctx, 'broken', false) then error 'broken' else (`+consent+`)(ctx)`, "")
+	e := newAudienceEdge(t, brokenConsent, "")
 	e.WaitState(e.Post(wants(true, "")).Entry(), outbox.Sent)
 	other := func(newsletter bool, more string) string {
 		return strings.Replace(wants(newsletter, more), "ada@example.net", "ada@example.org", 1)
@@ -38,7 +38,7 @@ func TestAudienceLateMove(t *testing.T) {
 // TestAudienceKeepsOrder has an earlier change that can't be made yet go before a later one, and a change that comes
 // too late left out.
 func TestAudienceKeepsOrder(t *testing.T) {
-	e := newAudienceEdge(t, `function(ctx) if std.get(ctx, 'broken', false) then error 'broken' else (`+consent+`)(ctx)`, "")
+	e := newAudienceEdge(t, brokenConsent, "")
 	box := edgetest.Outbox()
 	if err := e.members.Fail(members.Failure{Calls: 2, Status: 500}); err != nil {
 		t.Fatal(err)
@@ -62,7 +62,8 @@ func TestAudienceKeepsOrder(t *testing.T) {
 	if err := box.Retry(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
-	if entry := e.WaitState(late, outbox.Discarded); !strings.Contains(entry.Reason, "a later change") || e.is("ada@example.net") != "" {
+	if entry := e.WaitState(late, outbox.Discarded); !strings.Contains(entry.Reason, "a later change") ||
+		e.is("ada@example.net") != "" {
 		t.Errorf("entry %+v, the person is %q", entry, e.is("ada@example.net"))
 	}
 }
@@ -88,7 +89,10 @@ func TestAudienceHold(t *testing.T) {
 	}
 	e.WaitState(id, outbox.Sent)
 	metrics := e.Call(e.Address, http.MethodGet, "/metrics", "")
-	for _, want := range []string{`caddy_mailchimp_members_total{status="subscribed"}`, "caddy_mailchimp_audience_seconds_count", `sender="list:l1"`} {
+	for _, want := range []string{
+		`caddy_mailchimp_members_total{status="subscribed"}`,
+		"caddy_mailchimp_audience_seconds_count", `sender="list:l1"`,
+	} {
 		if !strings.Contains(metrics.Body, want) {
 			t.Errorf("%s is no metric", want)
 		}

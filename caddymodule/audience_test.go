@@ -19,7 +19,8 @@ func TestAudienceQueued(t *testing.T) {
 		t.Fatalf("got %+v", first)
 	}
 	entry := e.WaitState(id, outbox.Sent)
-	if entry.Sender != "list:l1" || entry.Hook != "/audience" || entry.Reason != "now subscribed" || string(entry.Outcome) != `[{"email":"","status":"subscribed"}]` || e.is("ada@example.net") != "subscribed" {
+	if entry.Sender != "list:l1" || entry.Hook != "/audience" || entry.Reason != "now subscribed" ||
+		string(entry.Outcome) != `[{"email":"","status":"subscribed"}]` || e.is("ada@example.net") != "subscribed" {
 		t.Errorf("entry %+v, outcome %s", entry, entry.Outcome)
 	}
 	if again := e.Post(wants(true, "")); again.Header.Get("Outbox-Duplicate") != "true" || again.Entry() != id {
@@ -27,7 +28,8 @@ func TestAudienceQueued(t *testing.T) {
 	}
 	// The same body at the mail's path is another hook.
 	e.URL = "http://" + e.Address + "/hooks/welcome"
-	if got := e.Post(wants(true, "")); got.Status != http.StatusNoContent || got.Header.Get("Outbox-Duplicate") != "" || len(e.Sandbox.Mails()) != 1 {
+	if got := e.Post(wants(true, "")); got.Status != http.StatusNoContent || got.Header.Get("Outbox-Duplicate") != "" ||
+		len(e.Sandbox.Mails()) != 1 {
 		t.Errorf("the mail: %+v", got)
 	}
 }
@@ -42,19 +44,63 @@ func TestAudienceAnswers(t *testing.T) {
 		want                        string
 		state                       outbox.State
 	}{
-		{"sync", consent, sync, wants(true, ""), edgetest.Header("Accept", "*/*"), members.Failure{}, 200, `{"status":"sent","recipients":[{"email":"ada@example.net","status":"subscribed"}]}`, ""},
+		{
+			"sync", consent, sync, wants(true, ""), edgetest.Header("Accept", "*/*"),
+			members.Failure{},
+			200,
+			`{"status":"sent","recipients":[{"email":"ada@example.net","status":"subscribed"}]}`, "",
+		},
 		{"sync to Ory", consent, sync, wants(true, ""), nil, members.Failure{}, 204, "", outbox.Sent},
 		{"cancelled", `function(ctx) null`, "", wants(true, ""), nil, members.Failure{}, 204, "", ""},
-		{"no credentials", consent, "", wants(true, ""), edgetest.Header("X-Hook-Key", ""), members.Failure{}, 401, "9401001", ""},
-		{"misspelt", `function(ctx) { emial_address: 'ada@example.net' }`, "", wants(true, ""), nil, members.Failure{}, 204, "", outbox.Unrendered},
-		{"misspelt in sync", `function(ctx) { emial_address: 'ada@example.net' }`, sync, wants(true, ""), nil, members.Failure{}, 422, "9422002", ""},
+		{
+			"no credentials", consent, "", wants(true, ""), edgetest.Header("X-Hook-Key", ""),
+			members.Failure{},
+			401, "9401001",
+			"",
+		},
+		{
+			"misspelt", `function(ctx) { emial_address: 'ada@example.net' }`, "", wants(true, ""), nil,
+			members.Failure{},
+			204,
+			"", outbox.Unrendered,
+		},
+		{
+			"misspelt in sync", `function(ctx) { emial_address: 'ada@example.net' }`, sync, wants(true, ""), nil,
+			members.Failure{},
+			422, "9422002", "",
+		},
 		{"broken in sync", `function(ctx) error 'broken'`, sync, wants(true, ""), nil, members.Failure{}, 422, "9422001", ""},
-		{"rejected", consent, "", strings.Replace(wants(true, ""), "ada@", "fake@", 1), nil, members.Failure{}, 204, "", outbox.Rejected},
-		{"rejected in sync", consent, sync, strings.Replace(wants(true, ""), "ada@", "fake@", 1), nil, members.Failure{}, 422, "9422003", ""},
-		{"refused", consent, "", wants(true, ""), nil, members.Failure{Status: 400, Title: "Invalid Resource"}, 204, "", outbox.Dead},
-		{"refused in sync", consent, sync, wants(true, ""), nil, members.Failure{Status: 400, Title: "Invalid Resource"}, 422, "9422004", ""},
+		{
+			"rejected", consent, "", strings.Replace(wants(true, ""), "ada@", "fake@", 1), nil,
+			members.Failure{},
+			204, "",
+			outbox.Rejected,
+		},
+		{
+			"rejected in sync", consent, sync, strings.Replace(wants(true, ""), "ada@", "fake@", 1), nil,
+			members.Failure{},
+			422,
+			"9422003", "",
+		},
+		{
+			"refused", consent, "", wants(true, ""), nil,
+			members.Failure{Status: 400, Title: "Invalid Resource"},
+			204, "",
+			outbox.Dead,
+		},
+		{
+			"refused in sync", consent, sync, wants(true, ""), nil,
+			members.Failure{Status: 400, Title: "Invalid Resource"},
+			422,
+			"9422004", "",
+		},
 		{"down", consent, "", wants(true, ""), nil, members.Failure{Calls: 2, Status: 500}, 204, "", outbox.Sent},
-		{"throttled", consent, "", wants(true, ""), nil, members.Failure{Calls: 2, Status: 403, Body: "<h1>"}, 204, "", outbox.Sent},
+		{
+			"throttled", consent, "", wants(true, ""), nil,
+			members.Failure{Calls: 2, Status: 403, Body: "<h1>"},
+			204, "",
+			outbox.Sent,
+		},
 		{"cut off", consent, "", wants(true, ""), nil, members.Failure{Reset: "after"}, 204, "", outbox.Sent},
 		{"down in sync", consent, sync, wants(true, ""), nil, members.Failure{Status: 500}, 503, "9503002", ""},
 		{"cut off in sync", consent, sync, wants(true, ""), nil, members.Failure{Reset: "after"}, 503, "9503002", ""},
@@ -98,7 +144,10 @@ func TestAudienceProvision(t *testing.T) {
 		{"no id", "list L1", "list a/b", `list: "a/b" is no id`},
 		{"empty list", "list L1", "list {env.NOTHING}", "list"},
 		{"empty key", "{env.MAILCHIMP_API_KEY}", "{env.NOTHING}", "api_key"},
-		{"Mandrill's key", "{env.MAILCHIMP_API_KEY}\n\t\tlist L1\n\t\tapi_base " + e.base, "md-s3cret\n\t\tlist L1", "api_key: it must end with its data centre"},
+		{
+			"Mandrill's key", "{env.MAILCHIMP_API_KEY}\n\t\tlist L1\n\t\tapi_base " + e.base, "md-s3cret\n\t\tlist L1",
+			"api_key: it must end with its data centre",
+		},
 		{"base", "api_base " + e.base, "api_base ftp://x", "api_base: it must be a URL"},
 		{"no auth", "auth header X-Hook-Key {env.HOOK_KEY}", "", "auth is missing"},
 		{"no template", "audience.jsonnet", "none.jsonnet", "loading template"},
@@ -110,7 +159,9 @@ func TestAudienceProvision(t *testing.T) {
 			}
 		})
 	}
-	two := strings.Replace(good, "metrics /metrics", "metrics /metrics\nmailchimp_audience /other "+e.Path("audience.jsonnet")+" {\napi_key other-us1\nlist L1\nauth off\n}", 1)
+	two := strings.Replace(good, "metrics /metrics",
+		"metrics /metrics\nmailchimp_audience /other "+e.Path("audience.jsonnet")+
+			" {\napi_key other-us1\nlist L1\nauth off\n}", 1)
 	if err := e.Load(two); err == nil || !strings.Contains(err.Error(), "list L1 has two different api_keys") {
 		t.Errorf("two keys for a list: %v", err)
 	}

@@ -78,17 +78,21 @@ func TestUnknownOutcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := e.Post(edgetest.Ada).Entry()
-	if entry := e.WaitState(id, outbox.Sent); !strings.Contains(entry.Reason, "found at Mandrill") || len(e.Sandbox.Mails()) != 1 {
+	if entry := e.WaitState(id, outbox.Sent); !strings.Contains(entry.Reason, "found at Mandrill") ||
+		len(e.Sandbox.Mails()) != 1 {
 		t.Errorf("%+v, %d mails", entry, len(e.Sandbox.Mails()))
 	}
 }
 
 // TestRetryFindsItsHook has two hooks share a template, each with a sender domain of its own.
 func TestRetryFindsItsHook(t *testing.T) {
-	const template = `function(ctx) { message: { from_email: 'hello@second.example', to: [{ email: ctx.identity.traits.email }] } }`
+	const template = `function(ctx) {
+		message: { from_email: 'hello@second.example', to: [{ email: ctx.identity.traits.email }] },
+	}`
 	e := edgetest.NewWith(t, `function(ctx) error 'broken'`, "", "")
-	config := strings.Replace(e.Caddyfile("sender_domain first.example"), "metrics /metrics", "mailchimp_hook /hooks/second {\ntemplate "+
-		e.Path("t.jsonnet")+"\nauth header X-Hook-Key {env.HOOK_KEY}\nsender_domain second.example\n}\n", 1)
+	config := strings.Replace(e.Caddyfile("sender_domain first.example"), "metrics /metrics",
+		"mailchimp_hook /hooks/second {\ntemplate "+e.Path("t.jsonnet")+
+			"\nauth header X-Hook-Key {env.HOOK_KEY}\nsender_domain second.example\n}\n", 1)
 	if err := e.Load(config); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,8 @@ import (
 func TestQueuedHook(t *testing.T) {
 	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
 	first := e.Post(edgetest.Ada)
-	if first.Status != http.StatusNoContent || first.Body != "" || first.Entry() == "" || first.Header.Get("Outbox-Duplicate") != "" {
+	if first.Status != http.StatusNoContent || first.Body != "" || first.Entry() == "" ||
+		first.Header.Get("Outbox-Duplicate") != "" {
 		t.Errorf("Ory is edgetest.Answer %+v", first)
 	}
 	again := e.Post(edgetest.Ada, edgetest.Header("Accept", "*/*"))
@@ -23,7 +24,8 @@ func TestQueuedHook(t *testing.T) {
 		Status, ID string
 		Duplicate  bool
 	}
-	if err := json.Unmarshal([]byte(again.Body), &body); err != nil || again.Status != http.StatusAccepted || body.Status != "queued" || !body.Duplicate ||
+	if err := json.Unmarshal([]byte(again.Body), &body); err != nil || again.Status != http.StatusAccepted ||
+		body.Status != "queued" || !body.Duplicate ||
 		body.ID != first.Entry() || again.Entry() != body.ID || again.Header.Get("Outbox-Duplicate") != "true" {
 		t.Errorf("a person is edgetest.Answer %+v, %v", again, err)
 	}
@@ -41,7 +43,10 @@ func TestQueuedHook(t *testing.T) {
 }
 
 func TestQueuedHookWithoutAMessage(t *testing.T) {
-	e := edgetest.NewWith(t, `function(ctx) if std.objectHas(ctx, 'cancel') then error 'cancel' else { message: { from_email: 'a@example.net', to: [{ email: 'ada@example.net' }] } }`, "", "")
+	const template = `function(ctx)
+		if std.objectHas(ctx, 'cancel') then error 'cancel'
+		else { message: { from_email: 'a@example.net', to: [{ email: 'ada@example.net' }] } }`
+	e := edgetest.NewWith(t, template, "", "")
 	if got := e.Post(`{"cancel":1}`); got.Status != 204 || got.Entry() != "" {
 		t.Errorf("cancelled: %+v", got)
 	}
@@ -86,7 +91,8 @@ func TestOutboxIsFull(t *testing.T) {
 func TestHooksBehindHandlePath(t *testing.T) {
 	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
 	hook := "mailchimp_hook {\ntemplate " + e.Path("t.jsonnet") + "\nauth header X-Hook-Key {env.HOOK_KEY}\n}\n"
-	config := strings.Replace(e.Caddyfile(""), "metrics /metrics", "handle_path /one {\n"+hook+"}\nhandle_path /two {\n"+hook+"}\n", 1)
+	config := strings.Replace(e.Caddyfile(""), "metrics /metrics",
+		"handle_path /one {\n"+hook+"}\nhandle_path /two {\n"+hook+"}\n", 1)
 	// At the level DEBUG, Caddy's own rewriting logs all headers.
 	if err := e.Load(strings.Replace(config, "level DEBUG", "level INFO", 1)); err != nil {
 		t.Fatal(err)

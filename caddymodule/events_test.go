@@ -25,14 +25,18 @@ func TestEventsProtocol(t *testing.T) {
 		"trial":             {e.postEvents("test-webhook", "[]"), 200},
 		"trial with events": {e.postEvents("test-webhook", `[{"event":"open"}]`), 401},
 		"none":              {e.postEvents(webhookKey, "[]"), 200},
-		"old key":           {e.postEvents("old-key", `[{"event":"open"},{"event":"new_kind","x":[]},{"type":"whitelist"},7]`), 400},
-		"unknown events":    {e.postEvents("old-key", `[{"event":"open"},{"event":"new_kind","x":[]},{"type":"whitelist"}]`), 200},
-		"other key":         {e.postEvents("other", "[]"), 401},
-		"no signature":      {e.callEvents(http.MethodPost, body.Encode(), form, ""), 401},
-		"JSON":              {e.callEvents(http.MethodPost, "[]", "application/json", ""), 415},
-		"no list":           {e.postEvents(webhookKey, "{}"), 400},
-		"no form":           {e.callEvents(http.MethodPost, "%", form, ""), 400},
-		"too large":         {e.callEvents(http.MethodPost, "mandrill_events="+strings.Repeat("x", 17<<20), form, ""), 413},
+		"old key": {e.postEvents("old-key",
+			`[{"event":"open"},{"event":"new_kind","x":[]},{"type":"whitelist"},7]`), 400},
+		"unknown events": {
+			e.postEvents("old-key", `[{"event":"open"},{"event":"new_kind","x":[]},{"type":"whitelist"}]`),
+			200,
+		},
+		"other key":    {e.postEvents("other", "[]"), 401},
+		"no signature": {e.callEvents(http.MethodPost, body.Encode(), form, ""), 401},
+		"JSON":         {e.callEvents(http.MethodPost, "[]", "application/json", ""), 415},
+		"no list":      {e.postEvents(webhookKey, "{}"), 400},
+		"no form":      {e.callEvents(http.MethodPost, "%", form, ""), 400},
+		"too large":    {e.callEvents(http.MethodPost, "mandrill_events="+strings.Repeat("x", 17<<20), form, ""), 413},
 	} {
 		if test.got.Status != test.status {
 			t.Errorf("%s: %+v", name, test.got)
@@ -51,7 +55,9 @@ func TestEventsAreTied(t *testing.T) {
 	e.WaitState(id, outbox.Sent)
 	message := mail.Recipients[0].ID
 	event := func(kind, id, metadata string, at int) string {
-		return fmt.Sprintf(`{"event":%q,"_id":%q,"ts":%d,"url":"https://app.example/?t=s3cret","ip":"203.0.113.9","msg":{"_id":%[2]q,"email":"ada@example.net","metadata":%[4]s,"bounce_description":"mailbox_full"}}`, kind, id, at, metadata)
+		return fmt.Sprintf(`{"event":%q,"_id":%q,"ts":%d,"url":"https://app.example/?t=s3cret","ip":"203.0.113.9",
+			"msg":{"_id":%[2]q,"email":"ada@example.net","metadata":%[4]s,"bounce_description":"mailbox_full"}}`,
+			kind, id, at, metadata)
 	}
 	events := "[" + strings.Join([]string{
 		event("delivered", message, `{"outbox_entry":"`+id+`"}`, 1_700_000_000),
@@ -77,13 +83,16 @@ func TestEventsAreTied(t *testing.T) {
 		}
 	}
 	entry := e.WaitState(id, outbox.Sent)
-	if len(entry.Events) != 4 || entry.Events[0].Event != "deferral" || entry.Events[3].Event != "click" || entry.Events[3].Message != message {
+	if len(entry.Events) != 4 || entry.Events[0].Event != "deferral" || entry.Events[3].Event != "click" ||
+		entry.Events[3].Message != message {
 		t.Errorf("%+v", entry.Events)
 	}
-	if data := e.waitEvent("mailchimp.clicked"); data["entry"] != id || data["event"] != "click" || data["message_id"] != message || strings.Contains(fmt.Sprint(data), "s3cret") {
+	if data := e.waitEvent("mailchimp.clicked"); data["entry"] != id || data["event"] != "click" ||
+		data["message_id"] != message || strings.Contains(fmt.Sprint(data), "s3cret") {
 		t.Errorf("%v", data)
 	}
-	if data := e.waitEvent("mailchimp.bounced"); data["entry"] != nil || data["event"] != "soft_bounce" || data["reason"] != "mailbox_full" {
+	if data := e.waitEvent("mailchimp.bounced"); data["entry"] != nil || data["event"] != "soft_bounce" ||
+		data["reason"] != "mailbox_full" {
 		t.Errorf("%v", data)
 	}
 	for name, want := range wants {
@@ -97,7 +106,8 @@ func TestEventsAreTied(t *testing.T) {
 func TestCaddyEvents(t *testing.T) {
 	e := newEventsEdge(t, edgetest.Minimal)
 	id := e.Post(edgetest.Ada).Entry()
-	if data := e.waitEvent("mailchimp.sent"); data["entry"] != id || data["hook"] != "/hooks/welcome" || data["sender"] != "example.com" || data["message_ids"] == "" {
+	if data := e.waitEvent("mailchimp.sent"); data["entry"] != id || data["hook"] != "/hooks/welcome" ||
+		data["sender"] != "example.com" || data["message_ids"] == "" {
 		t.Errorf("%v", data)
 	}
 	for n, test := range []struct {

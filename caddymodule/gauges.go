@@ -9,7 +9,8 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// gauges collect the state of the running configuration's outbox at each scrape. They use what the outbox counted last: a
+// gauges collect the state of the running configuration's outbox at each scrape. They use what the outbox counted last:
+// a
 // scrape never waits for the database.
 type gauges struct {
 	entries, oldest, undelivered, maxPending, held, ready, broken *prometheus.Desc

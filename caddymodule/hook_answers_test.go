@@ -23,21 +23,27 @@ func TestHookSends(t *testing.T) {
 		Status     string
 		Recipients []map[string]string
 	}
-	if err := json.Unmarshal([]byte(got.Body), &body); err != nil || got.Status != http.StatusOK || body.Status != "sent" ||
-		len(body.Recipients) != 1 || body.Recipients[0]["email"] != "ada@example.net" || body.Recipients[0]["status"] != "sent" || body.Recipients[0]["_id"] == "" {
+	if err := json.Unmarshal([]byte(got.Body), &body); err != nil || got.Status != http.StatusOK ||
+		body.Status != "sent" ||
+		len(body.Recipients) != 1 || body.Recipients[0]["email"] != "ada@example.net" ||
+		body.Recipients[0]["status"] != "sent" || body.Recipients[0]["_id"] == "" {
 		t.Errorf("a person is edgetest.Answer %+v, %v", got, err)
 	}
 	mails := e.Sandbox.Mails()
-	if len(mails) != 2 || mails[0].Message.FromEmail != "hello@example.com" || mails[0].Message.To[0].Email != "ada@example.net" {
+	if len(mails) != 2 || mails[0].Message.FromEmail != "hello@example.com" ||
+		mails[0].Message.To[0].Email != "ada@example.net" {
 		t.Errorf("sent %+v", mails)
 	}
 }
 
 func TestHookAnswers(t *testing.T) {
-	const broken = `function(ctx) if std.objectHas(ctx, 'cancel') then error 'cancel' else if std.objectHas(ctx, 'nothing') then null else ctx.message`
+	const template = `function(ctx)
+		if std.objectHas(ctx, 'cancel') then error 'cancel'
+		else if std.objectHas(ctx, 'nothing') then null
+		else ctx.message`
 	message := func(fields string) string { return `{"message":{"message":{` + fields + `}}}` }
 	const to = `"to":[{"email":"ada@example.net"}]`
-	e := edgetest.New(t, broken, "max_body 1100kB")
+	e := edgetest.New(t, template, "max_body 1100kB")
 	for _, test := range []struct {
 		name   string
 		body   string
@@ -50,9 +56,24 @@ func TestHookAnswers(t *testing.T) {
 		{"GET", edgetest.Ada, []func(*http.Request){func(r *http.Request) { r.Method = http.MethodGet }}, 405, ory.ErrMethod},
 		{"PUT", edgetest.Ada, []func(*http.Request){func(r *http.Request) { r.Method = http.MethodPut }}, 405, ory.ErrMethod},
 		{"no credentials", edgetest.Ada, []func(*http.Request){edgetest.Header("X-Hook-Key", "")}, 401, ory.ErrCredentials},
-		{"wrong credentials", edgetest.Ada, []func(*http.Request){edgetest.Header("X-Hook-Key", "wrong")}, 401, ory.ErrCredentials},
-		{"no content type", edgetest.Ada, []func(*http.Request){edgetest.Header("Content-Type", "")}, 415, ory.ErrContentType},
-		{"form", "a=b", []func(*http.Request){edgetest.Header("Content-Type", "application/x-www-form-urlencoded")}, 415, ory.ErrContentType},
+		{
+			"wrong credentials", edgetest.Ada,
+			[]func(*http.Request){edgetest.Header("X-Hook-Key", "wrong")},
+			401,
+			ory.ErrCredentials,
+		},
+		{
+			"no content type", edgetest.Ada,
+			[]func(*http.Request){edgetest.Header("Content-Type", "")},
+			415,
+			ory.ErrContentType,
+		},
+		{
+			"form", "a=b",
+			[]func(*http.Request){edgetest.Header("Content-Type", "application/x-www-form-urlencoded")},
+			415,
+			ory.ErrContentType,
+		},
 		{"too large", `{"a":"` + strings.Repeat("x", 1_100_000) + `"}`, nil, 413, ory.ErrTooLarge},
 		{"no body", "", nil, 400, ory.ErrNotJSON},
 		{"array", "[]", nil, 400, ory.ErrNotObject},
@@ -65,9 +86,18 @@ func TestHookAnswers(t *testing.T) {
 		{"misspelt field", message(`"from_email":"a@example.com","sujbect":"s3cret",` + to), nil, 422, ory.ErrMessage},
 		{"no recipient", message(`"from_email":"a@example.com"`), nil, 422, ory.ErrMessage},
 		{"address without @", message(`"from_email":"a@example.com","to":[{"email":"s3cret"}]`), nil, 422, ory.ErrMessage},
-		{"rejected recipient", message(`"from_email":"a@example.com","to":[{"email":"reject@test.mandrillapp.com"}]`), nil, 422, ory.ErrRecipient},
-		{"one of two rejected", message(`"from_email":"a@example.com","to":[{"email":"reject@test.mandrillapp.com"},{"email":"ada@example.net"}]`), nil, 422, ory.ErrRecipient},
-		{"invalid UTF-8", "{\"message\":{\"message\":{\"from_email\":\"a@example.com\",\"subject\":\"\xff\\ud800\"," + to + "}}}", nil, 204, nil},
+		{
+			"rejected recipient", message(`"from_email":"a@example.com","to":[{"email":"reject@test.mandrillapp.com"}]`), nil,
+			422, ory.ErrRecipient,
+		},
+		{
+			"one of two rejected",
+			message(`"from_email":"a@example.com",` +
+				`"to":[{"email":"reject@test.mandrillapp.com"},{"email":"ada@example.net"}]`),
+			nil, 422, ory.ErrRecipient,
+		},
+		{"invalid UTF-8", "{\"message\":{\"message\":{\"from_email\":\"a@example.com\",\"subject\":\"\xff\\ud800\"," + to +
+			"}}}", nil, 204, nil},
 		{"hostile subject", message(`"from_email":"a@example.com","subject":"<b>\r\nBcc: x@y",` + to), nil, 204, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -175,15 +205,22 @@ func TestHookAuthentication(t *testing.T) {
 
 // TestHookStoresResult answers what Ory takes over into the identity.
 func TestHookStoresResult(t *testing.T) {
+	const begin = `{"identity":{"metadata_admin":{"mailchimp":{"status":"sent","recipients":` +
+		`[{"email":"ada@example.net","status":"sent","_id":"`
 	e := edgetest.New(t, edgetest.Minimal, "store_result")
-	for _, step := range []struct{ name, body, duplicate string }{{"first", edgetest.Ada, ""}, {"repeated", edgetest.Ada, "true"}} {
+	for _, step := range []struct{ name, body, duplicate string }{
+		{"first", edgetest.Ada, ""},
+		{"repeated", edgetest.Ada, "true"},
+	} {
 		got := e.Post(step.body)
-		if got.Status != http.StatusOK || got.Header.Get("Outbox-Duplicate") != step.duplicate || got.Header.Get("Content-Type") != "application/json" ||
-			!strings.HasPrefix(got.Body, `{"identity":{"metadata_admin":{"mailchimp":{"status":"sent","recipients":[{"email":"ada@example.net","status":"sent","_id":"`) {
+		if got.Status != http.StatusOK || got.Header.Get("Outbox-Duplicate") != step.duplicate ||
+			got.Header.Get("Content-Type") != "application/json" ||
+			!strings.HasPrefix(got.Body, begin) {
 			t.Errorf("%s: got %+v", step.name, got)
 		}
 	}
-	if got := e.Post(strings.Replace(edgetest.Ada, "ada@example.net", "reject@test.mandrillapp.com", 1)); got.Status != http.StatusUnprocessableEntity || got.ID() == 0 {
+	rejected := strings.Replace(edgetest.Ada, "ada@example.net", "reject@test.mandrillapp.com", 1)
+	if got := e.Post(rejected); got.Status != http.StatusUnprocessableEntity || got.ID() == 0 {
 		t.Errorf("rejected: %+v", got)
 	}
 }

@@ -12,7 +12,8 @@ import (
 
 // TestHookRepeats calls again as Ory does where it heard nothing, or something that it didn't like.
 func TestHookRepeats(t *testing.T) {
-	const keyed = `function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: 'ada@example.net' }] }, delivery: { idempotency_key: std.get(ctx, 'key', '') } }`
+	const keyed = `function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: 'ada@example.net' }] }, ` +
+		`delivery: { idempotency_key: std.get(ctx, 'key', '') } }`
 	e := edgetest.New(t, keyed, "")
 	for _, step := range []struct {
 		name      string
@@ -27,7 +28,10 @@ func TestHookRepeats(t *testing.T) {
 		{"same body", `{"a":1}`, edgetest.Header("X", "1"), nil, 204, "true", 1},
 		{"other body", `{"a":2}`, edgetest.Header("X", "1"), nil, 204, "", 2},
 		{"same body at another path", `{"a":1}`, func(r *http.Request) { r.URL.Path = "/hooks/other" }, nil, 204, "", 3},
-		{"same body at another host", `{"a":1}`, func(r *http.Request) { r.Host = strings.Replace(r.Host, "127.0.0.1", "localhost", 1) }, nil, 404, "", 3},
+		{"same body at another host", `{"a":1}`, func(r *http.Request) {
+			r.Host = strings.Replace(r.Host, "127.0.0.1",
+				"localhost", 1)
+		}, nil, 404, "", 3},
 		{"trigger", `{"a":3}`, edgetest.Header("Ory-Webhook-Trigger-ID", "t1"), nil, 204, "", 4},
 		{"same trigger", `{"a":4}`, edgetest.Header("Ory-Webhook-Trigger-ID", "t1"), nil, 204, "true", 4},
 		{"header", `{"a":5}`, edgetest.Header("Idempotency-Key", "t1"), nil, 204, "", 5},
@@ -51,7 +55,8 @@ func TestHookRepeats(t *testing.T) {
 			// The site has another name: Caddy answers with an empty 200 that is not ours.
 			continue
 		}
-		if got.Status != step.status || got.Header.Get("Outbox-Duplicate") != step.duplicate || len(e.Sandbox.Mails()) != step.mails {
+		if got.Status != step.status || got.Header.Get("Outbox-Duplicate") != step.duplicate ||
+			len(e.Sandbox.Mails()) != step.mails {
 			t.Fatalf("%s: got %+v, %d mails", step.name, got, len(e.Sandbox.Mails()))
 		}
 	}

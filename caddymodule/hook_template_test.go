@@ -10,7 +10,10 @@ import (
 )
 
 func TestHookWarnsOfAKeyOnce(t *testing.T) {
-	e := edgetest.New(t, `function(ctx) { key: 'template-key', message: { from_email: 'hello@example.com', to: [{ email: 'ada@example.net' }] } }`, "")
+	e := edgetest.New(t, `function(ctx) {
+		key: 'template-key',
+		message: { from_email: 'hello@example.com', to: [{ email: 'ada@example.net' }] },
+	}`, "")
 	for i := range 3 {
 		e.Post(fmt.Sprintf(`{"a":%d}`, i))
 	}

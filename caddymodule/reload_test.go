@@ -108,7 +108,8 @@ func TestFailedReload(t *testing.T) {
 	e := edgetest.New(t, edgetest.Minimal, "")
 	e.Post(edgetest.Ada)
 	for _, broken := range []string{
-		e.Caddyfile("auth header X-Key {env.NOT_SET}"), e.Caddyfile("imports {env.NOT_SET}"), e.Caddyfile("from nobody@example.net"),
+		e.Caddyfile("auth header X-Key {env.NOT_SET}"), e.Caddyfile("imports {env.NOT_SET}"), e.Caddyfile("from " +
+			"nobody@example.net"),
 	} {
 		if err := e.Load(broken); err == nil {
 			t.Fatal("loaded")

@@ -53,7 +53,10 @@ func TestRepliesAnswerRepeats(t *testing.T) {
 			{name: "just before the end", after: time.Minute - 1, key: "a", wantSent: 2, duplicate: true},
 			{name: "at the end", after: 1, key: "a", remember: time.Minute, wantSent: 3},
 			{name: "failed, not remembered", key: "c", problem: ory.ErrUnavailable, wantSent: 4, want: ory.ErrUnavailable},
-			{name: "tried again", key: "c", problem: ory.ErrUnavailable, remember: time.Minute, wantSent: 5, want: ory.ErrUnavailable},
+			{
+				name: "tried again", key: "c", problem: ory.ErrUnavailable, remember: time.Minute, wantSent: 5,
+				want: ory.ErrUnavailable,
+			},
 			{name: "failed, remembered", key: "c", wantSent: 5, duplicate: true, want: ory.ErrUnavailable},
 		} {
 			time.Sleep(step.after)

@@ -16,7 +16,8 @@ import (
 func TestSandboxHandler(t *testing.T) {
 	e := edgetest.New(t, edgetest.Minimal, "")
 	sandboxSite := func(lines string) string {
-		return strings.Replace(e.Caddyfile("delivery sync"), "\tmetrics /metrics\n", "\thandle_path /sandboxed/* {\n\t\tmandrill_sandbox {\n"+lines+"\n}\n\t}\n", 1)
+		return strings.Replace(e.Caddyfile("delivery sync"), "\tmetrics /metrics\n",
+			"\thandle_path /sandboxed/* {\n\t\tmandrill_sandbox {\n"+lines+"\n}\n\t}\n", 1)
 	}
 	e.Base = "http://" + e.Address + "/sandboxed/api/1.0"
 	if err := e.Load(sandboxSite("")); err != nil {
@@ -27,7 +28,8 @@ func TestSandboxHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	get := func(host string) edgetest.Answer {
-		r := httptest.NewRequestWithContext(context.Background(), "GET", "http://"+e.Address+"/sandboxed/sandbox/messages", nil)
+		r := httptest.NewRequestWithContext(context.Background(), "GET", "http://"+e.Address+"/sandboxed/sandbox/messages",
+			nil)
 		r.RequestURI = ""
 		r.Host = host
 		got, err := e.Do(r)

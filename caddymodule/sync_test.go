@@ -29,21 +29,24 @@ func TestSyncIsRecorded(t *testing.T) {
 	}
 	forget()
 	again := e.Post(edgetest.Ada, edgetest.Header("Accept", "*/*"))
-	if again.Status != 200 || again.Body != first.Body || again.Entry() != id || again.Header.Get("Outbox-Duplicate") != "true" {
+	if again.Status != 200 || again.Body != first.Body || again.Entry() != id ||
+		again.Header.Get("Outbox-Duplicate") != "true" {
 		t.Errorf("first %+v, again %+v", first, again)
 	}
 	// A queued hook knows the key too, and the other way round.
 	if err := e.Load(e.Caddyfile("")); err != nil {
 		t.Fatal(err)
 	}
-	if again := e.Post(edgetest.Ada); again.Status != 204 || again.Entry() != id || again.Header.Get("Outbox-Duplicate") != "true" {
+	if again := e.Post(edgetest.Ada); again.Status != 204 || again.Entry() != id ||
+		again.Header.Get("Outbox-Duplicate") != "true" {
 		t.Errorf("queued: %+v", again)
 	}
 	const bob = `{"identity":{"traits":{"email":"bob@example.net"}}}`
 	queued := e.Post(bob)
 	e.WaitState(queued.Entry(), outbox.Sent)
 	forget()
-	if again := e.Post(bob); again.Status != 204 || again.Entry() != queued.Entry() || again.Header.Get("Outbox-Duplicate") != "true" {
+	if again := e.Post(bob); again.Status != 204 || again.Entry() != queued.Entry() ||
+		again.Header.Get("Outbox-Duplicate") != "true" {
 		t.Errorf("sync after queued: %+v", again)
 	}
 	if n := len(e.Sandbox.Mails()); n != 2 {
@@ -58,7 +61,8 @@ func TestSyncIsRecorded(t *testing.T) {
 		t.Errorf("unknown: %+v", got)
 	}
 	forget()
-	if got := e.Post(carl); got.Status != 503 || got.Header.Get("Outbox-Duplicate") != "true" || len(e.Sandbox.Mails()) != 3 {
+	if got := e.Post(carl); got.Status != 503 || got.Header.Get("Outbox-Duplicate") != "true" ||
+		len(e.Sandbox.Mails()) != 3 {
 		t.Errorf("unknown, again: %+v, %d mails", got, len(e.Sandbox.Mails()))
 	}
 	// What didn't go out may be tried again.

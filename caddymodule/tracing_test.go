@@ -80,23 +80,28 @@ func TestTracing(t *testing.T) {
 	s := newSpans(t)
 	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
 	traced := func(lines string) string {
-		return strings.Replace(e.Caddyfile(lines), "\tmetrics /metrics\n", "\tmetrics /metrics\n\ttracing {\n\t\tspan hooks\n\t}\n", 1)
+		return strings.Replace(e.Caddyfile(lines), "\tmetrics /metrics\n",
+			"\tmetrics /metrics\n\ttracing {\n\t\tspan hooks\n\t}\n", 1)
 	}
 	if err := e.Load(traced("")); err != nil {
 		t.Fatal(err)
 	}
 	id := e.Post(edgetest.Ada, edgetest.Header("Traceparent", "00-"+trace+"-"+parent+"-01")).Entry()
 	entry := e.WaitState(id, outbox.Sent)
-	request, render, store, send := s.wait("hooks"), s.wait("mailchimp.render"), s.wait("mailchimp.store"), s.wait("mailchimp.send")
+	request, render := s.wait("hooks"), s.wait("mailchimp.render")
+	store, send := s.wait("mailchimp.store"), s.wait("mailchimp.send")
 	for name, span := range map[string]*traces.Span{"request": request, "render": render, "store": store} {
 		if hex.EncodeToString(span.GetTraceId()) != trace {
 			t.Errorf("%s is in another trace", name)
 		}
 	}
-	if hex.EncodeToString(request.GetParentSpanId()) != parent || string(render.GetParentSpanId()) != string(request.GetSpanId()) || string(store.GetParentSpanId()) != string(request.GetSpanId()) {
+	if hex.EncodeToString(request.GetParentSpanId()) != parent ||
+		string(render.GetParentSpanId()) != string(request.GetSpanId()) ||
+		string(store.GetParentSpanId()) != string(request.GetSpanId()) {
 		t.Error("the spans don't hang together")
 	}
-	if links := send.GetLinks(); hex.EncodeToString(send.GetTraceId()) == trace || len(links) != 1 || hex.EncodeToString(links[0].GetTraceId()) != trace {
+	if links := send.GetLinks(); hex.EncodeToString(send.GetTraceId()) == trace || len(links) != 1 ||
+		hex.EncodeToString(links[0].GetTraceId()) != trace {
 		t.Errorf("the sending is not linked: %v", send)
 	}
 	if !strings.Contains(entry.Trace, trace) {
@@ -126,7 +131,8 @@ func TestTracing(t *testing.T) {
 func TestTraceOfARendering(t *testing.T) {
 	s := newSpans(t)
 	e := edgetest.NewWith(t, "function(ctx) error 'broken'", "", "")
-	if err := e.Load(strings.Replace(e.Caddyfile(""), "\tmetrics /metrics\n", "\tmetrics /metrics\n\ttracing\n", 1)); err != nil {
+	traced := strings.Replace(e.Caddyfile(""), "\tmetrics /metrics\n", "\tmetrics /metrics\n\ttracing\n", 1)
+	if err := e.Load(traced); err != nil {
 		t.Fatal(err)
 	}
 	id := e.Post(edgetest.Ada).Entry()
@@ -147,11 +153,15 @@ func TestTraceOfARendering(t *testing.T) {
 func TestTraceWithoutTracing(t *testing.T) {
 	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
 	for n, test := range []struct{ given, want string }{
-		{"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+		{
+			"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+			"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		},
 		{"s3cret ada@example.net", ""},
 		{"", ""},
 	} {
-		id := e.Post(strings.Replace(edgetest.Ada, "f1", string(rune('a'+n)), 1), edgetest.Header("Traceparent", test.given)).Entry()
+		id := e.Post(strings.Replace(edgetest.Ada, "f1", string(rune('a'+n)), 1),
+			edgetest.Header("Traceparent", test.given)).Entry()
 		if entry := e.WaitState(id, outbox.Sent); entry.Trace != test.want {
 			t.Errorf("%q became %q", test.given, entry.Trace)
 		}

@@ -21,14 +21,20 @@ func TestHookWarns(t *testing.T) {
 		change            func(*http.Request)
 		want              string
 	}{
-		{"all is well", "", `{"n":%d,"identity":{"id":"37420027-2d65-4112-ab01-d185fded0c63"},"request_cookies":{}}`, nil, ""},
+		{
+			"all is well", "", `{"n":%d,"identity":{"id":"37420027-2d65-4112-ab01-d185fded0c63"},"request_cookies":{}}`, nil,
+			"",
+		},
 		{"no ctx of Ory's", "", `{"n":%d,"identity":1,"request_cookies":"x"}`, nil, ""},
 		{"cookies", "", `{"n":%d,"request_cookies":{"session":"s3cret"}}`, nil, cookies},
 		{"parse", "", `{"n":%d,"identity":{"id":"00000000-0000-0000-0000-000000000000"}}`, nil, parse},
 		{"parse as is meant", "store_result", `{"n":%d,"identity":{"id":"00000000-0000-0000-0000-000000000000"}}`, nil, ""},
 		{"GET", "", `{"n":%d}`, func(r *http.Request) { r.Method = http.MethodGet }, method},
 		{"PUT", "", `{"n":%d}`, func(r *http.Request) { r.Method = http.MethodPut }, method},
-		{"somebody else's GET", "", `{"n":%d}`, func(r *http.Request) { r.Method = http.MethodGet; r.Header.Del("X-Hook-Key") }, ""},
+		{
+			"somebody else's GET", "", `{"n":%d}`,
+			func(r *http.Request) { r.Method = http.MethodGet; r.Header.Del("X-Hook-Key") }, "",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := edgetest.New(t, `function(ctx) null`, test.lines)

@@ -50,7 +50,10 @@ func TestAdminAPI(t *testing.T) {
 		{"POST", "/mailchimp/outbox/retry", `{}`, 400, "at least one condition"},
 		{"POST", "/mailchimp/outbox/retry", `{"state":"sent"}`, 409, "in this state"},
 		{"POST", "/mailchimp/outbox/retry", `{"state":"dead","limit":1}`, 400, "are for lists"},
-		{"POST", "/mailchimp/outbox/discard", `{"sender":"other.example"}`, 200, `{"total":0,"done":0,"skipped":0,"finished":true}`},
+		{
+			"POST", "/mailchimp/outbox/discard", `{"sender":"other.example"}`, 200,
+			`{"total":0,"done":0,"skipped":0,"finished":true}`,
+		},
 		{"POST", "/mailchimp/outbox/forget", `{}`, 400, "the body must be"},
 		{"POST", "/mailchimp/outbox/" + dead + "/burn", "", 404, "there is no /mailchimp"},
 		{"DELETE", "/mailchimp/outbox", "", 405, "takes GET, not DELETE"},
@@ -58,7 +61,10 @@ func TestAdminAPI(t *testing.T) {
 		{"GET", "/mailchimp/ready", "", 200, `{"ready":true}`},
 		{"POST", "/mailchimp/senders/other.example/pause", "", 404, "known are example.com"},
 		{"POST", "/mailchimp/send-test", `{"to":"hard"}`, 400, "message.to[0].email"},
-		{"POST", "/mailchimp/send-test", `{"to":"reject@test.mandrillapp.com"}`, 200, `"sent":false,"from":"test@example.com","status":"rejected"`},
+		{
+			"POST", "/mailchimp/send-test", `{"to":"reject@test.mandrillapp.com"}`, 200,
+			`"sent":false,"from":"test@example.com","status":"rejected"`,
+		},
 		{"POST", "/mailchimp/send-test", `{"to":"x@example.org","from":"a@example.org"}`, 400, "sender_domain"},
 		{"POST", "/mailchimp/outbox/" + dead + "/retry", "", 204, ""},
 	} {
@@ -73,10 +79,12 @@ func TestAdminAPI(t *testing.T) {
 		}
 	}
 	e.WaitState(dead, outbox.Sent)
-	if got := e.Call(address, "GET", "/mailchimp/outbox?limit=1", ""); got.Header.Get("Link") != `</mailchimp/outbox?before=`+sent+`&limit=1>; rel="next"` {
-		t.Errorf("the next page is %q", got.Header.Get("Link"))
+	page := e.Call(address, "GET", "/mailchimp/outbox?limit=1", "")
+	if got := page.Header.Get("Link"); got != `</mailchimp/outbox?before=`+sent+`&limit=1>; rel="next"` {
+		t.Errorf("the next page is %q", got)
 	}
-	if got := e.Call(address, "POST", "/mailchimp/outbox/forget", `{"recipient":"ada@example.net"}`); got.Body != "{\"forgotten\":2}\n" {
+	got := e.Call(address, "POST", "/mailchimp/outbox/forget", `{"recipient":"ada@example.net"}`)
+	if got.Body != "{\"forgotten\":2}\n" {
 		t.Errorf("forgot %+v", got)
 	}
 }
@@ -87,10 +95,14 @@ func TestAdminAPIWithoutAnOutbox(t *testing.T) {
 	if err := e.Load(strings.Replace(caddyfile, "outbox sqlite "+e.Path("outbox.db"), "outbox off", 1)); err != nil {
 		t.Fatal(err)
 	}
-	if got := e.Call(address, "GET", "/mailchimp/outbox", ""); got.Status != 404 || !strings.Contains(got.Body, "no outbox is running") {
+	if got := e.Call(address, "GET", "/mailchimp/outbox", ""); got.Status != 404 ||
+		!strings.Contains(got.Body, "no outbox is running") {
 		t.Errorf("got %+v", got)
 	}
-	for path, want := range map[string]string{"status": `"flows":true,"troubles":[],"attention":[],"outbox":"off"`, "ready": `"ready":true`} {
+	for path, want := range map[string]string{
+		"status": `"flows":true,"troubles":[],"attention":[],"outbox":"off"`,
+		"ready":  `"ready":true`,
+	} {
 		if got := e.Call(address, "GET", "/mailchimp/"+path, ""); got.Status != 200 || !strings.Contains(got.Body, want) {
 			t.Errorf("%s: %+v", path, got)
 		}
@@ -105,12 +117,16 @@ func TestAddressesOfOldOutcomes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outcome := outbox.Result{Verdict: outbox.VerdictSent, Outcome: json.RawMessage(`[{"email":"ada@example.net","status":"sent"}]`)}
+	outcome := outbox.Result{
+		Verdict: outbox.VerdictSent,
+		Outcome: json.RawMessage(`[{"email":"ada@example.net","status":"sent"}]`),
+	}
 	if err := edgetest.Outbox().Settle(t.Context(), receipt.ID, entry, outcome); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/mailchimp/outbox", "/mailchimp/outbox/" + receipt.ID} {
-		if got := e.Call(address, "GET", path, ""); strings.Contains(got.Body, "ada@") || !strings.Contains(got.Body, `"status":"sent"`) {
+		if got := e.Call(address, "GET", path, ""); strings.Contains(got.Body, "ada@") ||
+			!strings.Contains(got.Body, `"status":"sent"`) {
 			t.Errorf("%s: %s", path, got.Body)
 		}
 	}

@@ -22,7 +22,10 @@ func TestAdminErrors(t *testing.T) {
 		{"an error of Caddy", 403, `{"error":"host not allowed: x"}`, "host not allowed: x"},
 		{"no plugin", 404, "", "the running Caddy doesn't have this plugin, or not this version of it"},
 		{"no Caddy", 502, "<h1>", "asking the running Caddy: caddy responded with error: HTTP 502: <h1>"},
-		{"JSON of somebody else", 500, `{"fault":1}`, `asking the running Caddy: caddy responded with error: HTTP 500: {"fault":1}`},
+		{
+			"JSON of somebody else", 500, `{"fault":1}`,
+			`asking the running Caddy: caddy responded with error: HTTP 500: {"fault":1}`,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

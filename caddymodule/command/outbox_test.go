@@ -63,7 +63,8 @@ func TestOutboxCommand(t *testing.T) {
 	}
 	var entries []outbox.Entry
 	output, err := run("list", "--json")
-	if err != nil || json.Unmarshal([]byte(output), &entries) != nil || len(entries) != 1 || entries[0].State != outbox.Discarded {
+	if err != nil || json.Unmarshal([]byte(output), &entries) != nil || len(entries) != 1 ||
+		entries[0].State != outbox.Discarded {
 		t.Errorf("%q, %v", output, err)
 	}
 }

@@ -35,7 +35,8 @@ func TestStatusCommand(t *testing.T) {
 	expect(statusCommand(), false, nil, "Mail flows.\n", "Outbox: sqlite\n", "example.com  0        sends", "in force")
 	expect(statusCommand(), false, []string{"--json"}, `"flows": true`)
 	expect(sendTestCommand(), false, []string{"ada@example.org"}, "Mandrill took the mail from test@example.com: sent")
-	expect(sendTestCommand(), true, []string{"reject@test.mandrillapp.com", "--from", "me@example.com"}, "didn't take the mail from me@example.com: rejected: custom: ")
+	expect(sendTestCommand(), true, []string{"reject@test.mandrillapp.com", "--from", "me@example.com"},
+		"didn't take the mail from me@example.com: rejected: custom: ")
 	expect(sendTestCommand(), true, []string{"ada@example.org", "--from", "me@example.org"}, "sender_domain")
 	if err := e.Sandbox.Fail(sandbox.Failure{Calls: 1000, Name: "PaymentRequired"}); err != nil {
 		t.Fatal(err)
@@ -45,7 +46,8 @@ func TestStatusCommand(t *testing.T) {
 	e.WaitForLog("sender is held")
 	e.Write("t.jsonnet", "function(ctx) {")
 	e.WaitForLog("template is broken")
-	expect(statusCommand(), true, nil, "MAIL DOESN'T FLOW.\n", "- example.com is held since", "PaymentRequired", "held for", "broken on disk", "Last error: ")
+	expect(statusCommand(), true, nil, "MAIL DOESN'T FLOW.\n", "- example.com is held since", "PaymentRequired",
+		"held for", "broken on disk", "Last error: ")
 	if got := e.Metric(`caddy_mailchimp_sender_held{reason="hold",sender="example.com"}`); got != "1" {
 		t.Errorf("sender_held %q", got)
 	}

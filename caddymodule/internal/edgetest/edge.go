@@ -1,4 +1,5 @@
-// Package edgetest runs a Caddy with hooks for tests. Its Mandrill is a sandbox. A process has one Caddy: tests that run
+// Package edgetest runs a Caddy with hooks for tests. Its Mandrill is a sandbox. A process has one Caddy: tests that
+// run
 // one must not be parallel, and packages of tests may run side by side.
 package edgetest
 

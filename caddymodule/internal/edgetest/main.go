@@ -31,7 +31,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// leaks waits for the end of what was left, and returns what does not end. A server of Caddy's shuts down after Stop has
+// leaks waits for the end of what was left, and returns what does not end. A server of Caddy's shuts down after Stop
+// has
 // returned: if a hook was refused before its body was read, net/http keeps the connection for half a second, which is
 // longer than goleak waits.
 func leaks() error {
