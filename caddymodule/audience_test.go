@@ -112,11 +112,7 @@ func TestAudienceAnswers(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			var changes []func(*http.Request)
-			if test.change != nil {
-				changes = append(changes, test.change)
-			}
-			got := e.Post(test.body, changes...)
+			got := e.Post(test.body, test.change)
 			if got.Status != test.status || !strings.Contains(got.Body, test.want) || test.want == "" && got.Body != "" {
 				t.Errorf("got %+v", got)
 			}

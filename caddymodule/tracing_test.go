@@ -154,8 +154,7 @@ func TestTraceWithoutTracing(t *testing.T) {
 	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
 	for n, test := range []struct{ given, want string }{
 		{
-			"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-			"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+			"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 		},
 		{"s3cret ada@example.net", ""},
 		{"", ""},

@@ -71,10 +71,7 @@ func TestRenderCommand(t *testing.T) {
 		},
 		{"syntax", []string{"-t", "broken.jsonnet", "-c", "ctx.json"}, "", "broken.jsonnet:3:1: ", true},
 		{
-			"runtime",
-			[]string{"-t", "runtime.jsonnet", "-c", "ctx.json"},
-			"", "runtime.jsonnet:2:6: bad ada@example.net",
-			true,
+			"runtime", []string{"-t", "runtime.jsonnet", "-c", "ctx.json"}, "", "runtime.jsonnet:2:6: bad ada@example.net", true,
 		},
 		{
 			"misspelt",

@@ -50,9 +50,9 @@ func (a Answer) Reference() string {
 // Entry returns the id of the entry that the call made.
 func (a Answer) Entry() string { return a.Header.Get("Outbox-Entry") }
 
-// Post calls the hook as Ory does, but for what change changes: up to three times if the connection breaks, as it may
-// in a reload.
-func (e *Edge) Post(body string, change ...func(*http.Request)) Answer {
+// Post calls the hook as Ory does, but for what the changes change, which may be nil: up to three times if the
+// connection breaks, as it may in a reload.
+func (e *Edge) Post(body string, changes ...func(*http.Request)) Answer {
 	e.T.Helper()
 	for attempt := 1; ; attempt++ {
 		r, err := http.NewRequestWithContext(e.T.Context(), http.MethodPost, e.URL, strings.NewReader(body))
@@ -61,8 +61,10 @@ func (e *Edge) Post(body string, change ...func(*http.Request)) Answer {
 		}
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("X-Hook-Key", HookKey)
-		for _, change := range change {
-			change(r)
+		for _, change := range changes {
+			if change != nil {
+				change(r)
+			}
 		}
 		got, err := e.Do(r)
 		if err == nil {
