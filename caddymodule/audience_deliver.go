@@ -28,8 +28,6 @@ func (c change) Private() bool { return false }
 // accepted returns true: what Mailchimp answers for is done, and a refusal is an error.
 func (c change) accepted(mandrill.Recipient) bool { return true }
 
-// send makes the change. Its results are stored as recipients without an ID, because the ID of a member is a hash of
-// the address.
 func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	started := time.Now()
 	members, err := c.account.client.Apply(ctx, c.account.list, c.Change, c.timeout)
@@ -37,12 +35,20 @@ func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, member := range members {
+		c.app.metrics.members.WithLabelValues(labelFor(member.Status, audience.Statuses)).Inc()
+	}
+	return recipientsOf(members), nil
+}
+
+// recipientsOf returns members in the form in which results are stored: without an ID, because the ID of a member is a
+// hash of the address.
+func recipientsOf(members []audience.Member) []mandrill.Recipient {
 	recipients := make([]mandrill.Recipient, len(members))
 	for i, member := range members {
 		recipients[i] = mandrill.Recipient{Email: member.Email, Status: member.Status}
-		c.app.metrics.members.WithLabelValues(labelFor(member.Status, audience.Statuses)).Inc()
 	}
-	return recipients, nil
+	return recipients
 }
 
 func (c change) outcome(recipients []mandrill.Recipient) outbox.Result {

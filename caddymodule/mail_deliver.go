@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -158,8 +157,8 @@ func (a attempt) search(ctx context.Context) (result *outbox.Result, answered bo
 
 // lookUp asks for the state of a mail that Mandrill queued for a reason that lies with the account.
 func (a attempt) lookUp(ctx context.Context) outbox.Result {
-	var recipients []mandrill.Recipient
-	if err := json.Unmarshal(a.entry.Outcome, &recipients); err != nil {
+	recipients, err := decodeOutcome(a.entry.Outcome)
+	if err != nil {
 		return outbox.Result{Verdict: outbox.VerdictDead, Reason: "what Mandrill said of the entry can't be read"}
 	}
 	addressed(recipients, a.mail)

@@ -1,14 +1,12 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -98,8 +96,7 @@ func entryData(e outbox.Entry, reason string) map[string]any {
 	}
 	data["entry"], data["state"], data["hook"], data["template"] = e.ID, string(e.State), e.Hook, e.Template
 	data["attempts"], data["trace"] = len(e.Attempts), traceID(e.Trace)
-	var recipients []mandrill.Recipient
-	if json.Unmarshal(e.Outcome, &recipients) == nil {
+	if recipients, err := decodeOutcome(e.Outcome); err == nil {
 		var ids []string
 		for _, recipient := range recipients {
 			if recipient.ID != "" {

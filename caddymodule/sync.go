@@ -2,14 +2,12 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
@@ -19,13 +17,12 @@ import (
 // sendNow renders a hook and sends the result before Ory is answered.
 func (c *call) sendNow(hook *ory.Hook) answer {
 	o, err := c.render(hook)
-	var invalid *mandrill.InvalidError
-	var unfit *audience.InvalidError
+	var invalid invalidError
 	switch {
 	case err == nil:
 	case errors.Is(err, render.ErrCancelled):
 		return c.end(outcomeCancelled, nil, nil)
-	case errors.As(err, &invalid), errors.As(err, &unfit):
+	case errors.As(err, &invalid):
 		return c.end(outcomeMessage, ory.ErrMessage, err)
 	case errors.Is(err, context.Canceled):
 		// The client went away: that is no fault of the template.
@@ -108,12 +105,11 @@ func (c *call) claimAndSend(o outgoing, key string, ofBody bool) (answer, time.D
 // answerFromRecord returns the answer to a call whose key the outbox knows.
 func (c *call) answerFromRecord(receipt outbox.Receipt, o outgoing) answer {
 	found := c.end(outcomeRepeated, nil, nil)
-	var recipients []mandrill.Recipient
+	recipients, err := decodeOutcome(receipt.Entry.Outcome)
 	switch {
 	case receipt.Claimed:
 		found = c.end(outcomeUnknown, ory.ErrUnavailable, nil)
-	case receipt.Entry.State == outbox.Sent &&
-		json.Unmarshal(receipt.Entry.Outcome, &recipients) == nil && len(recipients) > 0:
+	case receipt.Entry.State == outbox.Sent && err == nil && len(recipients) > 0:
 		addressed(recipients, o)
 		found = c.answerFor(o, recipients)
 	default:
