@@ -48,8 +48,8 @@ func Running() *App {
 	return app.(*App)
 }
 
-// OpenOutbox returns the outbox, or nil if it is off or not started.
-func (a *App) OpenOutbox() *outbox.Outbox { return a.outbox }
+// RunningOutbox returns the outbox, or nil if it is off or not started.
+func (a *App) RunningOutbox() *outbox.Outbox { return a.outbox }
 
 // checkOutbox finds options that contradict each other.
 func (a *App) checkOutbox() error {

@@ -155,8 +155,8 @@ func runningApp() (*caddymodule.App, error) {
 
 // runningOutbox returns the running app with its outbox, which is not off.
 func runningOutbox() (*caddymodule.App, *outbox.Outbox, error) {
-	if app := caddymodule.Running(); app != nil && app.OpenOutbox() != nil {
-		return app, app.OpenOutbox(), nil
+	if app := caddymodule.Running(); app != nil && app.RunningOutbox() != nil {
+		return app, app.RunningOutbox(), nil
 	}
 	return nil, nil, problem(http.StatusNotFound, "no outbox is running")
 }

@@ -35,7 +35,7 @@ func StatusOf(ctx context.Context, app *caddymodule.App) Status {
 		Outbox: cmp.Or(app.Outbox.Kind, "sqlite"), Troubles: []string{}, Stopped: []string{}, Attention: []string{},
 		LastError: caddymodule.LastOutboxError(), Senders: app.Senders(), Templates: app.Templates(),
 	}
-	if box := app.OpenOutbox(); box != nil {
+	if box := app.RunningOutbox(); box != nil {
 		var err error
 		if s.Status, err = box.Status(ctx); err != nil {
 			s.troubleAll("the outbox's database can't be reached: hooks get 503")
@@ -127,7 +127,7 @@ func showReady(w http.ResponseWriter, r *http.Request) error {
 	if app == nil {
 		return problem(http.StatusServiceUnavailable, "the running configuration has no mailchimp")
 	}
-	if box := app.OpenOutbox(); box != nil {
+	if box := app.RunningOutbox(); box != nil {
 		if err := box.Ready(r.Context()); err != nil {
 			return problem(http.StatusServiceUnavailable, "%w", err)
 		}

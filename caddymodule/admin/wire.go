@@ -19,7 +19,7 @@ type Conditions struct {
 	// Since and Until are times of acceptance such as 2006-01-02T15:04:05Z.
 	Since string `json:"since,omitempty"`
 	Until string `json:"until,omitempty"`
-	// All says that no condition is meant, where that can do harm.
+	// All must be set to pick all entries, if that can do harm.
 	All bool `json:"all,omitempty"`
 	// Before is the entry that a page begins after. Limit is the size of the page, 1000 at most. Default: DefaultLimit.
 	Before string `json:"before,omitempty"`

@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/admin"
 )
 
-// adminFlags say where the running Caddy's admin endpoint is, as `caddy reload` has them.
+// adminFlags are the flags that name the admin endpoint of the running Caddy. They are those of `caddy reload`.
 type adminFlags struct {
 	address, config, adapter string
 	asJSON                   bool

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// keySource says where the commands that check an account take its key from.
+// keySource are the flags that name the source of an API key.
 type keySource struct {
 	keyFile, apiBase string
 	config, adapter  string
@@ -24,7 +24,7 @@ func (s *keySource) flags(cmd *cobra.Command, api string) {
 	flags.StringVarP(&s.adapter, "adapter", "a", "", "Name of config adapter to apply")
 }
 
-// account is where to ask, and with which key.
+// account is an API key and the URL of its API.
 type account struct{ key, base string }
 
 // load returns the configuration that names the key, or nil if the key comes from somewhere else.

@@ -29,7 +29,7 @@ func WaitUntil(t *testing.T, what string, holds func() bool) {
 }
 
 // Outbox returns the outbox of the running configuration.
-func Outbox() *outbox.Outbox { return caddymodule.Running().OpenOutbox() }
+func Outbox() *outbox.Outbox { return caddymodule.Running().RunningOutbox() }
 
 // WaitMails returns when the sandbox has received n mails.
 func (e *Edge) WaitMails(n int) []*sandbox.Mail {
