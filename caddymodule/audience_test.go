@@ -34,6 +34,7 @@ func TestAudienceQueued(t *testing.T) {
 	}
 }
 
+// TestAudienceAnswers is a table of the answers, and of what becomes of the entries.
 func TestAudienceAnswers(t *testing.T) {
 	const sync = "delivery sync"
 	for _, test := range []struct {

@@ -11,27 +11,50 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 )
 
+// capture is a request that a real Kratos sent.
+type capture struct {
+	Request struct {
+		Method, Path string
+		Headers      map[string]string
+	} `json:"request"`
+	Body    map[string]any `json:"body"`
+	RawBody string         `json:"raw_body"`
+}
+
+func readCapture(t *testing.T, file string) (c capture) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// captureTemplate sends to the courier's recipient, to the identity's address, or to nobody.
+const captureTemplate = `
+	function(ctx)
+		local addresses(identity) = [a.value for a in std.get(identity, 'verifiable_addresses', []) if a.via == 'email'];
+		local identity = if 'identity' in ctx then ctx.identity else {};
+		local to =
+			if 'recipient' in ctx then (if std.get(ctx, 'message_type', 'email') == 'email' then [ctx.recipient] else [])
+			else addresses(identity);
+		if to == [] then error 'cancel' else {
+			message: {
+				from_email: 'hello@example.com', subject: std.get(ctx, 'subject', 'Hello'), text: std.get(ctx, 'body', 'Hello'),
+				to: [{ email: to[0], name: std.get(std.get(std.get(identity, 'traits', {}), 'name', {}), 'last', '') }],
+			},
+		}`
+
 // TestCaptures posts what a real Kratos sent.
 func TestCaptures(t *testing.T) {
 	files, err := filepath.Glob("../../shared/ory/captures/*.json")
 	if err != nil || len(files) == 0 {
 		t.Skip("the captured requests are not here")
 	}
-	// Who gets the mail: the courier's recipient, the identity's address, or nobody.
-	const template = `
-		function(ctx)
-			local addresses(identity) = [a.value for a in std.get(identity, 'verifiable_addresses', []) if a.via == 'email'];
-			local identity = if 'identity' in ctx then ctx.identity else {};
-			local to =
-				if 'recipient' in ctx then (if std.get(ctx, 'message_type', 'email') == 'email' then [ctx.recipient] else [])
-				else addresses(identity);
-			if to == [] then error 'cancel' else {
-				message: {
-					from_email: 'hello@example.com', subject: std.get(ctx, 'subject', 'Hello'), text: std.get(ctx, 'body', 'Hello'),
-					to: [{ email: to[0], name: std.get(std.get(std.get(identity, 'traits', {}), 'name', {}), 'last', '') }],
-				},
-			}`
-	e := edgetest.New(t, template, "")
+	e := edgetest.New(t, captureTemplate, "")
 	posted, mails := 0, 0
 	for _, file := range files {
 		if filepath.Base(file) == "INDEX.json" {
@@ -39,21 +62,7 @@ func TestCaptures(t *testing.T) {
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
 			e.T = t
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var capture struct {
-				Request struct {
-					Method, Path string
-					Headers      map[string]string
-				} `json:"request"`
-				Body    map[string]any `json:"body"`
-				RawBody string         `json:"raw_body"`
-			}
-			if err := json.Unmarshal(data, &capture); err != nil {
-				t.Fatal(err)
-			}
+			capture := readCapture(t, file)
 			want, sends := http.StatusNoContent, hasAddress(capture.Body)
 			switch {
 			case capture.Request.Method != http.MethodPost:

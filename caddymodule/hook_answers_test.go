@@ -36,6 +36,7 @@ func TestHookSends(t *testing.T) {
 	}
 }
 
+// TestHookAnswers is a table of the answers to sync hooks, from the request to the recipient.
 func TestHookAnswers(t *testing.T) {
 	const template = `function(ctx)
 		if std.objectHas(ctx, 'cancel') then error 'cancel'

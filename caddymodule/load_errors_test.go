@@ -27,7 +27,7 @@ func validate(t *testing.T, caddyfile string) error {
 	return caddy.Validate(&config)
 }
 
-// TestLoadErrors has configurations that adapt well and can't be loaded.
+// TestLoadErrors is a table of configurations that adapt well and can't be loaded.
 func TestLoadErrors(t *testing.T) {
 	folder := t.TempDir()
 	template := filepath.Join(folder, "t.jsonnet")

@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
+// TestAdminAPI is a table of calls, one after the other.
 func TestAdminAPI(t *testing.T) {
 	e, address := edgetest.NewWithAdmin(t, edgetest.Minimal)
 	if err := e.Sandbox.Fail(sandbox.Failure{Status: 422, Name: "ValidationError"}); err != nil {

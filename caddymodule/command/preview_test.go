@@ -12,13 +12,8 @@ import (
 	"testing"
 )
 
-func TestPreviewCommand(t *testing.T) {
-	folder := writeFiles(t, map[string]string{
-		"t.jsonnet": `function(ctx) {
-			key: 'k', message: { from_email: 'a@example.com', to: [{ email: ctx.email }], subject: 'Hi', text: 'Hi' } }`,
-		"t.ctx.json": `{"email":"ada@example.net"}`,
-		"a.jsonnet":  `function(ctx) { email_address: ctx.email, status_if_new: 'subscribed' }`,
-	})
+func TestPreviewCommandFails(t *testing.T) {
+	folder := writeFiles(t, map[string]string{"t.jsonnet": "function(ctx) null"})
 	for _, args := range [][]string{
 		{filepath.Join(folder, "none")},
 		{filepath.Join(folder, "t.jsonnet")},
@@ -29,6 +24,15 @@ func TestPreviewCommand(t *testing.T) {
 			t.Errorf("%q: %v, %q", args, err, errors)
 		}
 	}
+}
+
+func TestPreviewCommand(t *testing.T) {
+	folder := writeFiles(t, map[string]string{
+		"t.jsonnet": `function(ctx) {
+			key: 'k', message: { from_email: 'a@example.com', to: [{ email: ctx.email }], subject: 'Hi', text: 'Hi' } }`,
+		"t.ctx.json": `{"email":"ada@example.net"}`,
+		"a.jsonnet":  `function(ctx) { email_address: ctx.email, status_if_new: 'subscribed' }`,
+	})
 	cmd := previewCommand()
 	output, printed := io.Pipe()
 	cmd.SetOut(printed)
@@ -42,34 +46,20 @@ func TestPreviewCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, address, _ := strings.Cut(strings.TrimSpace(line), " are at ")
-	answer, err := http.Post(address+"draw", "application/json",
-		strings.NewReader(`{"template":"t.jsonnet","ctx":"{\"email\":\"ada@example.net\"}"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(answer.Body)
-	answer.Body.Close()
-	if err != nil || !strings.Contains(string(body), `"recipients":["ada@example.net"]`) ||
-		!strings.Contains(string(body), "names a key, which is ignored") {
-		t.Errorf("drawn is %s, %v", body, err)
-	}
-	for ctx, want := range map[string]string{
-		`{"email":"ada@example.net"}`: `{"change":{"email_address":"ada@example.net","status_if_new":"subscribed"}}`,
-		`{"email":"ada"}`: `"line":1,"column":0,"field":"email_address","message":"email_address: must be an ` +
-			`e-mail address`,
+	for _, test := range []struct{ name, template, ctx, want string }{
+		{"recipient", "t.jsonnet", `{"email":"ada@example.net"}`, `"recipients":["ada@example.net"]`},
+		{"key", "t.jsonnet", `{"email":"ada@example.net"}`, "names a key, which is ignored"},
+		{
+			"audience", "a.jsonnet", `{"email":"ada@example.net"}`,
+			`{"change":{"email_address":"ada@example.net","status_if_new":"subscribed"}}`,
+		},
+		{
+			"audience, invalid", "a.jsonnet", `{"email":"ada"}`, `"line":1,"column":0,"field":"email_address",` +
+				`"message":"email_address: must be an e-mail address`,
+		},
 	} {
-		asked, err := json.Marshal(map[string]string{"template": "a.jsonnet", "ctx": ctx})
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err = http.Post(address+"draw", "application/json", bytes.NewReader(asked))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err = io.ReadAll(answer.Body)
-		answer.Body.Close()
-		if err != nil || !strings.Contains(string(body), want) {
-			t.Errorf("an audience's template for %s is %s, %v", ctx, body, err)
+		if got := draw(t, address, test.template, test.ctx); !strings.Contains(got, test.want) {
+			t.Errorf("%s: %s", test.name, got)
 		}
 	}
 	cancel()
@@ -77,4 +67,23 @@ func TestPreviewCommand(t *testing.T) {
 		t.Error(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// draw returns what the page gets for a template and a ctx.
+func draw(t *testing.T, address, template, ctx string) string {
+	t.Helper()
+	asked, err := json.Marshal(map[string]string{"template": template, "ctx": ctx})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.Post(address+"draw", "application/json", bytes.NewReader(asked))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
