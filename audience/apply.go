@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // Member is what an audience has of an address after a change.
@@ -181,7 +183,7 @@ func (a *application) call(ctx context.Context, method, path string, arguments, 
 	var failure *Error
 	if !errors.As(err, &failure) {
 		if member, ok := answer.(*Member); ok && member.Status == "" {
-			return &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
+			return &Error{Kind: Unknown, Status: http.StatusOK, Err: mailchimp.ErrNonsense}
 		}
 		return nil
 	}

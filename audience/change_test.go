@@ -33,6 +33,7 @@ func TestParseChange(t *testing.T) {
 		{"number", `{"email_address":1}`, "email_address: must be a string, is a number"},
 		{"misspelt", `{"emial_address":"a@b.c"}`, `emial_address: unknown field, did you mean "email_address"?`},
 		{"shortened", `{"email":"a@b.c"}`, `email: unknown field, did you mean "email_address"?`},
+		{"swapped", `{"email_address":"a@b.c","tgas":["x"]}`, `tgas: unknown field, did you mean "tags"?`},
 		{"unknown", `{"email_address":"a@b.c","phone number":1}`, `"phone number": unknown field`},
 		{"status", `{"email_address":"a@b.c","status":"subscribed"}`, "status: would subscribe people who had unsubscribed: write status_if_new"},
 		{"mail", `{"message":{}}`, "message: makes it a mail, which is for mailchimp_hook"},

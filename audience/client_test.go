@@ -36,10 +36,8 @@ func TestNew(t *testing.T) {
 		{"md-0123456789", "", "data centre"},
 		{"0123456789abcdef", "", "data centre"},
 		{"key-us1.evil.example", "", "data centre"},
-		{"", "", "is empty"},
 		{"a b-us1", "", "is empty, or has a space"},
-		{"key-us1", "ftp://example.com", "api_base"},
-		{"key-us1", "https://user@example.com", "api_base"},
+		{"key-us1", "ftp://example.com", "such as https://us21.api.mailchimp.com/3.0"},
 	} {
 		_, err := audience.New(test.key, audience.WithBaseURL(test.base))
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {

@@ -203,24 +203,12 @@ func TestScheduling(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	for _, test := range []struct{ key, base string }{
-		{"", mandrill.DefaultBaseURL},
-		{"s3cret\n", mandrill.DefaultBaseURL},
-		{"s3cret key", mandrill.DefaultBaseURL},
-		{key, ""},
-		{key, "mandrillapp.com/api/1.0"},
-		{key, "ftp://mandrillapp.com"},
-		{key, "https://"},
-		{key, "https://user:s3cret@mandrillapp.com"},
-		{key, "https://mandrillapp.com?a=b"},
-		{key, "https://mandrillapp.com/ /\x00"},
-	} {
-		_, err := mandrill.New(test.key, mandrill.WithBaseURL(test.base))
-		if err == nil {
-			t.Errorf("%q at %q is accepted", test.key, test.base)
-		} else if strings.Contains(err.Error(), "s3cret") {
-			t.Errorf("the error has the secret: %v", err)
-		}
+	if _, err := mandrill.New("s3cret\n"); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("a key with a line break: %v", err)
+	}
+	_, err := mandrill.New(key, mandrill.WithBaseURL("mandrillapp.com"))
+	if err == nil || !strings.Contains(err.Error(), mandrill.DefaultBaseURL) {
+		t.Errorf("a base that is no URL: %v", err)
 	}
 }
 

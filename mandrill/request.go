@@ -3,11 +3,12 @@ package mandrill
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"maps"
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // A Request is the body of messages/send or messages/send-template, checked and ready to be sent.
@@ -35,14 +36,14 @@ func NewRequest(body map[string]any, p *Policy) (*Request, error) {
 	if _, isTemplate := body["template_name"]; isTemplate {
 		documented = reflect.TypeFor[templateBody]()
 	} else if _, hasContent := body["template_content"]; hasContent {
-		return nil, invalid("template_content", "needs a template_name beside it")
+		return nil, mailchimp.Invalid("template_content", "needs a template_name beside it")
 	}
 	if err := checkFields("", body, documented); err != nil {
 		return nil, err
 	}
 	r, ok := &Request{body: body}, false
 	if r.message, ok = body["message"].(map[string]any); !ok {
-		return nil, invalid("message", "is missing")
+		return nil, mailchimp.Invalid("message", "is missing")
 	}
 	if err := r.checkSender(p); err != nil {
 		return nil, err
@@ -60,18 +61,9 @@ func NewRequest(body map[string]any, p *Policy) (*Request, error) {
 
 // ParseRequest is NewRequest of JSON.
 func ParseRequest(data []byte, p *Policy) (*Request, error) {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
-		return nil, invalid("", "the message is not valid JSON")
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, invalid("", "there is something after the message")
-	}
-	body, ok := value.(map[string]any)
-	if !ok {
-		return nil, wrongType("the message", "an object", value)
+	body, err := mailchimp.DecodeObject(data, "the message")
+	if err != nil {
+		return nil, err
 	}
 	return NewRequest(body, p)
 }
@@ -149,7 +141,7 @@ func (r *Request) endpoint() string {
 }
 
 // MarshalJSON returns the body as it is sent, but for the key.
-func (r *Request) MarshalJSON() ([]byte, error) { return encode(r.body) }
+func (r *Request) MarshalJSON() ([]byte, error) { return mailchimp.Encode(r.body) }
 
 // UnmarshalJSON restores a request from what MarshalJSON returned. It knows neither HadKey, nor
 // IdempotencyKey, nor ExpiresIn. Errors are those of the JSON, or *InvalidError.
@@ -166,22 +158,11 @@ func (r *Request) UnmarshalJSON(data []byte) error {
 	}
 	message, ok := body["message"].(map[string]any)
 	if !ok {
-		return invalid("message", "is missing")
+		return mailchimp.Invalid("message", "is missing")
 	}
 	*r = Request{body: body, message: message}
 	if from, _ := message["from_email"].(string); from != "" {
 		r.senderDomain, _ = domainOf(from)
 	}
 	return nil
-}
-
-// encode is json.Marshal without the escaping of HTML, which would only make mails larger.
-func encode(value any) ([]byte, error) {
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
 }
