@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // call is a call of the API. A problem is nil where it went well; a value of nil is 204.
@@ -53,7 +55,7 @@ func (s *Sandbox) routes() *http.ServeMux {
 		s.Clear()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("POST /3.0/sandbox/fail", s.takeFailure)
+	mux.HandleFunc("POST /3.0/sandbox/fail", mailchimp.FailureHandler(s.Fail))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		respondProblem(w, refuse(http.StatusNotFound, "Resource Not Found", "The sandbox has no "+r.Method+" "+r.URL.Path))
 	})
@@ -88,7 +90,7 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request, answer call) {
 		value, p = answer(r, a)
 	}
 	if failure.Reset == "after" {
-		reset()
+		mailchimp.CloseConnection()
 	}
 	switch {
 	case p != nil:

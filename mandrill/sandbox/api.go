@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // apiError is an answer other than success.
@@ -33,20 +35,13 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, endpoint stri
 		respondError(w, http.StatusUnprocessableEntity, "ValidationError", "The request could not be read, or is larger than 25 MiB.")
 		return
 	}
-	select {
-	case <-time.After(failure.delay):
-	case <-r.Context().Done():
-		reset()
-	}
-	if failure.Reset == "before" {
-		reset()
-	}
+	mailchimp.Interrupt(r.Context(), failure.delay, failure.Reset)
 	if failure.Reset == "" && failure.answer(w) {
 		return
 	}
 	answer, err := s.call(endpoint, body, failure)
 	if failure.Reset == "after" {
-		reset()
+		mailchimp.CloseConnection()
 	}
 	var refusal *apiError
 	if errors.As(err, &refusal) {

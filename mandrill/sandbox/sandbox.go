@@ -32,6 +32,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
@@ -56,7 +57,7 @@ type Sandbox struct {
 	cleared  int
 	// changed is closed when anything here changes.
 	changed  chan struct{}
-	failures []Failure
+	failures mailchimp.FailureSwitch[Failure]
 	// recovered is when the account was last mended.
 	recovered time.Time
 	// calls are the last ones of the API, the oldest one first.
@@ -97,7 +98,7 @@ func New() *Sandbox {
 		s.Clear()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("POST /sandbox/fail", s.takeFailure)
+	mux.HandleFunc("POST /sandbox/fail", mailchimp.FailureHandler(s.Fail))
 	mux.HandleFunc("DELETE /sandbox/fail", func(w http.ResponseWriter, _ *http.Request) {
 		s.Recover()
 		w.WriteHeader(http.StatusNoContent)
