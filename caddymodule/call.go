@@ -124,15 +124,12 @@ func (c *call) emit() {
 func (h *receiver) explain(err error, whole bool) string {
 	var rendering *render.Error
 	var invalid *mandrill.InvalidError
-	var unfit *audience.InvalidError
 	switch {
 	case whole:
 	case errors.As(err, &rendering):
 		return rendering.Safe()
 	case errors.As(err, &invalid):
 		return invalid.Safe(h.template.Spells)
-	case errors.As(err, &unfit):
-		return unfit.Safe(h.template.Spells)
 	}
 	return explain(err, whole)
 }

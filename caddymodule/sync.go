@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
@@ -20,12 +19,11 @@ import (
 func (c *call) deliver(hook *ory.Hook) answer {
 	p, err := c.render(hook)
 	var invalid *mandrill.InvalidError
-	var unfit *audience.InvalidError
 	switch {
 	case err == nil:
 	case errors.Is(err, render.ErrCancelled):
 		return c.end(outcomeCancelled, nil, nil)
-	case errors.As(err, &invalid), errors.As(err, &unfit):
+	case errors.As(err, &invalid):
 		return c.end(outcomeMessage, ory.ErrMessage, err)
 	case errors.Is(err, context.Canceled):
 		// The client went away: that is no fault of the template.
