@@ -85,7 +85,9 @@ func (a *application) update(ctx context.Context) (Member, error) {
 		return Member{}, err
 	}
 	arguments := map[string]any{"email_address": a.Email}
-	for name, value := range map[string]any{"merge_fields": a.MergeFields, "interests": a.Interests, "language": a.Language} {
+	for name, value := range map[string]any{
+		"merge_fields": a.MergeFields, "interests": a.Interests, "language": a.Language,
+	} {
 		if !empty(value) {
 			arguments[name] = value
 		}
@@ -107,7 +109,8 @@ func (a *application) update(ctx context.Context) (Member, error) {
 	}
 	if member.Status == "archived" && (status == "subscribed" || status == "pending") {
 		// Mailchimp leaves it archived, and doesn't say whether it had unsubscribed: the person is asked.
-		if err := a.call(ctx, http.MethodPatch, a.member(a.Email)+skip, map[string]string{"status": "pending"}, &member); err != nil {
+		asked := map[string]string{"status": "pending"}
+		if err := a.call(ctx, http.MethodPatch, a.member(a.Email)+skip, asked, &member); err != nil {
 			return member, err
 		}
 	}

@@ -43,7 +43,9 @@ type Tag struct {
 }
 
 // fields are what a template may return, and what Mailchimp may find wrong.
-var fields = []string{"archive", "delivery", "email_address", "interests", "language", "merge_fields", "status_if_new", "tags"}
+var fields = []string{
+	"archive", "delivery", "email_address", "interests", "language", "merge_fields", "status_if_new", "tags",
+}
 
 var statusesIfNew = []string{"subscribed", "pending", "unsubscribed", "transactional"}
 
@@ -69,7 +71,9 @@ func NewChange(object map[string]any) (*Change, error) {
 		}
 	}
 	c := new(Change)
-	for _, read := range []func(map[string]any) error{c.readAddresses, c.readStatus, c.readFields, c.readInterests, c.readTags, c.readDelivery} {
+	for _, read := range []func(map[string]any) error{
+		c.readAddresses, c.readStatus, c.readFields, c.readInterests, c.readTags, c.readDelivery,
+	} {
 		if err := read(object); err != nil {
 			return nil, err
 		}
@@ -192,7 +196,8 @@ func (c *Change) readInterests(object map[string]any) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Interests)) {
 		if _, ok := c.Interests[id].(bool); !ok {
-			return mailchimp.QuotingKey(id, mailchimp.WrongType("interests."+mailchimp.QuoteKey(id), "a boolean", c.Interests[id]))
+			return mailchimp.QuotingKey(id,
+				mailchimp.WrongType("interests."+mailchimp.QuoteKey(id), "a boolean", c.Interests[id]))
 		}
 	}
 	return nil

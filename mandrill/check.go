@@ -84,7 +84,8 @@ func (r *Request) checkSender(p *Policy) error {
 		return mailchimp.Invalid("message.from_email", "%v", err)
 	}
 	if !p.Allows(domain) {
-		return mailchimp.Quoting(from, domain, mailchimp.Invalid("message.from_email", "its domain %s is not one of sender_domain", domain))
+		return mailchimp.Quoting(from, domain,
+			mailchimp.Invalid("message.from_email", "its domain %s is not one of sender_domain", domain))
 	}
 	r.senderDomain = domain
 	for _, field := range []string{"return_path_domain", "signing_domain"} {
@@ -208,7 +209,8 @@ func checkMetadata(path string, metadata map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
 		switch metadata[name].(type) {
 		case []any, map[string]any:
-			return mailchimp.QuotingKey(name, mailchimp.WrongType(path+"."+mailchimp.QuoteKey(name), "a string, a number, a boolean or null", metadata[name]))
+			return mailchimp.QuotingKey(name,
+				mailchimp.WrongType(path+"."+mailchimp.QuoteKey(name), "a string, a number, a boolean or null", metadata[name]))
 		}
 	}
 	if size := metadataSize(metadata); size > maxMetadata {
@@ -248,7 +250,8 @@ func checkNames(path string, vars []map[string]any) error {
 			return mailchimp.Invalid(fmt.Sprintf("%s[%d].name", path, i), "is missing")
 		}
 		if strings.HasPrefix(name, "_") {
-			return mailchimp.Invalid(fmt.Sprintf("%s[%d].name", path, i), "begins with an underscore, which Mandrill keeps for itself")
+			return mailchimp.Invalid(fmt.Sprintf("%s[%d].name", path, i),
+				"begins with an underscore, which Mandrill keeps for itself")
 		}
 	}
 	return nil
@@ -263,7 +266,8 @@ func (r *Request) checkFiles() error {
 			}
 			cleanField(file, "name")
 			cleanField(file, "type")
-			if kind, _ := file["type"].(string); field == "images" && kind != "" && !strings.HasPrefix(strings.ToLower(kind), "image/") {
+			if kind, _ := file["type"].(string); field == "images" && kind != "" &&
+				!strings.HasPrefix(strings.ToLower(kind), "image/") {
 				return mailchimp.Invalid(fmt.Sprintf("message.images[%d].type", i), "must begin with image/")
 			}
 		}

@@ -72,7 +72,8 @@ func (c *Client) Send(ctx context.Context, r *Request) ([]Recipient, error) {
 	var recipients []Recipient
 	if err := c.post(ctx, r.endpoint(), body, &recipients); err != nil {
 		var failure *Error
-		if sendAt, _ := r.body["send_at"].(string); sendAt != "" && errors.As(err, &failure) && failure.Name == "PaymentRequired" {
+		if sendAt, _ := r.body["send_at"].(string); sendAt != "" && errors.As(err, &failure) &&
+			failure.Name == "PaymentRequired" {
 			// Scheduling is what isn't paid for: other messages can be sent.
 			failure.Kind = Refused
 		}

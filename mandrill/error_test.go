@@ -43,9 +43,13 @@ func TestDocumentedErrors(t *testing.T) {
 
 func TestInfo(t *testing.T) {
 	for body, want := range map[string]Info{
-		`{"_id":"1","state":"sent","email":"ada@example.net","metadata":{"entry":"e1"},"reject":null,"new":1}`: {ID: "1", State: "sent", Email: "ada@example.net", Metadata: map[string]any{"entry": "e1"}},
-		`{"_id":"1","state":"rejected","metadata":[],"reject":{"reason":"unsigned","last_event_at":"x"}}`:      {ID: "1", State: "rejected", RejectReason: "unsigned"},
-		`{"_id":"1","state":"queued","reject":[]}`:                                                             {ID: "1", State: "queued"},
+		`{"_id":"1","state":"sent","email":"ada@example.net","metadata":{"entry":"e1"},"reject":null,"new":1}`: {
+			ID: "1", State: "sent", Email: "ada@example.net", Metadata: map[string]any{"entry": "e1"},
+		},
+		`{"_id":"1","state":"rejected","metadata":[],"reject":{"reason":"unsigned","last_event_at":"x"}}`: {
+			ID: "1", State: "rejected", RejectReason: "unsigned",
+		},
+		`{"_id":"1","state":"queued","reject":[]}`: {ID: "1", State: "queued"},
 	} {
 		var got Info
 		if err := json.Unmarshal([]byte(body), &got); err != nil || !reflect.DeepEqual(got, want) {

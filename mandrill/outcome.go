@@ -23,12 +23,16 @@ type Recipient struct {
 var Statuses = []string{"sent", "queued", "scheduled", "rejected", "invalid"}
 
 // RejectReasons are why Mandrill rejects a recipient.
-var RejectReasons = []string{"hard-bounce", "soft-bounce", "spam", "unsub", "custom", "invalid-sender", "invalid", "test-mode-limit", "unsigned", "rule"}
+var RejectReasons = []string{
+	"hard-bounce", "soft-bounce", "spam", "unsub", "custom", "invalid-sender", "invalid", "test-mode-limit", "unsigned",
+	"rule",
+}
 
 // accountReasons are the reasons for queueing that lie with the account: Mandrill keeps the mail for 48
 // hours, and sends it if the account is mended by then.
 var accountReasons = []string{
-	"free-trial-sends-exhausted", "hourly-quota-exhausted", "monthly-limit-reached", "sending-paused", "sending-suspended", "account-suspended",
+	"free-trial-sends-exhausted", "hourly-quota-exhausted", "monthly-limit-reached", "sending-paused", "sending-suspended",
+	"account-suspended",
 }
 
 // Taken tells whether Mandrill has the message for this recipient.
@@ -45,7 +49,8 @@ func (r Recipient) Held() bool {
 func (r Recipient) Remedy() string {
 	switch r.RejectReason {
 	case "unsigned":
-		return "Mandrill doesn't send for the domain of from_email: verify it at Mandrill, add include:spf.mandrillapp.com to its SPF record, and set its two DKIM CNAME records. " +
+		return "Mandrill doesn't send for the domain of from_email: verify it at Mandrill, " +
+			"add include:spf.mandrillapp.com to its SPF record, and set its two DKIM CNAME records. " +
 			"What is missing says: caddy mailchimp check-domain <domain>"
 	case "invalid-sender":
 		return "Mandrill doesn't take the address of from_email"

@@ -51,7 +51,8 @@ func (p *Policy) Domain() string { return p.domains[0] }
 // in which domains are compared.
 func NormalizeDomain(domain string) (string, error) {
 	normal, err := idna.Lookup.ToASCII(strings.TrimSuffix(domain, "."))
-	if err != nil || normal == "" || len(normal) > 253 || strings.Contains(normal, "..") || strings.HasPrefix(normal, ".") {
+	if err != nil || normal == "" || len(normal) > 253 || strings.Contains(normal, "..") ||
+		strings.HasPrefix(normal, ".") {
 		return "", fmt.Errorf("%q is not a domain such as example.com", domain)
 	}
 	return strings.ToLower(normal), nil

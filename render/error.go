@@ -151,8 +151,8 @@ var spoken = regexp.MustCompile(`^(?:` + strings.Join([]string{
 // Spells tells whether the template, or what it imports, spells a string out.
 func (t *Template) Spells(s string) bool { return t.current.Load().literals[s] }
 
-// Place is where the template, or what it imports, makes a field of a name first: file:line:column. Where it makes none, it is where
-// the template begins.
+// Place is where the template, or what it imports, makes a field of a name first: file:line:column. Where it makes
+// none, it is where the template begins.
 func (t *Template) Place(field string) string {
 	p := t.current.Load()
 	loc, known := p.fields[field]

@@ -76,7 +76,9 @@ func (p *program) check(result any) (map[string]any, error) {
 	default:
 		kind = "a number"
 	}
-	return nil, &Error{Kind: KindResult, File: p.source.Main, Message: "the template must return an object or null, and returned " + kind}
+	return nil, &Error{
+		Kind: KindResult, File: p.source.Main, Message: "the template must return an object or null, and returned " + kind,
+	}
 }
 
 // tooDeep tells whether a value is nested deeper than limit.

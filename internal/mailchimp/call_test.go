@@ -29,7 +29,9 @@ func TestNewCallerRefuses(t *testing.T) {
 }
 
 func TestCheckKey(t *testing.T) {
-	for key, want := range map[string]bool{"md-0123": true, "": false, "s3cret\n": false, "s3cret key": false, "s3crét": false} {
+	for key, want := range map[string]bool{
+		"md-0123": true, "": false, "s3cret\n": false, "s3cret key": false, "s3crét": false,
+	} {
 		err := CheckKey(key)
 		if (err == nil) != want {
 			t.Errorf("%q: %v", key, err)
@@ -68,7 +70,8 @@ func TestDo(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := c.Do(request)
-			if err != nil || got.BrokenOff != nil || got.Status != http.StatusTemporaryRedirect || got.RetryAfter != 7*time.Second {
+			if err != nil || got.BrokenOff != nil || got.Status != http.StatusTemporaryRedirect ||
+				got.RetryAfter != 7*time.Second {
 				t.Fatalf("got %+v, %v", got, err)
 			}
 			if !strings.HasPrefix(string(got.Body), want) || len(got.Body) != 1<<10 {

@@ -82,8 +82,16 @@ func TestEditDistance(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"a", "a", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abd", 1}, {"abc", "bc", 1}, {"abc", "acb", 1},
-		{"abcd", "badc", 2}, {"kitten", "sitting", 3}, {"a", "abcdefghijk", 9},
+		{"", "", 0},
+		{"a", "a", 0},
+		{"", "abc", 3},
+		{"abc", "", 3},
+		{"abc", "abd", 1},
+		{"abc", "bc", 1},
+		{"abc", "acb", 1},
+		{"abcd", "badc", 2},
+		{"kitten", "sitting", 3},
+		{"a", "abcdefghijk", 9},
 	} {
 		if got := editDistance(test.a, test.b, 9); got != test.want {
 			t.Errorf("%q, %q: %d", test.a, test.b, got)
@@ -95,7 +103,8 @@ func TestExpiresIn(t *testing.T) {
 	for text, want := range map[string]string{"15m": "15m0s", "0s": "", "-1h": "", "soon": "", "": ""} {
 		got, err := ExpiresIn(text, "24h")
 		if want != "" && (err != nil || got.String() != want) ||
-			want == "" && (err == nil || err.Error() != `delivery.expires_in: must be a duration of more than 0, such as "24h"`) {
+			want == "" &&
+				(err == nil || err.Error() != `delivery.expires_in: must be a duration of more than 0, such as "24h"`) {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}

@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	// maxSteps and maxFilled, in bytes, bound what a mail may cost: nested #each multiply, and a long value may be named often.
+	// maxSteps and maxFilled, in bytes, bound what a mail may cost: nested #each multiply, and a long value may be
+	// named often.
 	maxSteps  = 100_000
 	maxFilled = 8 << 20
 	// maxSubject is that of a list, in bytes.
@@ -60,7 +61,10 @@ func Enabled(m *mandrill.Message) bool {
 
 // Fill fills a message for a recipient.
 func Fill(m *mandrill.Message, recipient string) Mail {
-	mail := Mail{Subject: m.Subject, FromName: m.FromName, HTML: m.HTML, Text: m.Text, Headers: make(map[string]string), Problems: []string{}}
+	mail := Mail{
+		Subject: m.Subject, FromName: m.FromName, HTML: m.HTML, Text: m.Text, Headers: make(map[string]string),
+		Problems: []string{},
+	}
 	for name, value := range m.Headers {
 		mail.Headers[name] = text(value)
 	}
@@ -79,7 +83,8 @@ func Fill(m *mandrill.Message, recipient string) Mail {
 	return mail
 }
 
-// Subject is the subject for a recipient, for a list of mails: one that is too long for a list stays as it is, and is cut.
+// Subject is the subject for a recipient, for a list of mails: one that is too long for a list stays as it is, and
+// is cut.
 func Subject(m *mandrill.Message, recipient string) string {
 	subject := m.Subject
 	if len(subject) > maxSubject {
@@ -202,7 +207,8 @@ func title(s string) string {
 // date formats the present in the letters of PHP.
 func date(format string) string {
 	layouts := map[rune]string{
-		'd': "02", 'D': "Mon", 'j': "2", 'l': "Monday", 'F': "January", 'm': "01", 'M': "Jan", 'n': "1", 'Y': "2006", 'y': "06",
+		'd': "02", 'D': "Mon", 'j': "2", 'l': "Monday", 'F': "January", 'm': "01", 'M': "Jan", 'n': "1", 'Y': "2006",
+		'y': "06",
 		'a': "pm", 'A': "PM", 'g': "3", 'h': "03", 'H': "15", 'i': "04", 's': "05",
 	}
 	now := time.Now().UTC()

@@ -29,8 +29,8 @@ type listedCtx struct {
 	Variant string `json:"variant"`
 }
 
-// list finds the templates, those of a folder before those below it, each with its ctx files. Those without one come last: many
-// of them are no templates of mails.
+// list finds the templates, those of a folder before those below it, each with its ctx files. Those without one
+// come last: many of them are no templates of mails.
 func (p *Preview) list() ([]listed, error) {
 	var templates []listed
 	var ctxs []string

@@ -19,7 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// template is a file that is a message as it stands, with NAME for ctx.name. It is broken where it begins with "broken".
+// template is a file that is a message as it stands, with NAME for ctx.name. It is broken where it begins with
+// "broken".
 type template string
 
 func (t template) Version() string { return string(t) }
@@ -38,7 +39,9 @@ func (t template) Result(ctx context.Context, body []byte) (preview.Result, erro
 		return preview.Result{}, preview.ErrCancelled
 	}
 	if data["name"] == "field" {
-		return preview.Result{}, &preview.Problem{File: string(t[strings.Index(string(t), "FILE ")+5:]), Field: "message.to[0].emial", Message: "unknown field"}
+		return preview.Result{}, &preview.Problem{
+			File: string(t[strings.Index(string(t), "FILE ")+5:]), Field: "message.to[0].emial", Message: "unknown field",
+		}
 	}
 	message, err := t.Message(ctx, data)
 	if strings.HasPrefix(string(t), `{"email_address"`) {
@@ -58,7 +61,8 @@ func open(file string) (preview.Template, error) {
 	return template(string(data)), nil
 }
 
-const good = `{"message":{"subject":"Hi NAME","html":"<b>NAME</b>","text":"Hi","from_email":"a@example.com","to":[{"email":"b@example.net"}],"attachments":[{"name":"a","type":"text/plain","content":"aGk="}]}}`
+const good = `{"message":{"subject":"Hi NAME","html":"<b>NAME</b>","text":"Hi","from_email":"a@example.com",` +
+	`"to":[{"email":"b@example.net"}],"attachments":[{"name":"a","type":"text/plain","content":"aGk="}]}}`
 
 func start(t *testing.T, files map[string]string) (dir, address string) {
 	t.Helper()
@@ -123,12 +127,18 @@ func draw(t *testing.T, address, template, ctx string) (d drawn) {
 }
 
 func TestDraw(t *testing.T) {
-	_, address := start(t, map[string]string{"a.jsonnet": good, "broken.jsonnet": "broken\nsecond line\nthird\n4\n5\n6", "below/b.jsonnet": good, "change.jsonnet": `{"email_address":"NAME@example.net"}`})
+	_, address := start(t, map[string]string{
+		"a.jsonnet": good, "broken.jsonnet": "broken\nsecond line\nthird\n4\n5\n6", "below/b.jsonnet": good,
+		"change.jsonnet": `{"email_address":"NAME@example.net"}`,
+	})
 	d := draw(t, address, "a.jsonnet", `{"name":"Ada"}`)
 	if d.Mail == nil || d.Mail.Subject != "Hi Ada" || len(d.Warnings) != 1 || d.Warnings[0] != "a note" {
 		t.Errorf("drawn is %+v", d)
 	}
-	for path, want := range map[string]string{"/drawn/1/html": "<b>Ada</b>", "/drawn/1/file/0": "hi", "/drawn/2/html": "no longer kept", "/drawn/x/html": "no longer kept"} {
+	for path, want := range map[string]string{
+		"/drawn/1/html": "<b>Ada</b>", "/drawn/1/file/0": "hi", "/drawn/2/html": "no longer kept",
+		"/drawn/x/html": "no longer kept",
+	} {
 		if _, body := call(t, http.MethodGet, address+path, ""); !strings.Contains(body, want) {
 			t.Errorf("%s is %q", path, body)
 		}
@@ -136,14 +146,16 @@ func TestDraw(t *testing.T) {
 	if d := draw(t, address, "below/b.jsonnet", `{}`); d.Mail == nil {
 		t.Errorf("below the folder: %+v", d)
 	}
-	if d := draw(t, address, "change.jsonnet", `{"name":"Ada"}`); d.Mail != nil || d.Problem != nil || d.Change["email_address"] != "Ada@example.net" {
+	if d := draw(t, address, "change.jsonnet", `{"name":"Ada"}`); d.Mail != nil || d.Problem != nil ||
+		d.Change["email_address"] != "Ada@example.net" {
 		t.Errorf("a change: %+v", d)
 	}
 	if d := draw(t, address, "a.jsonnet", `{"name":"cancel"}`); !d.Cancelled || d.Mail != nil {
 		t.Errorf("cancelled: %+v", d)
 	}
 	d = draw(t, address, "broken.jsonnet", `{}`)
-	if p := d.Problem; p == nil || !strings.HasSuffix(p.File, "broken.jsonnet") || p.Line != 2 || p.Column != 3 || len(p.Excerpt) != 5 || p.Excerpt[1] != (preview.Line{Number: 2, Text: "second line"}) {
+	if p := d.Problem; p == nil || !strings.HasSuffix(p.File, "broken.jsonnet") || p.Line != 2 || p.Column != 3 ||
+		len(p.Excerpt) != 5 || p.Excerpt[1] != (preview.Line{Number: 2, Text: "second line"}) {
 		t.Errorf("broken: %+v", p)
 	}
 	d = draw(t, address, "a.jsonnet", "{\n\"name\"\n}")
@@ -220,7 +232,8 @@ func TestLinksOut(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]int{"a.out.ctx.json": 404, "a.in.ctx.json": 200} {
-		if status, body := call(t, http.MethodGet, address+"/ctx?file="+name, ""); status != want || strings.Contains(body, "secret") {
+		if status, body := call(t, http.MethodGet, address+"/ctx?file="+name, ""); status != want ||
+			strings.Contains(body, "secret") {
 			t.Errorf("%s: %d %q", name, status, body)
 		}
 	}
@@ -259,7 +272,8 @@ func states(t *testing.T, address string) (next func() map[string]any) {
 func TestEvents(t *testing.T) {
 	dir, address := start(t, map[string]string{
 		"a.jsonnet": good, "a.ctx.json": "{}", "a.german.ctx.json": "{}", "a.b.jsonnet": good, "a.b.ctx.json": "{}",
-		"alone.jsonnet": good, ".hidden/x.jsonnet": good, "node_modules/x.jsonnet": good, "stray.ctx.json": "{}", "below/c.jsonnet": good, "below/c.ctx.json": "{}",
+		"alone.jsonnet": good, ".hidden/x.jsonnet": good, "node_modules/x.jsonnet": good, "stray.ctx.json": "{}",
+		"below/c.jsonnet": good, "below/c.ctx.json": "{}",
 	})
 	next := states(t, address+"/events?template=a.jsonnet&ctx=a.ctx.json")
 	state := next()
@@ -267,7 +281,8 @@ func TestEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `[{"ctx":[{"name":"a.b.ctx.json","variant":""}],"name":"a.b.jsonnet"},{"ctx":[{"name":"a.ctx.json","variant":""},{"name":"a.german.ctx.json","variant":"german"}],"name":"a.jsonnet"},` +
+	const want = `[{"ctx":[{"name":"a.b.ctx.json","variant":""}],"name":"a.b.jsonnet"},{"ctx":[{"name":"a.ctx.json",` +
+		`"variant":""},{"name":"a.german.ctx.json","variant":"german"}],"name":"a.jsonnet"},` +
 		`{"ctx":[{"name":"below/c.ctx.json","variant":""}],"name":"below/c.jsonnet"},{"ctx":[],"name":"alone.jsonnet"}]`
 	if string(templates) != want {
 		t.Errorf("the list is %s", templates)
@@ -283,7 +298,10 @@ func TestEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		// A file may be seen half written.
-		for before := state; state["template"] == before["template"] && state["ctx"] == before["ctx"] || state[save.changes] == ""; {
+		same := func(before map[string]any) bool {
+			return state["template"] == before["template"] && state["ctx"] == before["ctx"]
+		}
+		for before := state; same(before) || state[save.changes] == ""; {
 			state = next()
 		}
 	}

@@ -32,7 +32,8 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, endpoint stri
 	defer func(begun time.Time) { s.called(begun, endpoint, body, noted) }(time.Now())
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		respondError(w, http.StatusUnprocessableEntity, "ValidationError", "The request could not be read, or is larger than 25 MiB.")
+		respondError(w, http.StatusUnprocessableEntity, "ValidationError",
+			"The request could not be read, or is larger than 25 MiB.")
 		return
 	}
 	mailchimp.Interrupt(r.Context(), failure.delay, failure.Reset)

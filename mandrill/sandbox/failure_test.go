@@ -151,7 +151,8 @@ func TestOtherMethodsDontFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut} {
-		if w := get(t, s, method, "/api/1.0/users/ping2.json", nil); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != http.MethodPost {
+		if w := get(t, s, method, "/api/1.0/users/ping2.json", nil); w.Code != http.StatusMethodNotAllowed ||
+			w.Header().Get("Allow") != http.MethodPost {
 			t.Errorf("%s: %d", method, w.Code)
 		}
 	}

@@ -85,7 +85,8 @@ type Mail struct {
 	subject string
 }
 
-// size is about what a mail takes in memory, in bytes: its request, once more what is decoded from it, and what was answered.
+// size is about what a mail takes in memory, in bytes: its request, once more what is decoded from it, and what was
+// answered.
 func (m *Mail) size() int { return 2*len(m.Request) + 200*len(m.Recipients) }
 
 // New returns a sandbox without mails.

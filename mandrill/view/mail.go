@@ -58,7 +58,10 @@ func NewMail(request json.RawMessage, to int) (*Mail, *mandrill.Message, error) 
 	if to < 0 || to >= len(m.To) {
 		to = 0
 	}
-	mail := &Mail{To: to, Template: body.TemplateName, Regions: append([]mandrill.TemplateContent{}, body.TemplateContent...), Recipients: []string{}}
+	mail := &Mail{
+		To: to, Template: body.TemplateName, Regions: append([]mandrill.TemplateContent{}, body.TemplateContent...),
+		Recipients: []string{},
+	}
 	recipient := ""
 	for i, r := range m.To {
 		mail.Recipients = append(mail.Recipients, r.Email)
