@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -64,7 +66,8 @@ func open(file string) (preview.Template, error) {
 const good = `{"message":{"subject":"Hi NAME","html":"<b>NAME</b>","text":"Hi","from_email":"a@example.com",` +
 	`"to":[{"email":"b@example.net"}],"attachments":[{"name":"a","type":"text/plain","content":"aGk="}]}}`
 
-func start(t *testing.T, files map[string]string) (dir, address string) {
+// write returns a new folder with the files.
+func write(t *testing.T, files map[string]string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	for name, text := range files {
@@ -76,6 +79,12 @@ func start(t *testing.T, files map[string]string) (dir, address string) {
 			t.Fatal(err)
 		}
 	}
+	return dir
+}
+
+func start(t *testing.T, files map[string]string) (dir, address string) {
+	t.Helper()
+	dir = write(t, files)
 	server := httptest.NewServer(preview.New(dir, open))
 	t.Cleanup(server.Close)
 	return dir, server.URL
@@ -240,20 +249,19 @@ func TestLinksOut(t *testing.T) {
 }
 
 // states reads the events of a page.
-func states(t *testing.T, address string) (next func() map[string]any) {
+func states(t *testing.T, handler http.Handler, target string) (next func() map[string]any) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { answer.Body.Close() })
-	lines := bufio.NewScanner(answer.Body)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	reader, writer := io.Pipe()
+	page := &streamedPage{ResponseRecorder: httptest.NewRecorder(), reader: writer}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		handler.ServeHTTP(page, httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil))
+		writer.Close()
+	}()
+	t.Cleanup(func() { cancel(); reader.Close(); <-done })
+	lines := bufio.NewScanner(reader)
 	return func() (state map[string]any) {
 		t.Helper()
 		for lines.Scan() {
@@ -269,46 +277,56 @@ func states(t *testing.T, address string) (next func() map[string]any) {
 	}
 }
 
+// streamedPage passes on what is written to it when it is flushed. Unlike a connection, it lets a bubble's time go on.
+type streamedPage struct {
+	*httptest.ResponseRecorder
+	reader io.Writer
+}
+
+func (p *streamedPage) FlushError() error {
+	_, err := p.Body.WriteTo(p.reader)
+	return err
+}
+
 func TestEvents(t *testing.T) {
-	dir, address := start(t, map[string]string{
-		"a.jsonnet": good, "a.ctx.json": "{}", "a.german.ctx.json": "{}", "a.b.jsonnet": good, "a.b.ctx.json": "{}",
-		"alone.jsonnet": good, ".hidden/x.jsonnet": good, "node_modules/x.jsonnet": good, "stray.ctx.json": "{}",
-		"below/c.jsonnet": good, "below/c.ctx.json": "{}",
-	})
-	next := states(t, address+"/events?template=a.jsonnet&ctx=a.ctx.json")
-	state := next()
-	templates, err := json.Marshal(state["templates"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	const want = `[{"ctx":[{"name":"a.b.ctx.json","variant":""}],"name":"a.b.jsonnet"},{"ctx":[{"name":"a.ctx.json",` +
-		`"variant":""},{"name":"a.german.ctx.json","variant":"german"}],"name":"a.jsonnet"},` +
-		`{"ctx":[{"name":"below/c.ctx.json","variant":""}],"name":"below/c.jsonnet"},{"ctx":[],"name":"alone.jsonnet"}]`
-	if string(templates) != want {
-		t.Errorf("the list is %s", templates)
-	}
-	for _, save := range []struct{ file, text, changes string }{
-		{"a.jsonnet", good + " ", "template"},
-		{"a.ctx.json", `{"name":"x"}`, "ctx"},
-		{"a.jsonnet", "broken\n1", "template"},
-		{"a.jsonnet", "broken\n2", "template"},
-		{"a.jsonnet", good, "template"},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, save.file), []byte(save.text), 0o600); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		dir := write(t, map[string]string{
+			"a.jsonnet": good, "a.ctx.json": "{}", "a.german.ctx.json": "{}", "a.b.jsonnet": good, "a.b.ctx.json": "{}",
+			"alone.jsonnet": good, ".hidden/x.jsonnet": good, "node_modules/x.jsonnet": good, "stray.ctx.json": "{}",
+			"below/c.jsonnet": good, "below/c.ctx.json": "{}",
+		})
+		next := states(t, preview.New(dir, open), "/events?template=a.jsonnet&ctx=a.ctx.json")
+		state := next()
+		templates, err := json.Marshal(state["templates"])
+		if err != nil {
 			t.Fatal(err)
 		}
-		// A file may be seen half written.
-		same := func(before map[string]any) bool {
-			return state["template"] == before["template"] && state["ctx"] == before["ctx"]
+		const want = `[{"ctx":[{"name":"a.b.ctx.json","variant":""}],"name":"a.b.jsonnet"},{"ctx":[{"name":"a.ctx.json",` +
+			`"variant":""},{"name":"a.german.ctx.json","variant":"german"}],"name":"a.jsonnet"},` +
+			`{"ctx":[{"name":"below/c.ctx.json","variant":""}],"name":"below/c.jsonnet"},{"ctx":[],"name":"alone.jsonnet"}]`
+		if string(templates) != want {
+			t.Errorf("the list is %s", templates)
 		}
-		for before := state; same(before) || state[save.changes] == ""; {
-			state = next()
+		for _, save := range []struct{ file, text, changes string }{
+			{"a.jsonnet", good + " ", "template"},
+			{"a.ctx.json", `{"name":"x"}`, "ctx"},
+			{"a.jsonnet", "broken\n1", "template"},
+			{"a.jsonnet", "broken\n2", "template"},
+			{"a.jsonnet", good, "template"},
+		} {
+			if err := os.WriteFile(filepath.Join(dir, save.file), []byte(save.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			before := state[save.changes]
+			if state = next(); state[save.changes] == before || state[save.changes] == "" {
+				t.Errorf("%s with %.10q: %v", save.file, save.text, state)
+			}
 		}
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	for state["failed"] == nil {
-		state = next()
-	}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if state = next(); state["failed"] == nil {
+			t.Errorf("without the folder: %v", state)
+		}
+	})
 }
