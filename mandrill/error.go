@@ -2,7 +2,6 @@ package mandrill
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -189,8 +188,7 @@ func answerError(answer *mailchimp.Answer) *Error {
 // connectionError sorts a call that got no answer, or only a part of one.
 func connectionError(err error) *Error {
 	kind := Retry
-	var connection *mailchimp.ConnectionError
-	if errors.As(err, &connection) && connection.Written {
+	if mailchimp.MayHaveArrived(err) {
 		kind = Unknown
 	}
 	return &Error{Kind: kind, Err: err}

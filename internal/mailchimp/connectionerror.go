@@ -25,6 +25,12 @@ func (e *ConnectionError) Error() string { return e.text }
 
 func (e *ConnectionError) Unwrap() error { return e.cause }
 
+// MayHaveArrived reports whether the API may have acted on a call that failed with err.
+func MayHaveArrived(err error) bool {
+	var connection *ConnectionError
+	return errors.As(err, &connection) && connection.Written
+}
+
 func newConnectionError(cause error, written bool) *ConnectionError {
 	text := "the connection could not be made"
 	if written {
