@@ -73,7 +73,7 @@ func (c *Client) CloseIdleConnections() { c.caller.CloseIdleConnections() }
 
 var listID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// CheckList tells whether a text can be an audience's id.
+// CheckList reports whether a text can be an audience's id.
 func CheckList(id string) error {
 	if !listID.MatchString(id) {
 		return fmt.Errorf("%q is no id of an audience such as a1b2c3d4e5, which stands in the audience's settings", id)

@@ -85,7 +85,7 @@ func (c *Client) Send(ctx context.Context, r *Request) ([]Recipient, error) {
 	return recipients, nil
 }
 
-// Ping tells whether the key is valid, by the lack of an error.
+// Ping returns an error if the key is not valid.
 func (c *Client) Ping(ctx context.Context) error {
 	var pong struct{ PING string }
 	if err := c.call(ctx, "users/ping2", struct{}{}, &pong); err != nil {

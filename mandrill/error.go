@@ -60,7 +60,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// RateLimited tells whether the account is asked to slow down, which mends itself, from other trouble.
+// RateLimited reports whether the account is only asked to slow down, which passes by itself.
 func (e *Error) RateLimited() bool {
 	return e.Name == "RequestLimitExceeded" || e.Status == http.StatusTooManyRequests
 }

@@ -68,7 +68,7 @@ func ParseRequest(data []byte, p *Policy) (*Request, error) {
 	return NewRequest(body, p)
 }
 
-// HadKey tells whether the template named a key, which is ignored.
+// HadKey reports whether the template named a key, which is ignored.
 func (r *Request) HadKey() bool { return r.hadKey }
 
 // IdempotencyKey is what the template says that the message's key is, or empty.
@@ -90,8 +90,9 @@ func (r *Request) Recipients() []string {
 	return addresses
 }
 
-// IsPrimary tells whether the address is one that the message is to, and not a copy. Where a message has
-// copies alone, they are what it is to. Mandrill may write an address in another way: then it is no copy.
+// IsPrimary reports whether the address is one that the message is to, and not a copy. If a message has
+// copies only, they are what it is to. An address that isn't among the recipients, as Mandrill may write it in another
+// way, counts as one that the message is to.
 func (r *Request) IsPrimary(address string) bool {
 	isCopy, named := false, false
 	for _, to := range objects(r.message, "to") {
@@ -110,13 +111,13 @@ func (r *Request) IsPrimary(address string) bool {
 	return !isCopy || !named
 }
 
-// Private tells whether the content is not to be kept: view_content_link is false.
+// Private reports whether the content is not to be kept: view_content_link is false.
 func (r *Request) Private() bool {
 	link, given := r.message["view_content_link"].(bool)
 	return given && !link
 }
 
-// SetMetadata adds a field to the message's metadata, and tells whether there was room and the name
+// SetMetadata adds a field to the message's metadata, and reports whether there was room and the name
 // was free.
 func (r *Request) SetMetadata(name, value string) bool {
 	metadata, _ := r.message["metadata"].(map[string]any)

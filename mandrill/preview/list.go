@@ -109,12 +109,12 @@ func assign(templates []listed, ctx string) {
 	slices.SortFunc(templates[best].Ctx, func(a, b listedCtx) int { return strings.Compare(a.Variant, b.Variant) })
 }
 
-// hasTemplate tells whether a template is listed.
+// hasTemplate reports whether a template is listed.
 func hasTemplate(templates []listed, name string) bool {
 	return slices.ContainsFunc(templates, func(t listed) bool { return t.Name == name })
 }
 
-// hasCtx tells whether a ctx file is listed.
+// hasCtx reports whether a ctx file is listed.
 func hasCtx(templates []listed, name string) bool {
 	return slices.ContainsFunc(templates, func(t listed) bool {
 		return slices.ContainsFunc(t.Ctx, func(c listedCtx) bool { return c.Name == name })

@@ -37,8 +37,8 @@ func Frame(w http.ResponseWriter, content string, images []mandrill.Attachment) 
 	_, _ = w.Write(s.draw(content)) // the client is gone
 }
 
-// still takes off what makes a browser connect before it asks any policy: links in the head, frames, and the targets of
-// links.
+// still removes the elements that make a browser connect before a content security policy applies: links in the head,
+// frames, and the targets of links.
 //
 // Which text is raw depends on where a tag stands (in <svg>, <style> is a tag like another), and only a browser
 // knows where. So in what is written no "<" begins a tag but those that were let through: it is escaped in text and
@@ -90,7 +90,7 @@ func (s *still) draw(content string) []byte {
 	}
 }
 
-// start writes a tag, and tells whether the text after it isn't to be seen.
+// start writes a tag, and reports whether the text after it isn't to be seen.
 func (s *still) start(tag html.Token, tokens *html.Tokenizer) (unseen bool) {
 	if raw := slices.Contains(leftOutWithText, tag.Data); raw || slices.Contains(leftOut, tag.Data) {
 		return raw

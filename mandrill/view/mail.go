@@ -20,7 +20,7 @@ type Mail struct {
 	// Recipients are all addresses that the mail is for, the To is the one for which it is filled.
 	Recipients []string `json:"recipients"`
 	To         int      `json:"to"`
-	// HasHTML tells whether there is something for the frame.
+	// HasHTML reports whether there is something for the frame.
 	HasHTML bool `json:"has_html"`
 	// HTMLSize is that of the HTML, in bytes.
 	HTMLSize int `json:"html_size"`
