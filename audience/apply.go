@@ -2,11 +2,8 @@ package audience
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
@@ -70,12 +67,6 @@ type application struct {
 // member is the path of an address.
 func (a *application) member(address string) string {
 	return "lists/" + a.list + "/members/" + hash(address)
-}
-
-// hash names an address in the API. The whole of Unicode has lower case.
-func hash(address string) string {
-	digest := md5.Sum([]byte(strings.ToLower(address)))
-	return hex.EncodeToString(digest[:])
 }
 
 // update has the audience know what the change says of the person.

@@ -3,7 +3,6 @@ package audience
 import (
 	"fmt"
 	"maps"
-	"net/mail"
 	"regexp"
 	"slices"
 	"strings"
@@ -93,7 +92,7 @@ func (c *Change) Addresses() []string {
 	return addresses
 }
 
-// leaves tells whether the person leaves an address. Another case is no other address.
+// leaves reports whether the person leaves an address. Case doesn't count.
 func (c *Change) leaves() bool { return c.Archive != "" && hash(c.Archive) != hash(c.Email) }
 
 // IdempotencyKey is what the template says that the change's key is, or empty.
@@ -161,11 +160,6 @@ func (c *Change) readAddresses(object map[string]any) error {
 		}
 	}
 	return nil
-}
-
-func isAddress(address string) bool {
-	parsed, err := mail.ParseAddress(address)
-	return err == nil && parsed.Name == "" && parsed.Address == address && !strings.ContainsAny(address, "\r\n\x00")
 }
 
 func (c *Change) readStatus(object map[string]any) error {

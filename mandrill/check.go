@@ -284,10 +284,3 @@ func objects(parent map[string]any, field string) []map[string]any {
 	}
 	return elements
 }
-
-// cleanField cleans a string that is bound for a header.
-func cleanField(object map[string]any, field string) {
-	if s, ok := object[field].(string); ok && strings.ContainsAny(s, "\r\n\x00") {
-		object[field] = cleanHeader(s)
-	}
-}

@@ -1,7 +1,6 @@
 package mandrill
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 )
@@ -35,12 +34,12 @@ var accountReasons = []string{
 	"account-suspended",
 }
 
-// Taken tells whether Mandrill has the message for this recipient.
+// Taken reports whether Mandrill has the message for this recipient.
 func (r Recipient) Taken() bool {
 	return r.Status == "sent" || r.Status == "queued" || r.Status == "scheduled"
 }
 
-// Held tells whether Mandrill has the message and keeps it back for a reason that lies with the account.
+// Held reports whether Mandrill has the message and keeps it back for a reason that lies with the account.
 func (r Recipient) Held() bool {
 	return r.Status == "queued" && slices.Contains(accountReasons, r.QueuedReason)
 }
@@ -99,13 +98,6 @@ func (i *Info) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-func unmarshalObject(data json.RawMessage, object any) error {
-	if !bytes.HasPrefix(data, []byte("{")) {
-		return nil
-	}
-	return json.Unmarshal(data, object)
-}
-
 // Domain is the state of a sender domain.
 type Domain struct {
 	Domain string `json:"domain"`
@@ -113,7 +105,7 @@ type Domain struct {
 	DKIM   Record `json:"dkim"`
 	// VerifiedAt is empty where the ownership of the domain isn't verified.
 	VerifiedAt string `json:"verified_at"`
-	// ValidSigning tells whether Mandrill signs for the domain.
+	// ValidSigning reports whether Mandrill signs for the domain.
 	ValidSigning bool `json:"valid_signing"`
 	// VerifyTXTKey is the value of a TXT record that verifies the ownership.
 	VerifyTXTKey string `json:"verify_txt_key"`

@@ -95,7 +95,7 @@ func (s *Sandbox) pendingFailures() []Failure {
 	return pending
 }
 
-// answer writes what the failure wants to be written, and tells whether there was anything.
+// answer writes what the failure wants to be written, and reports whether there was anything.
 func (f Failure) answer(w http.ResponseWriter) bool {
 	if f.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
@@ -110,43 +110,4 @@ func (f Failure) answer(w http.ResponseWriter) bool {
 		return false
 	}
 	return true
-}
-
-// documentedErrors are Mandrill's errors with the statuses and the codes of Mailchimp's description.
-// The first one of a status is what the status alone stands for.
-var documentedErrors = []struct {
-	name         string
-	status, code int
-}{
-	{"Invalid_Key", http.StatusUnauthorized, 401},
-	{"PaymentRequired", http.StatusPaymentRequired, 10},
-	{"Unknown_Template", http.StatusNotFound, 5},
-	{"Unknown_Subaccount", http.StatusNotFound, 12},
-	{"Unknown_Message", http.StatusNotFound, 11},
-	{"ValidationError", http.StatusUnprocessableEntity, -2},
-	{"RequestLimitExceeded", http.StatusTooManyRequests, 429},
-	{"GeneralError", http.StatusInternalServerError, -1},
-	{"ServiceUnavailable", http.StatusServiceUnavailable, -2},
-}
-
-// respondError answers with Mandrill's error body. A status of 0 and an empty name stand for what
-// goes with the other.
-func respondError(w http.ResponseWriter, status int, name, message string) {
-	code := -1
-	for _, documented := range documentedErrors {
-		if documented.name == name || name == "" && documented.status == status {
-			name, code = documented.name, documented.code
-			if status == 0 {
-				status = documented.status
-			}
-			break
-		}
-	}
-	if name == "" {
-		name = "GeneralError"
-	}
-	if status == 0 {
-		status = http.StatusInternalServerError
-	}
-	respond(w, status, map[string]any{"status": "error", "code": code, "name": name, "message": message})
 }

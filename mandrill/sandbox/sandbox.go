@@ -203,10 +203,3 @@ func (s *Sandbox) showMail(w http.ResponseWriter, r *http.Request) {
 	}
 	respond(w, http.StatusOK, mail)
 }
-
-func respond(w http.ResponseWriter, status int, value any) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // the client is gone
-}
