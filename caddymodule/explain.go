@@ -8,17 +8,10 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
-// invalidError is an error about what a template returned, of mandrill or audience.
-type invalidError interface {
-	error
-	// Safe returns the error's text without what the template does not spell out.
-	Safe(spelled func(string) bool) string
-}
-
 // explain returns the text of an error for the log. What a person may have typed is in it only if whole is set.
 func (h *Webhook) explain(err error, whole bool) string {
 	var rendering *render.Error
-	var invalid invalidError
+	var invalid *mandrill.InvalidError
 	switch {
 	case whole:
 	case errors.As(err, &rendering):
@@ -52,9 +45,3 @@ func describe(text, detail, remedy string, whole bool) string {
 	}
 	return text
 }
-
-// Interface guards
-var (
-	_ invalidError = (*mandrill.InvalidError)(nil)
-	_ invalidError = (*audience.InvalidError)(nil)
-)

@@ -17,7 +17,7 @@ import (
 // sendNow renders a hook and sends the result before Ory is answered.
 func (c *call) sendNow(hook *ory.Hook) answer {
 	o, err := c.render(hook)
-	var invalid invalidError
+	var invalid *mandrill.InvalidError
 	switch {
 	case err == nil:
 	case errors.Is(err, render.ErrCancelled):

@@ -152,7 +152,6 @@ func located(file string, err error) error {
 	var inTemplate *render.Error
 	var inCtx *ctxError
 	var invalid *mandrill.InvalidError
-	var unfit *audience.InvalidError
 	switch {
 	case errors.Is(err, render.ErrCancelled):
 		return preview.ErrCancelled
@@ -164,8 +163,6 @@ func located(file string, err error) error {
 		return &preview.Problem{Line: inCtx.line, Message: inCtx.err.Error()}
 	case errors.As(err, &invalid):
 		return &preview.Problem{File: file, Field: invalid.Path, Message: err.Error()}
-	case errors.As(err, &unfit):
-		return &preview.Problem{File: file, Field: unfit.Path, Message: err.Error()}
 	}
 	return &preview.Problem{File: file, Message: err.Error()}
 }
