@@ -15,8 +15,8 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// Outbox says where mails are kept between the answer to Ory and their delivery. Its kinds are not Caddy modules, because
-// nobody else can add one.
+// Outbox says where mails are kept between the answer to Ory and their delivery. Its kinds are not Caddy modules,
+// because nobody else can add one.
 type Outbox struct {
 	// "sqlite", "postgres" or "off". Default: sqlite.
 	Kind string `json:"kind,omitempty"`
