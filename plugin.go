@@ -4,6 +4,8 @@
 package mailchimphook
 
 import (
-	// Registers the plugin's Caddy modules.
+	// Register the plugin's Caddy modules and its command.
 	_ "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
+	_ "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/admin"
+	_ "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/command"
 )

@@ -2,12 +2,11 @@ package audience
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // Member is what an audience has of an address after a change.
@@ -70,12 +69,6 @@ func (a *application) member(address string) string {
 	return "lists/" + a.list + "/members/" + hash(address)
 }
 
-// hash names an address in the API. The whole of Unicode has lower case.
-func hash(address string) string {
-	digest := md5.Sum([]byte(strings.ToLower(address)))
-	return hex.EncodeToString(digest[:])
-}
-
 // update has the audience know what the change says of the person.
 func (a *application) update(ctx context.Context) (Member, error) {
 	status, err := a.statusIfNew(ctx)
@@ -83,7 +76,9 @@ func (a *application) update(ctx context.Context) (Member, error) {
 		return Member{}, err
 	}
 	arguments := map[string]any{"email_address": a.Email}
-	for name, value := range map[string]any{"merge_fields": a.MergeFields, "interests": a.Interests, "language": a.Language} {
+	for name, value := range map[string]any{
+		"merge_fields": a.MergeFields, "interests": a.Interests, "language": a.Language,
+	} {
 		if !empty(value) {
 			arguments[name] = value
 		}
@@ -105,7 +100,8 @@ func (a *application) update(ctx context.Context) (Member, error) {
 	}
 	if member.Status == "archived" && (status == "subscribed" || status == "pending") {
 		// Mailchimp leaves it archived, and doesn't say whether it had unsubscribed: the person is asked.
-		if err := a.call(ctx, http.MethodPatch, a.member(a.Email)+skip, map[string]string{"status": "pending"}, &member); err != nil {
+		asked := map[string]string{"status": "pending"}
+		if err := a.call(ctx, http.MethodPatch, a.member(a.Email)+skip, asked, &member); err != nil {
 			return member, err
 		}
 	}
@@ -181,7 +177,7 @@ func (a *application) call(ctx context.Context, method, path string, arguments, 
 	var failure *Error
 	if !errors.As(err, &failure) {
 		if member, ok := answer.(*Member); ok && member.Status == "" {
-			return &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
+			return &Error{Kind: Unknown, Status: http.StatusOK, Err: mailchimp.ErrNonsense}
 		}
 		return nil
 	}

@@ -1,17 +1,15 @@
 package audience
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
-	"net/mail"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // A Change is what an audience is to know of a person. It is made by NewChange, and restored from its JSON by
@@ -44,24 +42,17 @@ type Tag struct {
 }
 
 // fields are what a template may return, and what Mailchimp may find wrong.
-var fields = []string{"archive", "delivery", "email_address", "interests", "language", "merge_fields", "status_if_new", "tags"}
+var fields = []string{
+	"archive", "delivery", "email_address", "interests", "language", "merge_fields", "status_if_new", "tags",
+}
 
 var statusesIfNew = []string{"subscribed", "pending", "unsubscribed", "transactional"}
 
 // ParseChange is NewChange of JSON.
 func ParseChange(data []byte) (*Change, error) {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
-		return nil, invalid("", "the change is not valid JSON")
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, invalid("", "there is something after the change")
-	}
-	object, ok := value.(map[string]any)
-	if !ok {
-		return nil, wrongType("the change", "an object", value)
+	object, err := mailchimp.DecodeObject(data, "the change")
+	if err != nil {
+		return nil, err
 	}
 	return NewChange(object)
 }
@@ -71,15 +62,17 @@ func NewChange(object map[string]any) (*Change, error) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		switch {
 		case name == "status":
-			return nil, invalid(name, "would subscribe people who had unsubscribed: write status_if_new")
+			return nil, mailchimp.Invalid(name, "would subscribe people who had unsubscribed: write status_if_new")
 		case name == "message":
-			return nil, invalid(name, "makes it a mail, which is for mailchimp_hook")
+			return nil, mailchimp.Invalid(name, "makes it a mail, which is for mailchimp_hook")
 		case !slices.Contains(fields, name):
-			return nil, unknown("", name, fields)
+			return nil, mailchimp.UnknownField("", name, fields)
 		}
 	}
 	c := new(Change)
-	for _, read := range []func(map[string]any) error{c.readAddresses, c.readStatus, c.readFields, c.readInterests, c.readTags, c.readDelivery} {
+	for _, read := range []func(map[string]any) error{
+		c.readAddresses, c.readStatus, c.readFields, c.readInterests, c.readTags, c.readDelivery,
+	} {
 		if err := read(object); err != nil {
 			return nil, err
 		}
@@ -99,7 +92,7 @@ func (c *Change) Addresses() []string {
 	return addresses
 }
 
-// leaves tells whether the person leaves an address. Another case is no other address.
+// leaves reports whether the person leaves an address. Case doesn't count.
 func (c *Change) leaves() bool { return c.Archive != "" && hash(c.Archive) != hash(c.Email) }
 
 // IdempotencyKey is what the template says that the change's key is, or empty.
@@ -119,7 +112,7 @@ func (c *Change) MarshalJSON() ([]byte, error) {
 			object[name] = value
 		}
 	}
-	return encode(object)
+	return mailchimp.Encode(object)
 }
 
 // UnmarshalJSON restores a change from what MarshalJSON returned.
@@ -152,26 +145,21 @@ func (c *Change) readAddresses(object map[string]any) error {
 			return err
 		}
 		if *field.to != "" && !isAddress(*field.to) {
-			return invalid(field.name, "must be an e-mail address such as ada@example.com, without a name")
+			return mailchimp.Invalid(field.name, "must be an e-mail address such as ada@example.com, without a name")
 		}
 	}
 	if c.Email != "" {
 		return nil
 	}
 	if c.Archive == "" {
-		return invalid("email_address", "is missing")
+		return mailchimp.Invalid("email_address", "is missing")
 	}
 	for _, name := range []string{"interests", "language", "merge_fields", "status_if_new", "tags"} {
 		if object[name] != nil {
-			return invalid(name, "needs an email_address beside it: archive alone takes an address out")
+			return mailchimp.Invalid(name, "needs an email_address beside it: archive alone takes an address out")
 		}
 	}
 	return nil
-}
-
-func isAddress(address string) bool {
-	parsed, err := mail.ParseAddress(address)
-	return err == nil && parsed.Name == "" && parsed.Address == address && !strings.ContainsAny(address, "\r\n\x00")
 }
 
 func (c *Change) readStatus(object map[string]any) error {
@@ -179,7 +167,7 @@ func (c *Change) readStatus(object map[string]any) error {
 		return err
 	}
 	if c.StatusIfNew != "" && !slices.Contains(statusesIfNew, c.StatusIfNew) {
-		return invalid("status_if_new", "must be %s or %s", strings.Join(statusesIfNew[:3], ", "), statusesIfNew[3])
+		return mailchimp.Invalid("status_if_new", "must be %s or %s", strings.Join(statusesIfNew[:3], ", "), statusesIfNew[3])
 	}
 	return nil
 }
@@ -191,7 +179,7 @@ func (c *Change) readFields(object map[string]any) error {
 		return err
 	}
 	if c.Language != "" && !language.MatchString(c.Language) {
-		return invalid("language", "must be a code such as de or pt_PT")
+		return mailchimp.Invalid("language", "must be a code such as de or pt_PT")
 	}
 	return readObject(object, "merge_fields", &c.MergeFields)
 }
@@ -202,7 +190,8 @@ func (c *Change) readInterests(object map[string]any) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Interests)) {
 		if _, ok := c.Interests[id].(bool); !ok {
-			return quoting(id, wrongType("interests."+quoteKey(id), "a boolean", c.Interests[id]))
+			return mailchimp.QuotingKey(id,
+				mailchimp.WrongType("interests."+mailchimp.QuoteKey(id), "a boolean", c.Interests[id]))
 		}
 	}
 	return nil
@@ -214,7 +203,7 @@ const maxTag = 100
 func (c *Change) readTags(object map[string]any) error {
 	list, ok := object["tags"].([]any)
 	if !ok && object["tags"] != nil {
-		return wrongType("tags", "an array", object["tags"])
+		return mailchimp.WrongType("tags", "an array", object["tags"])
 	}
 	for i, element := range list {
 		path := fmt.Sprintf("tags[%d]", i)
@@ -225,25 +214,25 @@ func (c *Change) readTags(object map[string]any) error {
 		case map[string]any:
 			for _, name := range slices.Sorted(maps.Keys(element)) {
 				if name != "name" && name != "status" {
-					return unknown(path+".", name, []string{"name", "status"})
+					return mailchimp.UnknownField(path, name, []string{"name", "status"})
 				}
 			}
-			if err := readString(element, path+".", "name", &tag.Name); err != nil {
+			if err := readString(element, path, "name", &tag.Name); err != nil {
 				return err
 			}
-			if err := readString(element, path+".", "status", &tag.Status); err != nil {
+			if err := readString(element, path, "status", &tag.Status); err != nil {
 				return err
 			}
 		default:
-			return wrongType(path, "a string", element)
+			return mailchimp.WrongType(path, "a string", element)
 		}
 		switch {
 		case tag.Name == "":
-			return invalid(path, "is empty")
+			return mailchimp.Invalid(path, "is empty")
 		case utf8.RuneCountInString(tag.Name) > maxTag:
-			return invalid(path, "has more than %d characters", maxTag)
+			return mailchimp.Invalid(path, "has more than %d characters", maxTag)
 		case tag.Status != "active" && tag.Status != "inactive":
-			return invalid(path+".status", "must be active or inactive")
+			return mailchimp.Invalid(path+".status", "must be active or inactive")
 		}
 		c.Tags = append(c.Tags, tag)
 	}
@@ -258,19 +247,17 @@ func (c *Change) readDelivery(object map[string]any) error {
 	known := []string{"expires_in", "idempotency_key"}
 	for _, name := range slices.Sorted(maps.Keys(delivery)) {
 		if !slices.Contains(known, name) {
-			return unknown("delivery.", name, known)
+			return mailchimp.UnknownField("delivery", name, known)
 		}
 	}
 	expiresIn := ""
-	if err := readString(delivery, "delivery.", "idempotency_key", &c.key); err != nil {
+	if err := readString(delivery, "delivery", "idempotency_key", &c.key); err != nil {
 		return err
 	}
-	if err := readString(delivery, "delivery.", "expires_in", &expiresIn); err != nil || expiresIn == "" {
+	if err := readString(delivery, "delivery", "expires_in", &expiresIn); err != nil || expiresIn == "" {
 		return err
 	}
 	var err error
-	if c.expiresIn, err = time.ParseDuration(expiresIn); err != nil || c.expiresIn <= 0 {
-		return invalid("delivery.expires_in", "must be a duration of more than 0, such as \"24h\"")
-	}
-	return nil
+	c.expiresIn, err = mailchimp.ExpiresIn(expiresIn, "24h")
+	return err
 }

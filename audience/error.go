@@ -1,18 +1,15 @@
 package audience
 
 import (
-	"context"
-	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // Kind says what a caller can do about an Error.
@@ -71,7 +68,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// RateLimited tells whether the account is asked to slow down, which mends itself, from other trouble.
+// RateLimited reports whether the account is only asked to slow down, which passes by itself.
 func (e *Error) RateLimited() bool { return e.throttled }
 
 // Remedy says what the operator can do about it, or is empty.
@@ -123,10 +120,11 @@ var (
 )
 
 // answerError sorts an answer other than success.
-func answerError(status int, header http.Header, data []byte) *Error {
+func answerError(answer *mailchimp.Answer) *Error {
 	var p problem
-	decoded := json.Unmarshal(data, &p) == nil
-	e := &Error{Title: p.Title, Status: status, Detail: p.Detail, RetryAfter: retryAfter(header.Get("Retry-After"), time.Now())}
+	decoded := json.Unmarshal(answer.Body, &p) == nil
+	status := answer.Status
+	e := &Error{Title: p.Title, Status: status, Detail: p.Detail, RetryAfter: answer.RetryAfter}
 	if !errorTitle.MatchString(e.Title) {
 		e.Title = ""
 	}
@@ -172,50 +170,11 @@ func (e *Error) sort() Kind {
 	return Retry
 }
 
-// retryAfter reads a header's seconds or date. Mailchimp sends none; what stands before it may.
-func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.Atoi(header); err == nil && seconds > 0 {
-		return time.Duration(min(seconds, 1<<31)) * time.Second
+// connectionError sorts a call that got no answer, or only a part of one.
+func connectionError(err error) *Error {
+	kind := Retry
+	if mailchimp.MayHaveArrived(err) {
+		kind = Unknown
 	}
-	if date, err := http.ParseTime(header); err == nil && date.After(now) {
-		return date.Sub(now)
-	}
-	return 0
+	return &Error{Kind: kind, Err: err}
 }
-
-var errNonsense = errors.New("the answer makes no sense")
-
-// connectionError sorts a call that got no answer, or a part of one.
-func connectionError(err error, written bool) *Error {
-	kind, text := Retry, "the connection could not be made"
-	if written {
-		kind, text = Unknown, "the connection broke"
-	}
-	var (
-		network     *net.OpError
-		certificate *tls.CertificateVerificationError
-		timeout     interface{ Timeout() bool }
-	)
-	switch {
-	case errors.Is(err, context.Canceled):
-		text = "the call was cancelled"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		text = "no answer in time"
-	case errors.As(err, &network):
-		text = network.Error()
-	case errors.As(err, &certificate):
-		text = certificate.Error()
-	}
-	return &Error{Kind: kind, Err: &connectionCause{text: text, cause: err}}
-}
-
-// connectionCause is why there was no answer. Its text is not that of its cause, which names the URL and so
-// the hash of an address.
-type connectionCause struct {
-	text  string
-	cause error
-}
-
-func (c *connectionCause) Error() string { return c.text }
-
-func (c *connectionCause) Unwrap() error { return c.cause }

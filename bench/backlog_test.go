@@ -43,7 +43,9 @@ func fill(b *testing.B, o *outbox.Outbox, name string, n int) {
 	for range 64 {
 		calling.Go(func() {
 			for i := range next {
-				if _, err := o.Put(context.Background(), outbox.New{Key: fmt.Sprint(name, i), Sender: "example.com", Content: payload}); err != nil {
+				if _, err := o.Put(context.Background(), outbox.New{
+					Key: fmt.Sprint(name, i), Sender: "example.com", Content: payload,
+				}); err != nil {
 					b.Error(err)
 				}
 			}
@@ -76,7 +78,8 @@ func newClient(b *testing.B) *client {
 		b.Fatal(err)
 	}
 	c := &client{sent: make(chan struct{}, 1<<20)}
-	if c.request, err = mandrill.ParseRequest([]byte(`{"message":{"from_email":"hello@example.com","to":[{"email":"grace@example.net"}],"text":"Hi"}}`), policy); err != nil {
+	if c.request, err = mandrill.ParseRequest([]byte(`{"message":{"from_email":"hello@example.com",`+
+		`"to":[{"email":"grace@example.net"}],"text":"Hi"}}`), policy); err != nil {
 		b.Fatal(err)
 	}
 	if c.Client, err = mandrill.New("key", mandrill.WithBaseURL(server.URL+"/api/1.0")); err != nil {
@@ -100,7 +103,9 @@ func BenchmarkDrain(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			const backlog = 20_000
 			c := newClient(b)
-			o, err := outbox.Open(b.Context(), config, outbox.Settings{Senders: []string{"example.com"}, Deliverer: c, MaxPending: unbounded})
+			o, err := outbox.Open(b.Context(), config, outbox.Settings{
+				Senders: []string{"example.com"}, Deliverer: c, MaxPending: unbounded,
+			})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -129,7 +134,9 @@ func BenchmarkAcceptDuringDrain(b *testing.B) {
 	for name, config := range databases(b) {
 		b.Run(name, func(b *testing.B) {
 			c := newClient(b)
-			o, err := outbox.Open(b.Context(), config, outbox.Settings{Senders: []string{"example.com"}, Deliverer: c, MaxPending: unbounded})
+			o, err := outbox.Open(b.Context(), config, outbox.Settings{
+				Senders: []string{"example.com"}, Deliverer: c, MaxPending: unbounded,
+			})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -144,7 +151,9 @@ func BenchmarkAcceptDuringDrain(b *testing.B) {
 				for n := range 4000 {
 					time.Sleep(5 * time.Millisecond)
 					started := time.Now()
-					if _, err := o.Put(b.Context(), outbox.New{Key: fmt.Sprint(run, "new", n), Sender: "example.com", Content: payload}); err != nil {
+					if _, err := o.Put(b.Context(), outbox.New{
+						Key: fmt.Sprint(run, "new", n), Sender: "example.com", Content: payload,
+					}); err != nil {
 						b.Fatal(err)
 					}
 					all = append(all, time.Since(started))
@@ -157,8 +166,8 @@ func BenchmarkAcceptDuringDrain(b *testing.B) {
 	}
 }
 
-// BenchmarkPending reports the process's memory with a backlog of a thousand, and then of a million entries, or of as many as
-// OUTBOX_BACKLOG says. Run it with -benchtime 1x.
+// BenchmarkPending reports the process's memory with a backlog of a thousand, and then of a million entries, or of
+// as many as OUTBOX_BACKLOG says. Run it with -benchtime 1x.
 func BenchmarkPending(b *testing.B) {
 	most := 1_000_000
 	if given := os.Getenv("OUTBOX_BACKLOG"); given != "" {

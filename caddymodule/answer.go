@@ -8,19 +8,19 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 )
 
-// answer is what a hook is told.
+// answer is the answer to a hook.
 type answer struct {
-	// problem is nil where all went well.
+	// problem is nil if all went well.
 	problem *ory.Error
-	// recipients is what Mandrill said of each, where the mail was sent before the answer.
+	// recipients is what Mandrill said of each, if the mail was sent before the answer.
 	recipients []mandrill.Recipient
-	// entry is the id in the outbox, where it is there.
+	// entry is the id in the outbox, or empty.
 	entry string
-	// queued tells that the mail is sent after the answer.
+	// queued is set if the mail is sent after the answer.
 	queued bool
-	// stored tells that Ory keeps what Mandrill said in the identity.
+	// stored is set if Ory stores in the identity what Mandrill said.
 	stored bool
-	// duplicate tells that the answer is that of an earlier call.
+	// duplicate is set if the answer is that of an earlier call.
 	duplicate bool
 }
 
@@ -30,7 +30,7 @@ type (
 		Status     string               `json:"status"`
 		Recipients []mandrill.Recipient `json:"recipients"`
 	}
-	// storedBody is what Ory takes over into an identity.
+	// storedBody is what Ory stores in an identity.
 	storedBody struct {
 		Identity struct {
 			MetadataAdmin struct {
@@ -96,8 +96,8 @@ func (a answer) write(w http.ResponseWriter, r *http.Request, reference string) 
 	return err
 }
 
-// wantsBody tells whether somebody reads the body of a success. Ory sends no Accept header, and
-// keeps its connection only where the body is empty; people with curl do send one.
+// wantsBody reports whether somebody reads the body of a success. Ory sends no Accept header, and keeps its connection
+// only if the body is empty; people with curl do send one.
 func wantsBody(r *http.Request) bool {
 	return r.Header.Get("Accept") != ""
 }

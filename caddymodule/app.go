@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
@@ -60,13 +61,13 @@ type App struct {
 	// Whether addresses of recipients, and errors that may hold what a person typed, appear in logs.
 	LogRecipients bool `json:"log_recipients,omitempty"`
 
-	ctx     caddy.Context
-	logger  *zap.Logger
-	slogger *slog.Logger
-	metrics *metrics
-	events  *caddyevents.App
-	emits   chan emitted
-	records *records
+	ctx          caddy.Context
+	logger       *zap.Logger
+	slogger      *slog.Logger
+	metrics      *metrics
+	events       *caddyevents.App
+	queuedEvents chan queuedEvent
+	replies      *replyCache
 
 	key     string
 	domains []string
@@ -76,16 +77,17 @@ type App struct {
 	// keyOf is the key that sends for a domain. A domain has one.
 	keyOf   map[string]string
 	clients map[string]*mandrill.Client
-	hooks   []*receiver
-	// keepers keep lists in step, by their senders.
-	keepers map[string]*keeper
+	hooks   []*Webhook
+	// lists are the accounts of audiences, by the senders of their entries.
+	lists map[string]*listAccount
 
 	outboxConfig outbox.Config
 	// outboxKey names the outbox's database.
 	outboxKey  string
 	outboxKeys []string
-	// outbox is nil before Start, and where it is off. opened is closed when it is set.
+	// outbox and pooled are nil before Start, and if the outbox is off. opened is closed when they are set.
 	outbox *outbox.Outbox
+	pooled *pooledOutbox
 	opened chan struct{}
 
 	stop context.CancelFunc
@@ -105,13 +107,15 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.logger = ctx.Logger()
 	a.slogger = ctx.Slogger()
-	a.records = takeRecords()
 	a.opened = make(chan struct{})
 	a.keyOf = make(map[string]string)
 	a.clients = make(map[string]*mandrill.Client)
-	a.keepers = make(map[string]*keeper)
+	a.lists = make(map[string]*listAccount)
 
 	var err error
+	if a.replies, err = takeReplyCache(); err != nil {
+		return err
+	}
 	if a.metrics, err = registerMetrics(ctx); err != nil {
 		return err
 	}
@@ -119,30 +123,30 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.events, a.emits = events.(*caddyevents.App), make(chan emitted, maxEmitted)
+	a.events, a.queuedEvents = events.(*caddyevents.App), make(chan queuedEvent, maxQueuedEvents)
 	a.base = mandrill.DefaultBaseURL
 	if a.APIBase != "" {
-		if a.base, err = expand("api_base", a.APIBase); err != nil {
+		if a.base, err = directive.Expand("api_base", a.APIBase); err != nil {
 			return err
 		}
 	}
 	if a.APIKey != "" {
-		if a.key, err = expand("api_key", a.APIKey); err != nil {
+		if a.key, err = directive.Expand("api_key", a.APIKey); err != nil {
 			return err
 		}
 	}
-	if a.domains, err = expandAll("sender_domain", a.SenderDomains); err != nil {
+	if a.domains, err = directive.ExpandAll("sender_domain", a.SenderDomains); err != nil {
 		return err
 	}
 	if a.key != "" && len(a.domains) > 0 {
-		if _, err = a.client(a.domains, a.key); err != nil {
+		if _, err = a.registerDomains(a.domains, a.key); err != nil {
 			return err
 		}
 	}
 	return a.provisionOutbox()
 }
 
-// Validate checks what doesn't depend on the world outside.
+// Validate checks what does not depend on the world outside.
 func (a *App) Validate() error {
 	if err := a.checkOutbox(); err != nil {
 		return err
@@ -157,43 +161,11 @@ func (a *App) Validate() error {
 	return nil
 }
 
-// client returns the client that sends for the domains, and holds them to one key.
-func (a *App) client(domains []string, key string) (*mandrill.Client, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, domain := range domains {
-		domain, err := mandrill.NormalizeDomain(domain)
-		if err != nil {
-			return nil, fmt.Errorf("sender_domain: %w", err)
-		}
-		if other, ok := a.keyOf[domain]; ok && other != key {
-			return nil, fmt.Errorf("sender_domain %s has two different api_keys: one domain sends with one key", domain)
-		}
-		a.keyOf[domain] = key
-	}
-	if client, ok := a.clients[key]; ok {
-		return client, nil
-	}
-	client, err := mandrill.New(key, mandrill.WithBaseURL(a.base))
-	if err != nil {
-		return nil, err
-	}
-	a.clients[key] = client
-	return client, nil
-}
-
-// add makes the hook's template be watched while the app runs.
-func (a *App) add(h *receiver) {
+// addHook has the hook's template watched while the app runs.
+func (a *App) addHook(h *Webhook) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hooks = append(a.hooks, h)
-}
-
-// clientOf returns the client that sends for a domain, or nil.
-func (a *App) clientOf(domain string) *mandrill.Client {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.clients[a.keyOf[domain]]
 }
 
 // Start opens the outbox and watches the hooks' templates.
@@ -203,7 +175,7 @@ func (a *App) Start() error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
-	a.done.Go(func() { a.tell(ctx.Done()) })
+	a.done.Go(func() { a.drainEvents(ctx.Done()) })
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, hook := range a.hooks {
@@ -225,23 +197,25 @@ func (a *App) Cleanup() error {
 	for _, client := range a.clients {
 		client.CloseIdleConnections()
 	}
-	for _, keeper := range a.keepers {
-		keeper.client.CloseIdleConnections()
+	for _, account := range a.lists {
+		account.client.CloseIdleConnections()
 	}
-	if a.records != nil {
-		err = errors.Join(err, releaseRecords())
+	if a.replies != nil {
+		err = errors.Join(err, releaseReplyCache())
 	}
 	return err
 }
 
-// lastGood is the folder where the last good sources of templates are kept.
+// lastGood returns the folder of the last good sources of templates.
 func lastGood() string {
 	return filepath.Join(caddy.AppDataDir(), "mailchimp", "templates")
 }
 
 func makeFolder(folder string) error { return os.MkdirAll(folder, 0o700) }
 
-var errNoKey = errors.New("api_key is missing: name it in the block of mailchimp_hook or in the global option mailchimp, for example api_key {env.MANDRILL_API_KEY}")
+// ErrNoKey says that neither a hook nor the app has an API key of Mandrill.
+var ErrNoKey = errors.New("api_key is missing: name it in the block of mailchimp_hook " +
+	"or in the global option mailchimp, for example api_key {env.MANDRILL_API_KEY}")
 
 // Interface guards
 var (

@@ -6,6 +6,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 )
 
 func init() {
@@ -46,19 +48,19 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("mailchimp takes no argument: its options stand in a block")
 	}
-	err := options{
-		"api_key":        text("api_key <key>", &a.APIKey),
-		"sender_domain":  texts("sender_domain <domain>...", &a.SenderDomains),
-		"api_base":       text("api_base <url>", &a.APIBase),
-		"outbox":         {usage: outboxUsage, min: 1, max: 2, set: a.setOutbox},
-		"workers":        number("workers <n>", &a.Workers),
-		"retry_for":      duration("retry_for <duration>", &a.RetryFor),
-		"keep":           duration("keep <duration>", &a.Keep),
-		"max_pending":    number("max_pending <n>", &a.MaxPending),
-		"outbox_key":     texts("outbox_key <key>...", &a.OutboxKeys),
-		"keep_content":   flag("keep_content", &a.KeepContent),
-		"log_recipients": flag("log_recipients", &a.LogRecipients),
-	}.unmarshal(d)
+	err := directive.Options{
+		"api_key":        directive.Text("api_key <key>", &a.APIKey),
+		"sender_domain":  directive.Texts("sender_domain <domain>...", &a.SenderDomains),
+		"api_base":       directive.Text("api_base <url>", &a.APIBase),
+		"outbox":         {Usage: outboxUsage, Min: 1, Max: 2, Set: a.setOutbox},
+		"workers":        directive.Number("workers <n>", &a.Workers),
+		"retry_for":      directive.Duration("retry_for <duration>", &a.RetryFor),
+		"keep":           directive.Duration("keep <duration>", &a.Keep),
+		"max_pending":    directive.Number("max_pending <n>", &a.MaxPending),
+		"outbox_key":     directive.Texts("outbox_key <key>...", &a.OutboxKeys),
+		"keep_content":   directive.Flag("keep_content", &a.KeepContent),
+		"log_recipients": directive.Flag("log_recipients", &a.LogRecipients),
+	}.Unmarshal(d)
 	if err == nil && a.checkOutbox() != nil {
 		err = d.Err(a.checkOutbox().Error())
 	}
@@ -78,7 +80,7 @@ func (a *App) setOutbox(args []string) error {
 	default:
 		return errors.New("expected: " + outboxUsage)
 	}
-	return nonEmpty(args)
+	return directive.NonEmpty(args)
 }
 
 // Interface guards

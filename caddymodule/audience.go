@@ -6,29 +6,26 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 )
 
 func init() {
 	caddy.RegisterModule(new(Audience))
-	registerReceiver("mailchimp_audience", func(d *caddyfile.Dispenser) (caddyhttp.MiddlewareHandler, *receiver, error) {
-		handler := new(Audience)
-		return handler, &handler.receiver, handler.UnmarshalCaddyfile(d)
-	})
 }
 
-// Audience answers web hooks of Ory as mailchimp_hook does, and keeps an audience of Mailchimp in step with the
-// people: what its template returns is not a mail but what the audience is to know of a person. Nobody is subscribed
-// unless the template says so, and who unsubscribed stays so.
+// Audience answers web hooks of Ory as mailchimp_hook does, and keeps an audience of Mailchimp up to date: its template
+// returns no mail, but what the audience has to know of a person. Nobody is subscribed unless the template says so, and
+// whoever unsubscribed stays unsubscribed.
 //
 // All strings take global placeholders such as {env.MAILCHIMP_API_KEY} or {file./run/secrets/key}, which are replaced
 // when the configuration is loaded.
 type Audience struct {
-	receiver
+	// The options template, auth, delivery, timeout, render_timeout, max_body and imports.
+	Webhook
 
 	// The API key of Mailchimp, which is not that of Mandrill. Required.
 	APIKey string `json:"api_key,omitempty"`
@@ -38,8 +35,6 @@ type Audience struct {
 
 	// Where the Mailchimp Marketing API is. Default: the data centre that the key's end names.
 	APIBase string `json:"api_base,omitempty"`
-
-	keeper *keeper
 }
 
 // CaddyModule returns the Caddy module information.
@@ -52,7 +47,13 @@ func (*Audience) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the handler.
 func (h *Audience) Provision(ctx caddy.Context) error {
-	return h.provision(ctx, h, h.provisionList)
+	if err := h.provision(ctx); err != nil {
+		return err
+	}
+	if err := h.provisionList(); err != nil {
+		return err
+	}
+	return h.provisionTemplate()
 }
 
 func (h *Audience) checkRequired() error {
@@ -60,7 +61,8 @@ func (h *Audience) checkRequired() error {
 	case h.List == "":
 		return errors.New("list is missing: name the audience's id, for example list a1b2c3d4e5")
 	case h.APIKey == "":
-		return errors.New("api_key is missing: name a key of Mailchimp, for example api_key {env.MAILCHIMP_API_KEY}. The global option's key is one of Mandrill")
+		return errors.New("api_key is missing: name a key of Mailchimp, for example " +
+			"api_key {env.MAILCHIMP_API_KEY}. The global option's key is one of Mandrill")
 	}
 	return nil
 }
@@ -69,83 +71,58 @@ func (h *Audience) provisionList() error {
 	if err := h.checkRequired(); err != nil {
 		return err
 	}
-	list, err := expand("list", h.List)
+	list, err := directive.Expand("list", h.List)
 	if err != nil {
 		return err
 	}
 	if err := audience.CheckList(list); err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
-	key, err := expand("api_key", h.APIKey)
+	key, err := directive.Expand("api_key", h.APIKey)
 	if err != nil {
 		return err
 	}
 	base := ""
 	if h.APIBase != "" {
-		if base, err = expand("api_base", h.APIBase); err != nil {
+		if base, err = directive.Expand("api_base", h.APIBase); err != nil {
 			return err
 		}
 	}
 	h.identify(list)
-	h.keeper, err = h.app.keep(list, key, base)
-	return err
+	account, err := h.app.registerList(list, key, base)
+	if err != nil {
+		return err
+	}
+	h.kind = &changes{app: h.app, account: account, timeout: time.Duration(h.Timeout)}
+	return nil
 }
 
 // Validate checks what doesn't depend on the world outside.
 func (h *Audience) Validate() error { return h.validate() }
 
-// UnmarshalCaddyfile sets up the handler. Syntax:
-//
-//	mailchimp_audience [<matcher>] [<template>] {
-//	    template       <file>
-//	    api_key        <key>
-//	    list           <id>
-//	    api_base       <url>
-//	    auth           header <name> <value>
-//	    auth           cookie <name> <value>
-//	    auth           basic <user> <password>
-//	    auth           off
-//	    delivery       queued|sync
-//	    timeout        <duration>
-//	    render_timeout <duration>
-//	    max_body       <size>
-//	    imports        <dir>...
-//	}
-func (h *Audience) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	err := h.unmarshalCaddyfile(d, options{
-		"api_key":  text("api_key <key>", &h.APIKey),
-		"list":     text("list <id>", &h.List),
-		"api_base": text("api_base <url>", &h.APIBase),
-	})
-	if err != nil {
-		return err
-	}
-	if err := h.checkRequired(); err != nil {
-		return d.WrapErr(err)
-	}
-	return nil
+// changes is what mailchimp_audience sends.
+type changes struct {
+	app     *App
+	account *listAccount
+	timeout time.Duration
 }
 
-// directive names the handler.
-func (*Audience) directive() string { return "mailchimp_audience" }
+func (*changes) directive() string { return "mailchimp_audience" }
 
-// sender is the account of what can't be rendered.
-func (h *Audience) sender() string { return listSender(h.keeper.list) }
+func (c *changes) sender() string { return listSender(c.account.list) }
 
-// sends tells whether entries of a sender may come from this handler.
-func (h *Audience) sends(sender string) bool { return sender == h.sender() }
+func (c *changes) sends(sender string) bool { return sender == c.sender() }
 
-// parse checks what the template returned.
-func (h *Audience) parse(returned map[string]any) (parcel, error) {
+func (c *changes) parse(returned map[string]any) (outgoing, error) {
 	parsed, err := audience.NewChange(returned)
 	if err != nil {
 		return nil, err
 	}
-	return change{parsed, h.app, h.keeper, time.Duration(h.Timeout)}, nil
+	return change{parsed, c.app, c.account, c.timeout}, nil
 }
 
-// words are what a person may see of a change that failed.
-var words = map[*ory.Error]string{
+// changeTexts are what a person may see of a change that failed.
+var changeTexts = map[*ory.Error]string{
 	ory.ErrTemplate:    "Your subscription could not be changed.",
 	ory.ErrMessage:     "Your subscription could not be changed.",
 	ory.ErrRecipient:   "This address can't be subscribed. Please check it or use another one.",
@@ -154,9 +131,9 @@ var words = map[*ory.Error]string{
 	ory.ErrUnavailable: "Your subscription can't be changed right now. Please try again later.",
 }
 
-// word gives an error the words for a subscription: nobody has asked for an e-mail.
-func (*Audience) word(problem *ory.Error) *ory.Error {
-	text, ok := words[problem]
+// errorFor returns the error with a text about a subscription: nobody has asked for an e-mail.
+func (*changes) errorFor(problem *ory.Error) *ory.Error {
+	text, ok := changeTexts[problem]
 	if !ok {
 		return problem
 	}
@@ -165,13 +142,13 @@ func (*Audience) word(problem *ory.Error) *ory.Error {
 	return &worded
 }
 
-// ordered tells that a person may say yes, no, and yes again.
-func (*Audience) ordered() bool { return true }
+// ordered returns true: a person may say yes, no, and yes again.
+func (*changes) ordered() bool { return true }
 
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Audience)(nil)
 	_ caddy.Validator             = (*Audience)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Audience)(nil)
-	_ caddyfile.Unmarshaler       = (*Audience)(nil)
+	_ kind                        = (*changes)(nil)
 )

@@ -8,15 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2/caddyconfig"
-
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 )
-
-func adapt(caddyfile []byte) ([]byte, error) {
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(caddyfile, map[string]any{"filename": "Caddyfile"})
-	return adapted, err
-}
 
 // TestAdapt compares what becomes of each testdata/adapt/*.caddyfile with the .json or the .error beside it.
 func TestAdapt(t *testing.T) {
@@ -31,7 +25,7 @@ func TestAdapt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			adapted, adaptErr := adapt(caddyfile)
+			adapted, adaptErr := edgetest.Adapt(caddyfile)
 			golden, other := name+".json", name+".error"
 			var got bytes.Buffer
 			if adaptErr != nil {
@@ -64,7 +58,7 @@ func TestAdaptKeepsSecretsOutOfErrors(t *testing.T) {
 		"api_key s3cret extra", "api_key s3cret {\n}", "api_key s3cret\napi_key s3cret",
 		"auth header X-Key s3cret extra", "auth basic s3cret", "auth bearer s3cret", "auth off s3cret", "auth s3cret",
 	} {
-		_, err := adapt([]byte(":8080 {\nmailchimp_hook a.jsonnet {\n" + line + "\n}\n}"))
+		_, err := edgetest.Adapt([]byte(":8080 {\nmailchimp_hook a.jsonnet {\n" + line + "\n}\n}"))
 		if err == nil {
 			t.Errorf("%q is accepted", line)
 		} else if strings.Contains(err.Error(), "s3cret") {
@@ -90,7 +84,7 @@ func FuzzCaddyfile(f *testing.F) {
 		if bytes.Contains(caddyfile, []byte("import")) || len(caddyfile) > 10_000 {
 			t.Skip()
 		}
-		adapted, err := adapt(caddyfile)
+		adapted, err := edgetest.Adapt(caddyfile)
 		if err != nil {
 			return
 		}

@@ -1,32 +1,29 @@
 package caddymodule
 
 import (
-	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
 // call is one hook on its way: read, render, parse, send.
 type call struct {
-	hook      *receiver
+	hook      *Webhook
 	request   *http.Request
 	reference string
 	started   time.Time
 
-	// outcome and cause are what the log says beside the answer.
+	// outcome and cause go to the log, beside the answer.
 	outcome string
 	cause   error
 }
 
-// outcomes of a call
+// Outcomes of a call.
 const (
 	outcomeSent        = "sent"
 	outcomeCancelled   = "cancelled"
@@ -41,7 +38,10 @@ const (
 	outcomeUnrendered  = "unrendered"
 )
 
-func (c *call) serve() answer {
+// templateOutcomes are those that lie with the template.
+var templateOutcomes = []string{outcomeTemplate, outcomeMessage, outcomeUnrendered}
+
+func (c *call) handle() answer {
 	hook, problem := c.hook.reader.Read(c.request)
 	if problem != nil {
 		if problem == ory.ErrMethod {
@@ -51,25 +51,25 @@ func (c *call) serve() answer {
 	}
 	c.hook.warnOfCtx(c.request, hook)
 	if c.hook.Delivery == "queued" {
-		return c.queue(hook)
+		return c.enqueue(hook)
 	}
-	return c.deliver(hook)
+	return c.sendNow(hook)
 }
 
-// end sets what the log says, and returns the answer.
+// end sets what goes to the log, and returns the answer.
 func (c *call) end(outcome string, problem *ory.Error, cause error) answer {
 	c.outcome, c.cause = outcome, cause
 	return answer{problem: problem}
 }
 
-// log writes the call's line.
+// log counts the call and logs its line.
 func (c *call) log(a answer, writing error) {
 	status := a.status(c.request)
 	c.hook.app.metrics.countHook(status)
 	c.emit()
 	level := zapcore.InfoLevel
 	switch {
-	case status >= http.StatusInternalServerError || c.outcome == outcomeTemplate || c.outcome == outcomeMessage || c.outcome == outcomeUnrendered:
+	case status >= http.StatusInternalServerError, slices.Contains(templateOutcomes, c.outcome):
 		level = zapcore.ErrorLevel
 	case status >= http.StatusBadRequest || writing != nil:
 		level = zapcore.WarnLevel
@@ -98,7 +98,7 @@ func (c *call) log(a answer, writing error) {
 	entry.Write(fields...)
 }
 
-// emit tells what no entry of the outbox tells.
+// emit emits events for calls that leave no outbox entry.
 func (c *call) emit() {
 	event := ""
 	switch {
@@ -112,51 +112,12 @@ func (c *call) emit() {
 	if !c.hook.app.events.ShouldEmit(event) {
 		return
 	}
-	data := map[string]any{"sender": c.hook.target.sender(), "hook": c.path(), "template": c.hook.Template, "reference": c.reference, "reason": ""}
+	data := map[string]any{
+		"sender": c.hook.kind.sender(), "hook": c.path(), "template": c.hook.Template,
+		"reference": c.reference, "reason": "",
+	}
 	if c.cause != nil {
 		data["reason"] = c.hook.explain(c.cause, c.hook.app.LogRecipients)
 	}
 	c.hook.app.emit(event, data)
-}
-
-// explain returns the text of an error that is fit for the log: what a person may have typed only
-// where the operator asked for it.
-func (h *receiver) explain(err error, whole bool) string {
-	var rendering *render.Error
-	var invalid *mandrill.InvalidError
-	var unfit *audience.InvalidError
-	switch {
-	case whole:
-	case errors.As(err, &rendering):
-		return rendering.Safe()
-	case errors.As(err, &invalid):
-		return invalid.Safe(h.template.Spells)
-	case errors.As(err, &unfit):
-		return unfit.Safe(h.template.Spells)
-	}
-	return explain(err, whole)
-}
-
-// explain is that of a call of Mailchimp, with what can be done about it.
-func explain(err error, whole bool) string {
-	text := err.Error()
-	var failure *mandrill.Error
-	if errors.As(err, &failure) {
-		return describe(text, failure.Detail, failure.Remedy(), whole)
-	}
-	var changing *audience.Error
-	if errors.As(err, &changing) {
-		return describe(text, changing.Detail, changing.Remedy(), whole)
-	}
-	return text
-}
-
-func describe(text, detail, remedy string, whole bool) string {
-	if whole && detail != "" {
-		text += ": " + detail
-	}
-	if remedy != "" {
-		text += ": " + remedy
-	}
-	return text
 }

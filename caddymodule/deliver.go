@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
@@ -13,23 +12,23 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
-// parcel is what a template returned, checked and ready to be sent.
-type parcel interface {
+// outgoing is a message or a change of an audience: what a template returned, checked and ready to be sent.
+type outgoing interface {
 	json.Marshaler
-	// IdempotencyKey and ExpiresIn are what the template said of the delivery.
+	// IdempotencyKey and ExpiresIn are what the template said about the delivery.
 	IdempotencyKey() string
 	ExpiresIn() time.Duration
-	// Recipients are the addresses that it is for.
+	// Recipients returns the addresses that it is for.
 	Recipients() []string
-	// Private tells that its content is not to be kept.
+	// Private reports whether its content must not be kept.
 	Private() bool
 	// sender names the account that sends it.
 	sender() string
 	// send sends it once.
 	send(ctx context.Context) ([]mandrill.Recipient, error)
-	// took tells whether a recipient that was answered for was taken.
-	took(recipient mandrill.Recipient) bool
-	// outcome sorts what was answered.
+	// accepted reports whether Mailchimp accepted the recipient.
+	accepted(recipient mandrill.Recipient) bool
+	// outcome turns what Mailchimp said of the recipients into the result of an attempt.
 	outcome(recipients []mandrill.Recipient) outbox.Result
 	// attempt tries to send the entry that it was restored from. The timeout is that of one call.
 	attempt(ctx context.Context, entry outbox.Delivery, timeout time.Duration) outbox.Result
@@ -47,11 +46,19 @@ func (d deliverer) Deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 	return result
 }
 
-// verdicts are the words for what became of an attempt.
+// verdicts are the words for the results of attempts.
 var verdicts = map[outbox.Verdict]string{
-	outbox.VerdictSent: "sent", outbox.VerdictRejected: "rejected", outbox.VerdictDead: "dead", outbox.VerdictDiscarded: "discarded",
-	outbox.VerdictRetry: "retry", outbox.VerdictWait: "waits", outbox.VerdictHold: "held", outbox.VerdictUnknown: "unknown", outbox.VerdictUnrendered: "unrendered",
-	outbox.VerdictRendered: "rendered", outbox.VerdictGivenUp: "dead",
+	outbox.VerdictSent:       "sent",
+	outbox.VerdictRejected:   "rejected",
+	outbox.VerdictDead:       "dead",
+	outbox.VerdictDiscarded:  "discarded",
+	outbox.VerdictRetry:      "retry",
+	outbox.VerdictWait:       "waits",
+	outbox.VerdictHold:       "held",
+	outbox.VerdictUnknown:    "unknown",
+	outbox.VerdictUnrendered: "unrendered",
+	outbox.VerdictRendered:   "rendered",
+	outbox.VerdictGivenUp:    "dead",
 }
 
 func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Result {
@@ -59,29 +66,31 @@ func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 	if entry.Unrendered {
 		return d.render(ctx, hook, entry)
 	}
-	p, err := d.restore(entry)
+	o, err := d.restore(entry)
 	if err != nil {
 		return outbox.Result{Verdict: outbox.VerdictDead, Reason: "the entry's content can't be read"}
 	}
-	if p == nil {
-		// The next configuration doesn't work this sender any more, or has an account for it.
-		return outbox.Result{Verdict: outbox.VerdictHold, Reason: "no api_key is configured for the sender", Uncertain: entry.Uncertain}
+	if o == nil {
+		// A reload removed this sender's account: the new configuration drops its queue, or adds an account.
+		return outbox.Result{
+			Verdict: outbox.VerdictHold, Reason: "no api_key is configured for the sender", Uncertain: entry.Uncertain,
+		}
 	}
-	timeout := defaultTimeout
+	timeout := DefaultTimeout
 	if hook != nil {
 		timeout = time.Duration(hook.Timeout)
 	}
-	return p.attempt(ctx, entry, timeout)
+	return o.attempt(ctx, entry, timeout)
 }
 
-// restore makes of an entry what was put into it. It is nil where no account is known for the sender.
-func (d deliverer) restore(entry outbox.Delivery) (parcel, error) {
-	if keeper := d.app.keeperOf(entry.Sender); keeper != nil {
+// restore returns what was stored as an entry, or nil if there is no account for its sender.
+func (d deliverer) restore(entry outbox.Delivery) (outgoing, error) {
+	if account := d.app.listFor(entry.Sender); account != nil {
 		restored := new(audience.Change)
 		err := json.Unmarshal(entry.Content, restored)
-		return change{Change: restored, app: d.app, keeper: keeper}, err
+		return change{Change: restored, app: d.app, account: account}, err
 	}
-	client := d.app.clientOf(entry.Sender)
+	client := d.app.ClientFor(entry.Sender)
 	if client == nil {
 		return nil, nil
 	}
@@ -90,24 +99,24 @@ func (d deliverer) restore(entry outbox.Delivery) (parcel, error) {
 	return mail{request, d.app, client}, err
 }
 
-// hook finds the hook that made an entry, or one with its template and sender, or nil.
-func (d deliverer) hook(entry outbox.Delivery) *receiver {
+// hook returns the hook that made an entry, else one with its template and sender, else nil.
+func (d deliverer) hook(entry outbox.Delivery) *Webhook {
 	d.app.mu.Lock()
 	defer d.app.mu.Unlock()
-	var similar *receiver
+	var similar *Webhook
 	for _, hook := range d.app.hooks {
 		if hook.id == entry.Handler {
 			return hook
 		}
-		if similar == nil && hook.Template == entry.Template && hook.target.sends(entry.Sender) {
+		if similar == nil && hook.Template == entry.Template && hook.kind.sends(entry.Sender) {
 			similar = hook
 		}
 	}
 	return similar
 }
 
-// render renders an entry with the template of the day.
-func (d deliverer) render(ctx context.Context, hook *receiver, entry outbox.Delivery) outbox.Result {
+// render renders an unrendered entry with the template that is in force now.
+func (d deliverer) render(ctx context.Context, hook *Webhook, entry outbox.Delivery) outbox.Result {
 	still := func(reason string) outbox.Result {
 		return outbox.Result{Verdict: outbox.VerdictUnrendered, Reason: reason}
 	}
@@ -125,11 +134,11 @@ func (d deliverer) render(ctx context.Context, hook *receiver, entry outbox.Deli
 	if err != nil {
 		return still(hook.explain(err, false))
 	}
-	p, err := hook.target.parse(message)
+	o, err := hook.kind.parse(message)
 	if err != nil {
 		return still(hook.explain(err, false))
 	}
-	rendered, err := newEntry(p, entry.Accepted)
+	rendered, err := newEntry(o, entry.Accepted)
 	if err != nil {
 		return still(err.Error())
 	}
@@ -139,9 +148,9 @@ func (d deliverer) render(ctx context.Context, hook *receiver, entry outbox.Deli
 	return outbox.Result{Verdict: outbox.VerdictRendered, Rendered: &rendered}
 }
 
-// failure sorts a call that gave no outcome.
+// failure turns the error of a call into the result of an attempt.
 func failure(err error) outbox.Result {
-	result := outbox.Result{Verdict: outbox.VerdictRetry, Reason: explain(err, false)}
+	result := outbox.Result{Verdict: outbox.VerdictRetry, Reason: Explain(err, false)}
 	var changing *audience.Error
 	if errors.As(err, &changing) {
 		return changeFailure(changing, result)
@@ -160,32 +169,4 @@ func failure(err error) outbox.Result {
 		result.Verdict = outbox.VerdictUnknown
 	}
 	return result
-}
-
-// kept is what the outbox keeps of what Mailchimp said: addresses only where the operator asked for them.
-func (a *App) kept(recipients []mandrill.Recipient) json.RawMessage {
-	if a.outboxKey == "" {
-		return nil
-	}
-	kept := slices.Clone(recipients)
-	if !a.LogRecipients {
-		for i := range kept {
-			kept[i].Email = ""
-		}
-	}
-	encoded, err := json.Marshal(kept)
-	if err != nil {
-		return nil
-	}
-	return encoded
-}
-
-// addressed gives recipients their addresses, which are kept only where the operator asked for them. Mailchimp
-// answers in their order.
-func addressed(recipients []mandrill.Recipient, p parcel) {
-	if addresses := p.Recipients(); len(addresses) == len(recipients) {
-		for i := range recipients {
-			recipients[i].Email = addresses[i]
-		}
-	}
 }

@@ -8,12 +8,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
@@ -22,7 +22,7 @@ func init() {
 	caddy.RegisterModule(new(Events))
 }
 
-// Events receives what Mandrill tells of mails after they were sent: that they were delivered, bounced, opened, and so on
+// Events receives Mandrill's events: that mails were delivered, bounced, opened, and so on after they were sent
 // (Mandrill's own webhooks). It ties each event to its entry in the outbox. The request ends here.
 //
 // All strings take global placeholders such as {env.MANDRILL_WEBHOOK_KEY}, which are replaced when the configuration is
@@ -60,18 +60,21 @@ func (h *Events) Provision(ctx caddy.Context) error {
 	}
 	h.app = app.(*App)
 	if h.URL == "" {
-		return errors.New("url is missing: name the URL that Mandrill calls, for example url https://hooks.example.com/mandrill")
+		return errors.New("url is missing: name the URL that Mandrill calls, " +
+			"for example url https://hooks.example.com/mandrill")
 	}
-	if h.url, err = expand("url", h.URL); err != nil {
+	if h.url, err = directive.Expand("url", h.URL); err != nil {
 		return err
 	}
-	if parsed, err := url.Parse(h.url); err != nil || parsed.Scheme != "https" && parsed.Scheme != "http" || parsed.Host == "" {
+	parsed, err := url.Parse(h.url)
+	if err != nil || parsed.Scheme != "https" && parsed.Scheme != "http" || parsed.Host == "" {
 		return fmt.Errorf("url: %q is no URL such as https://hooks.example.com/mandrill", h.URL)
 	}
 	if len(h.Keys) == 0 {
-		return errors.New("key is missing: name the key that Mandrill shows with the webhook, for example key {env.MANDRILL_WEBHOOK_KEY}")
+		return errors.New("key is missing: name the key that Mandrill shows with the webhook, " +
+			"for example key {env.MANDRILL_WEBHOOK_KEY}")
 	}
-	h.keys, err = expandAll("key", h.Keys)
+	h.keys, err = directive.ExpandAll("key", h.Keys)
 	return err
 }
 
@@ -81,7 +84,7 @@ type refusal struct {
 	text   string
 }
 
-// ServeHTTP takes Mandrill's call. Mandrill repeats what isn't answered 200.
+// ServeHTTP answers Mandrill's call. Mandrill repeats what isn't answered 200.
 func (h *Events) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	switch r.Method {
 	case http.MethodHead: // Mandrill asks so whether there is a webhook
@@ -94,7 +97,7 @@ func (h *Events) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	}
 	events, refused := h.read(w, r)
 	if refused == nil && len(events) > 0 {
-		refused = h.take(r, events)
+		refused = h.tie(r, events)
 	}
 	if refused != nil {
 		h.logger.Warn("events refused", zap.Int("status", refused.status), zap.String("reason", refused.text))
@@ -105,7 +108,8 @@ func (h *Events) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 
 // read reads and verifies the events.
 func (h *Events) read(w http.ResponseWriter, r *http.Request) ([]mandrill.Event, *refusal) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, &refusal{http.StatusUnsupportedMediaType, "the body must be a form"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEventsBody))
@@ -121,7 +125,10 @@ func (h *Events) read(w http.ResponseWriter, r *http.Request) ([]mandrill.Event,
 	signature := r.Header.Get("X-Mandrill-Signature")
 	trial := mandrill.SignedBy([]string{mandrill.TestWebhookKey}, signature, h.url, form) == 0
 	if !trial && mandrill.SignedBy(h.keys, signature, h.url, form) < 0 {
-		return nil, &refusal{http.StatusUnauthorized, "X-Mandrill-Signature doesn't match: compare key, and url to the letter, with what Mandrill has"}
+		return nil, &refusal{
+			http.StatusUnauthorized,
+			"X-Mandrill-Signature doesn't match: compare key, and url to the letter, with what Mandrill has",
+		}
 	}
 	events, err := mandrill.ParseEvents([]byte(form.Get("mandrill_events")))
 	if err != nil {
@@ -136,22 +143,22 @@ func (h *Events) read(w http.ResponseWriter, r *http.Request) ([]mandrill.Event,
 	return events, nil
 }
 
-// kept are the events that are kept with an entry, and the names that Caddy's events have for them.
-var kept = map[string]string{
+// messageEvents are the events that are stored with an entry, and the names of Caddy's events for them.
+var messageEvents = map[string]string{
 	"send": "", "deferral": "mailchimp.deferred", "hard_bounce": "mailchimp.bounced", "soft_bounce": "mailchimp.bounced",
 	"delivered": "mailchimp.delivered", "open": "mailchimp.opened", "click": "mailchimp.clicked", "spam": "mailchimp.spam",
 	"unsub": "mailchimp.unsub", "reject": "mailchimp.reject",
 }
 
-// bad are the events that somebody should look at.
-var bad = []string{"hard_bounce", "soft_bounce", "spam", "reject"}
+// warningEvents are the events that somebody should look at.
+var warningEvents = []string{"hard_bounce", "soft_bounce", "spam", "reject"}
 
-// take ties events to their entries, and says what became of the mails.
-func (h *Events) take(r *http.Request, events []mandrill.Event) *refusal {
+// tie ties events to their entries, and reports them.
+func (h *Events) tie(r *http.Request, events []mandrill.Event) *refusal {
 	heard := make([]outbox.Heard, len(events))
 	for i, e := range events {
 		heard[i].MailEvent = outbox.MailEvent{Time: e.Time, Event: e.Event, Message: e.ID, Detail: e.Detail}
-		if whose, says := e.Metadata[outboxField].(string); !says || h.app.took(r.Context(), whose) {
+		if whose, says := e.Metadata[outboxField].(string); !says || h.app.ownsMail(r.Context(), whose) {
 			heard[i].Entry, _ = e.Metadata[entryField].(string)
 		}
 	}
@@ -159,13 +166,13 @@ func (h *Events) take(r *http.Request, events []mandrill.Event) *refusal {
 	of := make([]int, 0, len(events))
 	var asked []outbox.Heard
 	for i, e := range events {
-		if _, is := kept[e.Event]; is {
+		if _, is := messageEvents[e.Event]; is {
 			of, asked = append(of, i), append(asked, heard[i])
 		}
 	}
 	noted := make([]outbox.Noted, len(events))
 	if h.app.outboxKey != "" && len(asked) > 0 {
-		found, err := h.app.note(r.Context(), asked)
+		found, err := h.app.noteEvents(r.Context(), asked)
 		if err != nil {
 			h.logger.Error("events can't be kept", zap.Error(err))
 			return &refusal{http.StatusServiceUnavailable, "the outbox can't be reached"}
@@ -183,23 +190,23 @@ func (h *Events) take(r *http.Request, events []mandrill.Event) *refusal {
 				continue // Mandrill repeats itself
 			}
 		}
-		h.app.metrics.mailEvents.WithLabelValues(known(e.Event, mandrill.EventKinds), strconv.FormatBool(entry.ID != "")).Inc()
-		h.tell(e, entry)
+		h.app.metrics.countMailEvent(e.Event, entry.ID != "")
+		h.report(e, entry)
 	}
 	h.logger.Info("events received", zap.Int("events", len(events)), zap.Int("tied", tied))
 	return nil
 }
 
-// tell logs what went wrong with a mail, and tells Caddy's events app of all.
-func (h *Events) tell(e mandrill.Event, entry outbox.Entry) {
-	name := kept[e.Event]
+// report logs what went wrong with a mail, and emits a Caddy event for each event of a message.
+func (h *Events) report(e mandrill.Event, entry outbox.Entry) {
+	name := messageEvents[e.Event]
 	if name == "" {
 		return
 	}
 	data := entryData(entry, e.Detail)
 	data["event"], data["message_id"], data["time"] = e.Event, e.ID, e.Time.Unix()
 	h.app.emit(name, data)
-	if entry.ID == "" || !slices.Contains(bad, e.Event) {
+	if entry.ID == "" || !slices.Contains(warningEvents, e.Event) {
 		return
 	}
 	fields := []zap.Field{

@@ -4,6 +4,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 )
 
 func init() {
@@ -22,10 +24,10 @@ func (h *Events) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("mailchimp_events takes no argument beside a matcher: url and key stand in the block")
 	}
-	if err := (options{
-		"url": text("url <public url>", &h.URL),
-		"key": texts("key <webhook key>...", &h.Keys),
-	}).unmarshal(d); err != nil {
+	if err := (directive.Options{
+		"url": directive.Text("url <public url>", &h.URL),
+		"key": directive.Texts("key <webhook key>...", &h.Keys),
+	}).Unmarshal(d); err != nil {
 		return err
 	}
 	switch {

@@ -1,156 +1,63 @@
 package caddymodule_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyevents"
-
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-func init() { caddy.RegisterModule(recorder{}) }
-
-// recorder is a handler of Caddy's events that keeps them.
-type recorder struct{}
-
-func (recorder) UnmarshalCaddyfile(*caddyfile.Dispenser) error { return nil }
-
-func (recorder) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "events.handlers.recorder", New: func() caddy.Module { return new(recorder) }}
-}
-
-var recorded = struct {
-	sync.Mutex
-	events  []caddy.Event
-	changed chan struct{}
-}{changed: make(chan struct{})}
-
-func (recorder) Handle(_ context.Context, e caddy.Event) error {
-	recorded.Lock()
-	defer recorded.Unlock()
-	recorded.events = append(recorded.events, e)
-	close(recorded.changed)
-	recorded.changed = make(chan struct{})
-	return nil
-}
-
-var _ caddyevents.Handler = recorder{}
-
-// waitEvent returns the first event with the name since the edge began.
-func (e *edge) waitEvent(name string) map[string]any {
-	e.t.Helper()
-	for deadline := time.After(time.Minute); ; {
-		recorded.Lock()
-		events, changed := recorded.events, recorded.changed
-		recorded.Unlock()
-		for _, event := range events {
-			if event.Name() == name {
-				return event.Data
-			}
-		}
-		select {
-		case <-changed:
-		case <-deadline:
-			e.t.Fatalf("there was no event %s", name)
-		}
-	}
-}
-
-// newEdgeWithEvents is an edge whose events are recorded, with a mailchimp_events.
-func newEdgeWithEvents(t *testing.T, template string) *edge {
-	t.Helper()
-	recorded.Lock()
-	recorded.events = nil
-	recorded.Unlock()
-	t.Setenv("WEBHOOK_KEY", webhookKey)
-	e := newEdgeWith(t, template, "", "")
-	caddyfile := strings.Replace(e.caddyfile(""), "\tmetrics /metrics\n", "\tmetrics /metrics\n\tmailchimp_events /mandrill {\n\t\turl "+webhookURL+"\n\t\tkey old-key {env.WEBHOOK_KEY}\n\t}\n", 1)
-	if err := e.load(strings.Replace(caddyfile, "{\n", "{\n\tevents {\n\t\ton \"\" recorder\n\t}\n", 1)); err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
-const (
-	webhookURL = "https://hooks.example.com/mandrill?account=1"
-	webhookKey = "s3cret-webhook-key"
-)
-
-// postEvents calls mailchimp_events as Mandrill does.
-func (e *edge) postEvents(key, events string) answered {
-	e.t.Helper()
-	form := url.Values{"mandrill_events": {events}}
-	return e.call(http.MethodPost, form.Encode(), "application/x-www-form-urlencoded", mandrill.Signature(key, webhookURL, form))
-}
-
-func (e *edge) call(method, body, contentType, signature string) answered {
-	e.t.Helper()
-	r, err := http.NewRequestWithContext(e.t.Context(), method, "http://"+e.address+"/mandrill", strings.NewReader(body))
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", contentType)
-	r.Header.Set("X-Mandrill-Signature", signature)
-	got, err := e.do(r)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return got
-}
-
 func TestEventsProtocol(t *testing.T) {
-	e := newEdgeWithEvents(t, minimal)
+	e := newEventsEdge(t, edgetest.Minimal)
 	const form = "application/x-www-form-urlencoded"
 	body := url.Values{"mandrill_events": {"{}"}}
 	for name, test := range map[string]struct {
-		got    answered
+		got    edgetest.Answer
 		status int
 	}{
-		"HEAD":              {e.call(http.MethodHead, "", "", ""), 200},
-		"GET":               {e.call(http.MethodGet, "", "", ""), 405},
+		"HEAD":              {e.callEvents(http.MethodHead, "", "", ""), 200},
+		"GET":               {e.callEvents(http.MethodGet, "", "", ""), 405},
 		"trial":             {e.postEvents("test-webhook", "[]"), 200},
 		"trial with events": {e.postEvents("test-webhook", `[{"event":"open"}]`), 401},
 		"none":              {e.postEvents(webhookKey, "[]"), 200},
-		"old key":           {e.postEvents("old-key", `[{"event":"open"},{"event":"new_kind","x":[]},{"type":"whitelist"},7]`), 400},
-		"unknown events":    {e.postEvents("old-key", `[{"event":"open"},{"event":"new_kind","x":[]},{"type":"whitelist"}]`), 200},
-		"other key":         {e.postEvents("other", "[]"), 401},
-		"no signature":      {e.call(http.MethodPost, body.Encode(), form, ""), 401},
-		"JSON":              {e.call(http.MethodPost, "[]", "application/json", ""), 415},
-		"no list":           {e.postEvents(webhookKey, "{}"), 400},
-		"no form":           {e.call(http.MethodPost, "%", form, ""), 400},
-		"too large":         {e.call(http.MethodPost, "mandrill_events="+strings.Repeat("x", 17<<20), form, ""), 413},
+		"old key": {e.postEvents("old-key",
+			`[{"event":"open"},{"event":"new_kind","x":[]},{"type":"whitelist"},7]`), 400},
+		"unknown events": {
+			e.postEvents("old-key", `[{"event":"open"},{"event":"new_kind","x":[]},{"type":"whitelist"}]`),
+			200,
+		},
+		"other key":    {e.postEvents("other", "[]"), 401},
+		"no signature": {e.callEvents(http.MethodPost, body.Encode(), form, ""), 401},
+		"JSON":         {e.callEvents(http.MethodPost, "[]", "application/json", ""), 415},
+		"no list":      {e.postEvents(webhookKey, "{}"), 400},
+		"no form":      {e.callEvents(http.MethodPost, "%", form, ""), 400},
+		"too large":    {e.callEvents(http.MethodPost, "mandrill_events="+strings.Repeat("x", 17<<20), form, ""), 413},
 	} {
-		if test.got.status != test.status {
+		if test.got.Status != test.status {
 			t.Errorf("%s: %+v", name, test.got)
 		}
 	}
-	if got := e.metric(`caddy_mailchimp_mail_events_total{event="other",tied="false"}`); got == "" {
+	if got := e.Metric(`caddy_mailchimp_mail_events_total{event="other",tied="false"}`); got == "" {
 		t.Error("the unknown event isn't counted")
 	}
 }
 
 // TestEventsAreTied follows a mail after it was sent.
 func TestEventsAreTied(t *testing.T) {
-	e := newEdgeWithEvents(t, minimal)
-	id := e.post(ada).header.Get("Outbox-Entry")
-	mail := e.waitMails(1)[0]
-	e.waitState(id, outbox.Sent)
+	e := newEventsEdge(t, edgetest.Minimal)
+	id := e.Post(edgetest.Ada).Entry()
+	mail := e.WaitMails(1)[0]
+	e.WaitState(id, outbox.Sent)
 	message := mail.Recipients[0].ID
 	event := func(kind, id, metadata string, at int) string {
-		return fmt.Sprintf(`{"event":%q,"_id":%q,"ts":%d,"url":"https://app.example/?t=s3cret","ip":"203.0.113.9","msg":{"_id":%[2]q,"email":"ada@example.net","metadata":%[4]s,"bounce_description":"mailbox_full"}}`, kind, id, at, metadata)
+		return fmt.Sprintf(`{"event":%q,"_id":%q,"ts":%d,"url":"https://app.example/?t=s3cret","ip":"203.0.113.9",
+			"msg":{"_id":%[2]q,"email":"ada@example.net","metadata":%[4]s,"bounce_description":"mailbox_full"}}`,
+			kind, id, at, metadata)
 	}
 	events := "[" + strings.Join([]string{
 		event("delivered", message, `{"outbox_entry":"`+id+`"}`, 1_700_000_000),
@@ -159,7 +66,7 @@ func TestEventsAreTied(t *testing.T) {
 		event("soft_bounce", "another-edge's", `{"outbox_entry":"`+id+`"}`, 1_700_000_000),
 		event("spam", "gone", `{"outbox_entry":"4711"}`, 1_700_000_000),
 		event("unsub", "", `{"outbox_entry":"`+id+`","outbox":"another"}`, 1_700_000_000),
-		event("deferral", "", `{"outbox_entry":"`+id+`","outbox":"`+caddymodule.LiveOutbox().ID()+`"}`, 1_600_000_000),
+		event("deferral", "", `{"outbox_entry":"`+id+`","outbox":"`+edgetest.Outbox().ID()+`"}`, 1_600_000_000),
 	}, ",") + "]"
 	wants := map[string]float64{
 		`caddy_mailchimp_mail_events_total{event="delivered",tied="true"}`:    1,
@@ -168,41 +75,39 @@ func TestEventsAreTied(t *testing.T) {
 	}
 	before := make(map[string]float64)
 	for name := range wants {
-		before[name] = e.number(name)
+		before[name] = e.Number(name)
 	}
 	for range 2 { // Mandrill repeats what it thinks was lost
-		if got := e.postEvents(webhookKey, events); got.status != 200 {
+		if got := e.postEvents(webhookKey, events); got.Status != 200 {
 			t.Fatalf("%+v", got)
 		}
 	}
-	entry := e.waitState(id, outbox.Sent)
-	if len(entry.Events) != 4 || entry.Events[0].Event != "deferral" || entry.Events[3].Event != "click" || entry.Events[3].Message != message {
+	entry := e.WaitState(id, outbox.Sent)
+	if len(entry.Events) != 4 || entry.Events[0].Event != "deferral" || entry.Events[3].Event != "click" ||
+		entry.Events[3].Message != message {
 		t.Errorf("%+v", entry.Events)
 	}
-	if data := e.waitEvent("mailchimp.clicked"); data["entry"] != id || data["event"] != "click" || data["message_id"] != message || strings.Contains(fmt.Sprint(data), "s3cret") {
+	if data := e.waitEvent("mailchimp.clicked"); data["entry"] != id || data["event"] != "click" ||
+		data["message_id"] != message || strings.Contains(fmt.Sprint(data), "s3cret") {
 		t.Errorf("%v", data)
 	}
-	if data := e.waitEvent("mailchimp.bounced"); data["entry"] != nil || data["event"] != "soft_bounce" || data["reason"] != "mailbox_full" {
+	if data := e.waitEvent("mailchimp.bounced"); data["entry"] != nil || data["event"] != "soft_bounce" ||
+		data["reason"] != "mailbox_full" {
 		t.Errorf("%v", data)
 	}
 	for name, want := range wants {
-		if got := e.number(name) - before[name]; got != want {
+		if got := e.Number(name) - before[name]; got != want {
 			t.Errorf("%s grew by %v, want %v", name, got, want)
 		}
 	}
 }
 
-// number is a metric, or 0 where there is none yet.
-func (e *edge) number(name string) float64 {
-	n, _ := strconv.ParseFloat(e.metric(name), 64)
-	return n
-}
-
 // TestCaddyEvents hears of all that happens.
 func TestCaddyEvents(t *testing.T) {
-	e := newEdgeWithEvents(t, minimal)
-	id := e.post(ada).header.Get("Outbox-Entry")
-	if data := e.waitEvent("mailchimp.sent"); data["entry"] != id || data["hook"] != "/hooks/welcome" || data["sender"] != "example.com" || data["message_ids"] == "" {
+	e := newEventsEdge(t, edgetest.Minimal)
+	id := e.Post(edgetest.Ada).Entry()
+	if data := e.waitEvent("mailchimp.sent"); data["entry"] != id || data["hook"] != "/hooks/welcome" ||
+		data["sender"] != "example.com" || data["message_ids"] == "" {
 		t.Errorf("%v", data)
 	}
 	for n, test := range []struct {
@@ -213,17 +118,17 @@ func TestCaddyEvents(t *testing.T) {
 		{"mailchimp.rejected", sandbox.Failure{RejectReason: "unsigned"}},
 		{"mailchimp.held", sandbox.Failure{Name: "PaymentRequired"}},
 	} {
-		if err := e.sandbox.Fail(test.failure); err != nil {
+		if err := e.Sandbox.Fail(test.failure); err != nil {
 			t.Fatal(err)
 		}
-		e.post(strings.Replace(ada, "f1", fmt.Sprint(n), 1))
+		e.Post(strings.Replace(edgetest.Ada, "f1", fmt.Sprint(n), 1))
 		if data := e.waitEvent(test.event); data["sender"] != "example.com" || data["reason"] == "" {
 			t.Errorf("%s: %v", test.event, data)
 		}
 	}
 	e.waitEvent("mailchimp.released")
-	e.write("t.jsonnet", "function(ctx) {")
-	if data := e.waitEvent("mailchimp.template_failed"); data["template"] != e.path("t.jsonnet") || data["reason"] == "" {
+	e.Write("t.jsonnet", "function(ctx) {")
+	if data := e.waitEvent("mailchimp.template_failed"); data["template"] != e.Path("t.jsonnet") || data["reason"] == "" {
 		t.Errorf("%v", data)
 	}
 }

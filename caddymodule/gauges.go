@@ -9,8 +9,9 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// gauges tell how the outbox of the running configuration is, at each scrape. They ask it for what it
-// counted last: a scrape never waits for the database.
+// gauges collect the state of the running configuration's outbox at each scrape. They use what the outbox counted last:
+// a
+// scrape never waits for the database.
 type gauges struct {
 	entries, oldest, undelivered, maxPending, held, ready, broken *prometheus.Desc
 }
@@ -23,10 +24,14 @@ func newGauges() *gauges {
 		entries:     desc("outbox_entries", "Entries in the outbox, by state.", "state"),
 		oldest:      desc("outbox_oldest_seconds", "Age of the oldest entry in a state, since it was accepted.", "state"),
 		undelivered: desc("outbox_undelivered", "Entries that are neither sent nor at an end."),
-		maxPending:  desc("outbox_max_undelivered", "The number of undelivered entries past which hooks get 503 (max_pending)."),
-		held:        desc("sender_held", "Whether a sender (a domain, or list: and an id) sends nothing, because its account can't (reason hold) or because the operator paused it (reason pause).", "sender", "reason"),
-		ready:       desc("ready", "Whether hooks would be stored."),
-		broken:      desc("template_broken", "Whether the file of a template is broken, so that its last good version is in force.", "template"),
+		maxPending: desc("outbox_max_undelivered",
+			"The number of undelivered entries past which hooks get 503 (max_pending)."),
+		held: desc("sender_held",
+			"Whether a sender (a domain, or list: and an id) sends nothing, because its account can't (reason hold) "+
+				"or because the operator paused it (reason pause).", "sender", "reason"),
+		ready: desc("ready", "Whether hooks would be stored."),
+		broken: desc("template_broken",
+			"Whether the file of a template is broken, so that its last good version is in force.", "template"),
 	}
 }
 
@@ -39,28 +44,28 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
-	app := liveApp()
+	app := Running()
 	if app == nil {
 		return
 	}
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
-	for _, template := range app.templates() {
-		gauge(g.broken, truth(template.Error != ""), template.Template)
+	for _, template := range app.Templates() {
+		gauge(g.broken, boolGauge(template.Error != ""), template.Template)
 	}
 	if app.outbox == nil {
 		gauge(g.ready, 1)
 		return
 	}
-	gauge(g.ready, truth(app.outbox.Ready(context.Background()) == nil))
+	gauge(g.ready, boolGauge(app.outbox.Ready(context.Background()) == nil))
 	gauge(g.undelivered, float64(app.outbox.Undelivered()))
 	gauge(g.maxPending, float64(app.outbox.MaxPending()))
 	holds := app.outbox.Holds()
-	for _, sender := range app.senders() {
+	for _, sender := range app.Senders() {
 		hold := holds[sender]
-		gauge(g.held, truth(hold.Reason != ""), sender, "hold")
-		gauge(g.held, truth(hold.Paused), sender, "pause")
+		gauge(g.held, boolGauge(hold.Reason != ""), sender, "hold")
+		gauge(g.held, boolGauge(hold.Paused), sender, "pause")
 	}
 	summary, ok := app.outbox.Summary()
 	if !ok {
@@ -76,7 +81,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-func truth(b bool) float64 {
+func boolGauge(b bool) float64 {
 	if b {
 		return 1
 	}

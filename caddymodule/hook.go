@@ -2,10 +2,13 @@ package caddymodule
 
 import (
 	"errors"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 )
@@ -21,7 +24,8 @@ func init() {
 // All strings take global placeholders such as {env.MANDRILL_API_KEY} or {file./run/secrets/key},
 // which are replaced when the configuration is loaded.
 type Hook struct {
-	receiver
+	// The options template, auth, delivery, timeout, render_timeout, max_body and imports.
+	Webhook
 
 	// The Mandrill API key. Default: the app's.
 	APIKey string `json:"api_key,omitempty"`
@@ -35,9 +39,6 @@ type Hook struct {
 	// Answers with what Mandrill said of each recipient, for Ory to keep in the identity's metadata_admin, which
 	// is replaced as a whole. For hooks of registration with response.parse; needs delivery sync.
 	StoreResult bool `json:"store_result,omitempty"`
-
-	policy *mandrill.Policy
-	client *mandrill.Client
 }
 
 // From is the sender of messages that name none.
@@ -58,12 +59,18 @@ func (*Hook) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the handler.
 func (h *Hook) Provision(ctx caddy.Context) error {
+	if err := h.provision(ctx); err != nil {
+		return err
+	}
+	if err := h.provisionSender(); err != nil {
+		return err
+	}
 	h.storesResult = h.StoreResult
-	return h.provision(ctx, h, h.provisionSender)
+	return h.provisionTemplate()
 }
 
 func (h *Hook) provisionSender() error {
-	domains, err := expandAll("sender_domain", h.SenderDomains)
+	domains, err := directive.ExpandAll("sender_domain", h.SenderDomains)
 	if err != nil {
 		return err
 	}
@@ -71,34 +78,51 @@ func (h *Hook) provisionSender() error {
 		domains = h.app.domains
 	}
 	if len(domains) == 0 {
-		return errors.New("sender_domain is missing: name it in the block of mailchimp_hook or in the global option mailchimp, for example sender_domain example.com")
+		return errors.New("sender_domain is missing: name it in the block of mailchimp_hook " +
+			"or in the global option mailchimp, for example sender_domain example.com")
 	}
-	var from From
-	if h.From != nil {
-		if from.Email, err = expand("from", h.From.Email); err != nil {
-			return err
-		}
-		if h.From.Name != "" {
-			if from.Name, err = expand("from", h.From.Name); err != nil {
-				return err
-			}
-		}
+	from, err := h.expandFrom()
+	if err != nil {
+		return err
 	}
-	if h.policy, err = mandrill.NewPolicy(domains, from.Email, from.Name); err != nil {
+	policy, err := mandrill.NewPolicy(domains, from.Email, from.Name)
+	if err != nil {
 		return err
 	}
 	h.identify(domains, from)
 	key := h.app.key
 	if h.APIKey != "" {
-		if key, err = expand("api_key", h.APIKey); err != nil {
+		if key, err = directive.Expand("api_key", h.APIKey); err != nil {
 			return err
 		}
 	}
 	if key == "" {
-		return errNoKey
+		return ErrNoKey
 	}
-	h.client, err = h.app.client(domains, key)
-	return err
+	client, err := h.app.registerDomains(domains, key)
+	if err != nil {
+		return err
+	}
+	h.kind = &mails{
+		app: h.app, policy: policy, client: client, from: from.Email, logger: h.logger, template: h.Template,
+	}
+	return nil
+}
+
+// expandFrom returns the sender of messages that name none, which is empty if there is none.
+func (h *Hook) expandFrom() (From, error) {
+	var from From
+	if h.From == nil {
+		return from, nil
+	}
+	var err error
+	if from.Email, err = directive.Expand("from", h.From.Email); err != nil {
+		return from, err
+	}
+	if h.From.Name != "" {
+		from.Name, err = directive.Expand("from", h.From.Name)
+	}
+	return from, err
 }
 
 // Validate checks what doesn't depend on the world outside.
@@ -111,41 +135,55 @@ func (h *Hook) Validate() error {
 
 func (h *Hook) checkStoreResult() error {
 	if h.StoreResult && h.Delivery != "sync" {
-		return errors.New("store_result: the result is known in time only with delivery sync: add that line, or remove this one")
+		return errors.New("store_result: the result is known in time only with delivery sync: " +
+			"add that line, or remove this one")
 	}
 	return nil
 }
 
-// directive names the handler.
-func (*Hook) directive() string { return "mailchimp_hook" }
+// mails is what mailchimp_hook sends.
+type mails struct {
+	app    *App
+	policy *mandrill.Policy
+	client *mandrill.Client
+	// from is the address of the sender of messages that name none. It may be empty.
+	from string
 
-// sender is the account of what can't be rendered.
-func (h *Hook) sender() string { return h.policy.Domain() }
+	logger      *zap.Logger
+	template    string
+	warnedOfKey sync.Once
+}
 
-// sends tells whether entries of a sender may come from this hook.
-func (h *Hook) sends(sender string) bool { return h.policy.Allows(sender) }
+func (*mails) directive() string { return "mailchimp_hook" }
 
-// parse checks what the template returned.
-func (h *Hook) parse(returned map[string]any) (parcel, error) {
-	request, err := mandrill.NewRequest(returned, h.policy)
+func (m *mails) sender() string { return m.policy.Domain() }
+
+func (m *mails) sends(sender string) bool { return m.policy.Allows(sender) }
+
+func (m *mails) parse(returned map[string]any) (outgoing, error) {
+	request, err := mandrill.NewRequest(returned, m.policy)
 	if err != nil {
 		return nil, err
 	}
 	if request.HadKey() {
-		h.warnOfKey()
+		m.warnedOfKey.Do(func() {
+			m.logger.Warn("the template names a key, which is ignored: remove it, api_key of the configuration counts",
+				zap.String("template", m.template))
+		})
 	}
-	return mail{request, h.app, h.client}, nil
+	return mail{request, m.app, m.client}, nil
 }
 
-// word leaves the words as they are: they are those of mails.
-func (*Hook) word(problem *ory.Error) *ory.Error { return problem }
+// errorFor returns the error unchanged: the default texts are about mail.
+func (*mails) errorFor(problem *ory.Error) *ory.Error { return problem }
 
-// ordered is for audiences: mails don't wait for each other, and an equal one within minutes is a repeat.
-func (*Hook) ordered() bool { return false }
+// ordered returns false: mails don't wait for each other, and an equal one within minutes is a repeat.
+func (*mails) ordered() bool { return false }
 
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Hook)(nil)
 	_ caddy.Validator             = (*Hook)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Hook)(nil)
+	_ kind                        = (*mails)(nil)
 )

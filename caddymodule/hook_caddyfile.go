@@ -2,14 +2,18 @@ package caddymodule
 
 import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 )
 
 func init() {
-	registerReceiver("mailchimp_hook", func(d *caddyfile.Dispenser) (caddyhttp.MiddlewareHandler, *receiver, error) {
-		hook := new(Hook)
-		return hook, &hook.receiver, hook.UnmarshalCaddyfile(d)
-	})
+	httpcaddyfile.RegisterDirective("mailchimp_hook", parseHook)
+	httpcaddyfile.RegisterDirectiveOrder("mailchimp_hook", httpcaddyfile.Before, "respond")
+}
+
+func parseHook(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	return parseWebhook(h, new(Hook))
 }
 
 // UnmarshalCaddyfile sets up the handler. Syntax:
@@ -31,17 +35,17 @@ func init() {
 //	    store_result
 //	}
 func (h *Hook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	err := h.unmarshalCaddyfile(d, options{
-		"api_key":       text("api_key <key>", &h.APIKey),
-		"sender_domain": texts("sender_domain <domain>...", &h.SenderDomains),
-		"from": {usage: "from <email> [<name>]", min: 1, max: 2, set: func(args []string) error {
+	err := h.unmarshalCaddyfile(d, directive.Options{
+		"api_key":       directive.Text("api_key <key>", &h.APIKey),
+		"sender_domain": directive.Texts("sender_domain <domain>...", &h.SenderDomains),
+		"from": {Usage: "from <email> [<name>]", Min: 1, Max: 2, Set: func(args []string) error {
 			h.From = &From{Email: args[0]}
 			if len(args) == 2 {
 				h.From.Name = args[1]
 			}
-			return nonEmpty(args)
+			return directive.NonEmpty(args)
 		}},
-		"store_result": flag("store_result", &h.StoreResult),
+		"store_result": directive.Flag("store_result", &h.StoreResult),
 	})
 	if err != nil {
 		return err
@@ -53,4 +57,4 @@ func (h *Hook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // Interface guards
-var _ caddyfile.Unmarshaler = (*Hook)(nil)
+var _ webhookHandler = (*Hook)(nil)

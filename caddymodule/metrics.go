@@ -34,13 +34,15 @@ const namespace = "caddy_mailchimp"
 
 var newMetrics = sync.OnceValue(func() *metrics {
 	m := makeMetrics()
-	m.begin()
+	m.initSeries()
 	return m
 })
 
-// begin counts from 0 what alerts look at: Prometheus doesn't see the first one of a series that wasn't there.
-func (m *metrics) begin() {
-	for _, status := range []int{http.StatusNoContent, http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusServiceUnavailable} {
+// initSeries creates the series that alerts use at 0: Prometheus does not see the first increase of a new series.
+func (m *metrics) initSeries() {
+	for _, status := range []int{
+		http.StatusNoContent, http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusServiceUnavailable,
+	} {
 		m.hooks.WithLabelValues(strconv.Itoa(status))
 	}
 	for _, status := range mandrill.Statuses {
@@ -128,7 +130,8 @@ func registerMetrics(ctx caddy.Context) (*metrics, error) {
 
 func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.hooks, m.recipients, m.renderSeconds, m.sendSeconds, m.templateFailures, m.outboxEvents, m.attempts, m.mailEvents, m.eventsDropped, m.members, m.audienceSeconds, m.gauges,
+		m.hooks, m.recipients, m.renderSeconds, m.sendSeconds, m.templateFailures, m.outboxEvents, m.attempts,
+		m.mailEvents, m.eventsDropped, m.members, m.audienceSeconds, m.gauges,
 	}
 }
 
@@ -136,12 +139,18 @@ func (m *metrics) countHook(status int) {
 	m.hooks.WithLabelValues(strconv.Itoa(status)).Inc()
 }
 
-// countRecipient counts under the words that are known, so that the labels stay few.
 func (m *metrics) countRecipient(r mandrill.Recipient) {
-	m.recipients.WithLabelValues(known(r.Status, mandrill.Statuses), known(r.RejectReason, mandrill.RejectReasons)).Inc()
+	m.recipients.WithLabelValues(
+		labelFor(r.Status, mandrill.Statuses), labelFor(r.RejectReason, mandrill.RejectReasons)).Inc()
 }
 
-func known(word string, words []string) string {
+// countMailEvent counts an event of Mandrill's. tied reports whether its entry is in the outbox.
+func (m *metrics) countMailEvent(event string, tied bool) {
+	m.mailEvents.WithLabelValues(labelFor(event, mandrill.EventKinds), strconv.FormatBool(tied)).Inc()
+}
+
+// labelFor returns a word if it is one of the known words, else "other", so that there are few series.
+func labelFor(word string, words []string) string {
 	if word == "" || slices.Contains(words, word) {
 		return word
 	}

@@ -37,7 +37,8 @@ func TestNamedMetricsExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = append(files, "../README.md", "../examples/grafana/mailchimp.json", "../examples/prometheus/mailchimp.rules.yml", "../examples/prometheus/mailchimp.test.yml")
+	files = append(files, "../README.md", "../examples/grafana/mailchimp.json",
+		"../examples/prometheus/mailchimp.rules.yml", "../examples/prometheus/mailchimp.test.yml")
 	named := regexp.MustCompile(`(caddy_mailchimp_\w+)(?:\{([^}]*)\})?`)
 	label := regexp.MustCompile(`(\w+)(?:[=!]~?\\?"|,|$)`)
 	for _, file := range files {
@@ -56,7 +57,8 @@ func TestNamedMetricsExist(t *testing.T) {
 				continue
 			}
 			for _, l := range label.FindAllStringSubmatch(match[2], -1) {
-				if strings.Contains(match[2], l[1]+"=") || strings.Contains(match[2], l[1]+"!=") || !strings.ContainsAny(match[2], `="`) {
+				if strings.Contains(match[2], l[1]+"=") || strings.Contains(match[2], l[1]+"!=") ||
+					!strings.ContainsAny(match[2], `="`) {
 					if l[1] != "instance" && !strings.Contains(","+labels+",", ","+l[1]+",") {
 						t.Errorf("%s names %s by %s, and it has %s", file, match[1], l[1], labels)
 					}

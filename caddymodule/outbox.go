@@ -6,16 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// Outbox says where mails are kept between the answer to Ory and their delivery.
+// Outbox says where mails are kept between the answer to Ory and their delivery. Its kinds are not Caddy modules,
+// because nobody else can add one.
 type Outbox struct {
 	// "sqlite", "postgres" or "off". Default: sqlite.
 	Kind string `json:"kind,omitempty"`
@@ -25,29 +26,41 @@ type Outbox struct {
 	DSN string `json:"dsn,omitempty"`
 }
 
-// openOutbox is an outbox that all configurations share which name the same database.
-type openOutbox struct{ *outbox.Outbox }
+// pooledOutbox is an outbox that is shared by all configurations which name the same database.
+type pooledOutbox struct {
+	*outbox.Outbox
+	// configuredBy is the app whose settings are in force.
+	configuredBy atomic.Pointer[App]
+}
 
-// Destruct closes the outbox when no configuration uses it any more: what is being sent gets some
-// seconds to end.
-func (o openOutbox) Destruct() error { return o.Close() }
+// Destruct closes the outbox when no configuration uses it any more: what is being sent gets some seconds to end.
+func (o *pooledOutbox) Destruct() error { return o.Close() }
 
 // outboxPool keeps outboxes over reloads, by what they are and not by how they are set.
 var outboxPool = caddy.NewUsagePool()
 
-// running are the apps that were started and not stopped, the newest last. Its settings count.
-var running struct {
-	sync.Mutex
-	apps []*App
+// Running returns the app of the running configuration, or nil. While another configuration is loaded, the running one
+// is still the one before it.
+func Running() *App {
+	app, err := caddy.ActiveContext().AppIfConfigured("mailchimp")
+	if err != nil {
+		return nil
+	}
+	return app.(*App)
 }
+
+// RunningOutbox returns the outbox, or nil if it is off or not started.
+func (a *App) RunningOutbox() *outbox.Outbox { return a.outbox }
 
 // checkOutbox finds options that contradict each other.
 func (a *App) checkOutbox() error {
 	o := a.Outbox
 	switch {
 	case o == nil:
-	case o.Kind == "off" && (a.Workers != 0 || a.RetryFor != 0 || a.MaxPending != 0 || a.OutboxKeys != nil || a.KeepContent):
-		return errors.New("outbox off contradicts workers, retry_for, max_pending, outbox_key and keep_content: remove it or them")
+	case o.Kind == "off" &&
+		(a.Workers != 0 || a.RetryFor != 0 || a.MaxPending != 0 || a.OutboxKeys != nil || a.KeepContent):
+		return errors.New("outbox off contradicts workers, retry_for, max_pending, outbox_key and keep_content: " +
+			"remove it or them")
 	case o.File != "" && (o.Kind == "postgres" || o.Kind == "off"):
 		return fmt.Errorf("outbox %s has no file: that is for outbox sqlite", o.Kind)
 	case o.DSN != "" && o.Kind != "postgres":
@@ -55,9 +68,6 @@ func (a *App) checkOutbox() error {
 	}
 	return nil
 }
-
-// starting is held while an outbox is opened or changed, which may take a while. running isn't: others look at it.
-var starting sync.Mutex
 
 // provisionOutbox expands the settings and opens nothing: `caddy validate` provisions too.
 func (a *App) provisionOutbox() error {
@@ -67,9 +77,9 @@ func (a *App) provisionOutbox() error {
 	var err error
 	switch a.Outbox.Kind {
 	case "", "sqlite":
-		file := defaultOutboxFile()
+		file := DefaultOutboxFile()
 		if a.Outbox.File != "" {
-			if file, err = expand("outbox sqlite", a.Outbox.File); err != nil {
+			if file, err = directive.Expand("outbox sqlite", a.Outbox.File); err != nil {
 				return err
 			}
 		}
@@ -77,14 +87,14 @@ func (a *App) provisionOutbox() error {
 			return fmt.Errorf("outbox sqlite: %w", err)
 		}
 	case "postgres":
-		if a.outboxConfig.Postgres, err = expand("outbox postgres", a.Outbox.DSN); err != nil {
+		if a.outboxConfig.Postgres, err = directive.Expand("outbox postgres", a.Outbox.DSN); err != nil {
 			return err
 		}
 	case "off":
 	default:
 		return fmt.Errorf("outbox: %q is none of sqlite, postgres and off", a.Outbox.Kind)
 	}
-	if a.outboxKeys, err = expandAll("outbox_key", a.OutboxKeys); err != nil || a.Outbox.Kind == "off" {
+	if a.outboxKeys, err = directive.ExpandAll("outbox_key", a.OutboxKeys); err != nil || a.Outbox.Kind == "off" {
 		return err
 	}
 	if a.outboxKey, err = a.outboxConfig.Name(); err != nil {
@@ -93,13 +103,13 @@ func (a *App) provisionOutbox() error {
 	return nil
 }
 
-func defaultOutboxFile() string { return filepath.Join(caddy.AppDataDir(), "mailchimp", "outbox.db") }
+// DefaultOutboxFile is the SQLite file of a configuration that names none.
+func DefaultOutboxFile() string { return filepath.Join(caddy.AppDataDir(), "mailchimp", "outbox.db") }
 
-// startOutbox opens the outbox, or takes it over from the configuration before, and begins to deliver.
+// startOutbox opens the outbox, or takes it over from the configuration before, and begins to deliver. Caddy starts and
+// stops the apps of all configurations under one lock.
 func (a *App) startOutbox() error {
-	starting.Lock()
-	defer starting.Unlock()
-	if before := liveApp(); before != nil {
+	if before := Running(); before != nil {
 		if err := a.leavesBehind(before); err != nil {
 			return err
 		}
@@ -112,7 +122,9 @@ func (a *App) startOutbox() error {
 		if err != nil {
 			return err
 		}
-		a.outbox = pooled.(openOutbox).Outbox
+		a.pooled = pooled.(*pooledOutbox)
+		a.outbox = a.pooled.Outbox
+		a.pooled.configuredBy.Store(a)
 		if loaded {
 			err = a.outbox.Configure(a.ctx, a.outboxSettings())
 		}
@@ -124,22 +136,22 @@ func (a *App) startOutbox() error {
 		}
 	}
 	close(a.opened)
-	running.Lock()
-	defer running.Unlock()
-	running.apps = append(running.apps, a)
 	return nil
 }
 
-func (a *App) openOutbox() (openOutbox, error) {
+func (a *App) openOutbox() (*pooledOutbox, error) {
 	if file := a.outboxConfig.SQLite; file != "" {
 		if err := makeFolder(filepath.Dir(file)); err != nil {
-			return openOutbox{}, fmt.Errorf("making the outbox's folder: %w", err)
+			return nil, fmt.Errorf("making the outbox's folder: %w", err)
 		}
 	}
 	config := a.outboxConfig
 	config.Logger = a.slogger
 	opened, err := outbox.Open(a.ctx, config, a.outboxSettings())
-	return openOutbox{opened}, err
+	if err != nil {
+		return nil, err
+	}
+	return &pooledOutbox{Outbox: opened}, nil
 }
 
 // leavesBehind refuses to leave an outbox with entries that nobody would deliver.
@@ -150,26 +162,26 @@ func (a *App) leavesBehind(before *App) error {
 	n, err := before.outbox.Left(a.ctx)
 	switch {
 	case err != nil:
-		return fmt.Errorf("outbox: the present one can't say how many undelivered entries this configuration would leave behind: %w", err)
+		return fmt.Errorf("outbox: the present one can't say how many undelivered entries "+
+			"this configuration would leave behind: %w", err)
 	case n > 0:
-		return fmt.Errorf("outbox: the present one has %d undelivered entries, which this configuration would leave behind: wait until they are delivered, or discard them, and load it again", n)
+		return fmt.Errorf("outbox: the present one has %d undelivered entries, which this configuration would leave behind: "+
+			"wait until they are delivered, or discard them, and load it again", n)
 	}
 	return nil
 }
 
-// stopOutbox leaves the outbox to the configuration that stays, if there is one: the one after this, or,
-// where this one's load failed, the one before.
+// stopOutbox gives the outbox back to the running configuration if this one was started and its load failed then. If
+// this one was replaced, the outbox already has the settings of the new one.
 func (a *App) stopOutbox() error {
-	starting.Lock()
-	defer starting.Unlock()
-	newest := a == liveApp()
-	running.Lock()
-	running.apps = slices.DeleteFunc(running.apps, func(other *App) bool { return other == a })
-	running.Unlock()
-	if before := liveApp(); newest && before != nil && before.outbox != nil {
-		return before.outbox.Configure(before.ctx, before.outboxSettings())
+	running := Running()
+	if running == nil || running == a || a.pooled == nil || running.pooled != a.pooled {
+		return nil
 	}
-	return nil
+	if !a.pooled.configuredBy.CompareAndSwap(a, running) {
+		return nil
+	}
+	return running.outbox.Configure(running.ctx, running.outboxSettings())
 }
 
 // releaseOutbox gives up what startOutbox took. It comes after the servers have stopped.
@@ -183,13 +195,15 @@ func (a *App) releaseOutbox() error {
 
 func (a *App) outboxSettings() outbox.Settings {
 	return outbox.Settings{
-		Senders: a.senders(), Deliverer: deliverer{a}, Notify: a.heard,
-		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep), MaxPending: a.MaxPending, KeepContent: a.KeepContent,
+		Senders: a.Senders(), Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
+		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep),
+		MaxPending: a.MaxPending, KeepContent: a.KeepContent,
 		Keys: a.outboxKeys, Postgres: a.outboxConfig.Postgres,
 	}
 }
 
-var errOutboxOff = errors.New("delivery queued needs the outbox, which is off: write delivery sync, or take outbox off away")
+var errOutboxOff = errors.New(
+	"delivery queued needs the outbox, which is off: write delivery sync, or take outbox off away")
 
 // putTimeout bounds the wait for a commit.
 const putTimeout = 5 * time.Second
@@ -206,8 +220,8 @@ func (a *App) put(ctx context.Context, entry outbox.New) (outbox.Receipt, error)
 	}
 }
 
-// note keeps events with their entries. It waits for the outbox as put does.
-func (a *App) note(ctx context.Context, heard []outbox.Heard) ([]outbox.Noted, error) {
+// noteEvents stores events with their entries. It waits for the outbox as put does.
+func (a *App) noteEvents(ctx context.Context, heard []outbox.Heard) ([]outbox.Noted, error) {
 	select {
 	case <-a.opened:
 		return a.outbox.Note(ctx, heard)
@@ -217,8 +231,8 @@ func (a *App) note(ctx context.Context, heard []outbox.Heard) ([]outbox.Noted, e
 	return nil, fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
 }
 
-// took tells whether mails of an outbox are this one's, which may not be open yet.
-func (a *App) took(ctx context.Context, id string) bool {
+// ownsMail reports whether mails of an outbox are those of this one, which may not be open yet.
+func (a *App) ownsMail(ctx context.Context, id string) bool {
 	select {
 	case <-a.opened:
 		return a.outbox != nil && a.outbox.Took(ctx, id)
@@ -227,5 +241,5 @@ func (a *App) took(ctx context.Context, id string) bool {
 	}
 }
 
-// keeps is how long an ended entry, and a key, is known.
-func (a *App) keeps() time.Duration { return cmp.Or(time.Duration(a.Keep), rememberKey) }
+// keepFor returns how long an ended entry, and a key, is known.
+func (a *App) keepFor() time.Duration { return cmp.Or(time.Duration(a.Keep), rememberKey) }

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	members "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience/sandbox"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
@@ -44,26 +45,35 @@ var sandboxPool = caddy.NewUsagePool()
 
 const sandboxPoolKey = "sandbox"
 
-// newSandboxes are the stand-ins of both APIs, told apart by their paths.
-func newSandboxes() http.Handler {
-	mails, members := sandbox.New(), members.New()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case strings.HasPrefix(r.URL.Path, "/3.0/"):
-			members.ServeHTTP(w, r)
-		case r.URL.Path == "/3.0":
-			// Relative, which http.Redirect isn't: a prefix may be stripped.
-			w.Header().Set("Location", "3.0/")
-			w.WriteHeader(http.StatusPermanentRedirect)
-		default:
-			mails.ServeHTTP(w, r)
-		}
-	})
+// sandboxes are the stand-ins of both APIs, told apart by their paths.
+type sandboxes struct{ mails, members http.Handler }
+
+func newSandboxes() *sandboxes { return &sandboxes{sandbox.New(), members.New()} }
+
+func (s *sandboxes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/3.0/"):
+		s.members.ServeHTTP(w, r)
+	case r.URL.Path == "/3.0":
+		// Relative, which http.Redirect isn't: a prefix may be stripped.
+		w.Header().Set("Location", "3.0/")
+		w.WriteHeader(http.StatusPermanentRedirect)
+	default:
+		s.mails.ServeHTTP(w, r)
+	}
 }
+
+// Destruct makes it a value of a pool. There is nothing to do.
+func (*sandboxes) Destruct() error { return nil }
 
 // Provision sets up the handler.
 func (s *Sandbox) Provision(caddy.Context) error {
-	pooled, _ := sandboxPool.LoadOrStore(sandboxPoolKey, newSandboxes())
+	pooled, _, err := sandboxPool.LoadOrNew(sandboxPoolKey, func() (caddy.Destructor, error) {
+		return newSandboxes(), nil
+	})
+	if err != nil {
+		return err
+	}
 	s.handler = pooled.(http.Handler)
 	if !s.AllowRemote {
 		s.handler = sandbox.LocalOnly(s.handler)
@@ -96,7 +106,7 @@ func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("mandrill_sandbox takes no argument beside a matcher")
 	}
-	return options{"allow_remote": flag("allow_remote", &s.AllowRemote)}.unmarshal(d)
+	return directive.Options{"allow_remote": directive.Flag("allow_remote", &s.AllowRemote)}.Unmarshal(d)
 }
 
 func parseSandbox(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {

@@ -22,7 +22,8 @@ func TestSandboxPages(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, test.path, nil))
-		if w.Code != test.status || w.Header().Get("Location") != test.location || !strings.Contains(w.Body.String(), test.body) {
+		if w.Code != test.status || w.Header().Get("Location") != test.location ||
+			!strings.Contains(w.Body.String(), test.body) {
 			t.Errorf("%s: status %d, to %q: %s", test.path, w.Code, w.Header().Get("Location"), w.Body)
 		}
 	}

@@ -2,30 +2,27 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
-// deliver renders a hook and sends what comes out before Ory is answered.
-func (c *call) deliver(hook *ory.Hook) answer {
-	p, err := c.render(hook)
+// sendNow renders a hook and sends the result before Ory is answered.
+func (c *call) sendNow(hook *ory.Hook) answer {
+	o, err := c.render(hook)
 	var invalid *mandrill.InvalidError
-	var unfit *audience.InvalidError
 	switch {
 	case err == nil:
 	case errors.Is(err, render.ErrCancelled):
 		return c.end(outcomeCancelled, nil, nil)
-	case errors.As(err, &invalid), errors.As(err, &unfit):
+	case errors.As(err, &invalid):
 		return c.end(outcomeMessage, ory.ErrMessage, err)
 	case errors.Is(err, context.Canceled):
 		// The client went away: that is no fault of the template.
@@ -33,28 +30,31 @@ func (c *call) deliver(hook *ory.Hook) answer {
 	default:
 		return c.end(outcomeTemplate, ory.ErrTemplate, err)
 	}
-	key, ofBody := c.key(hook, p.IdempotencyKey())
-	answer, err := c.hook.app.records.once(c.request.Context(), key, func() (answer, time.Duration) {
-		if c.hook.app.outboxKey == "" {
-			sent, result := c.send(p)
-			return sent, c.remembered(result, ofBody)
-		}
-		return c.record(p, key, ofBody)
-	})
-	if err != nil {
+	key, ofBody := c.key(hook, o.IdempotencyKey())
+	reply, first, err := c.hook.app.replies.claim(c.request.Context(), key)
+	switch {
+	case err != nil:
 		return c.end(outcomeUnavailable, ory.ErrUnavailable, err)
+	case !first:
+		c.outcome = outcomeRepeated
+		repeat := reply.answer
+		repeat.duplicate = true
+		return repeat
 	}
-	if answer.duplicate {
+	defer reply.release()
+	sent, remember := c.claimAndSend(o, key, ofBody)
+	if sent.duplicate {
 		c.outcome = outcomeRepeated
 	}
-	return answer
+	reply.remember(sent, remember)
+	return sent
 }
 
-// remembered tells for how long an outcome is to be remembered here: not at all where no mail went out, so that
-// the next call tries again, nor where an equal body may say something anew, which the outbox tells.
-func (c *call) remembered(r outbox.Result, ofBody bool) time.Duration {
+// rememberFor returns for how long the reply cache remembers an outcome: not at all if no mail was sent, so that the
+// next call tries again, nor if an identical body can be a new statement, which the outbox decides.
+func (c *call) rememberFor(r outbox.Result, ofBody bool) time.Duration {
 	switch {
-	case ofBody && c.hook.target.ordered():
+	case ofBody && c.hook.kind.ordered():
 		return 0
 	case r.Verdict == outbox.VerdictUnknown:
 		return rememberUnknown
@@ -63,47 +63,55 @@ func (c *call) remembered(r outbox.Result, ofBody bool) time.Duration {
 	case ofBody:
 		return rememberBody
 	default:
-		return c.hook.app.keeps()
+		return c.hook.app.keepFor()
 	}
 }
 
-// record sends the message, and keeps in the outbox that it does and what comes of it: other edges, and
-// this one after a restart, know it then. Where the outbox can't store, the mail is worth more than the record.
-func (c *call) record(p parcel, key string, ofBody bool) (answer, time.Duration) {
-	entry, err := c.entry(p)
+// claimAndSend claims the key in the outbox, sends the message and stores the outcome, so that other edges, and this
+// one after a restart, know of it. If the outbox is off or cannot store, the message is sent all the same. It returns
+// the answer, and for how long the reply cache remembers it.
+func (c *call) claimAndSend(o outgoing, key string, ofBody bool) (answer, time.Duration) {
+	if c.hook.app.outboxKey == "" {
+		sent, result := c.sendOnce(o)
+		return sent, c.rememberFor(result, ofBody)
+	}
+	entry, err := c.entry(o)
 	if err != nil {
 		return c.end(outcomeMessage, ory.ErrMessage, err), 0
 	}
 	entry.Expires = time.Time{}
-	c.identify(&entry, key, ofBody)
+	c.setKey(&entry, key, ofBody)
 	entry.Claim = time.Duration(c.hook.Timeout) + rememberUnknown
 	receipt, err := c.hook.app.put(c.request.Context(), entry)
 	if err != nil {
-		c.hook.logger.Warn("hook is not recorded", zap.String("hook", entry.Hook), zap.String("reference", c.reference), zap.Error(err))
-		sent, result := c.send(p)
-		return sent, c.remembered(result, ofBody)
+		c.hook.logger.Warn("hook is not recorded",
+			zap.String("hook", entry.Hook), zap.String("reference", c.reference), zap.Error(err))
+		sent, result := c.sendOnce(o)
+		return sent, c.rememberFor(result, ofBody)
 	}
 	if receipt.Duplicate {
-		return c.known(receipt, p), 0
+		return c.answerFromRecord(receipt, o), 0
 	}
-	sent, result := c.send(p)
+	sent, result := c.sendOnce(o)
 	sent.entry = receipt.ID
-	if err := c.hook.app.outbox.Settle(context.WithoutCancel(c.request.Context()), receipt.ID, entry, result); err != nil {
-		c.hook.logger.Error("hook's outcome is not recorded", zap.String("entry", receipt.ID), zap.String("reference", c.reference), zap.Error(err))
+	ctx := context.WithoutCancel(c.request.Context())
+	if err := c.hook.app.outbox.Settle(ctx, receipt.ID, entry, result); err != nil {
+		c.hook.logger.Error("hook's outcome is not recorded",
+			zap.String("entry", receipt.ID), zap.String("reference", c.reference), zap.Error(err))
 	}
-	return sent, c.remembered(result, ofBody)
+	return sent, c.rememberFor(result, ofBody)
 }
 
-// known is the answer to a call whose key is on record.
-func (c *call) known(receipt outbox.Receipt, p parcel) answer {
+// answerFromRecord returns the answer to a call whose key the outbox knows.
+func (c *call) answerFromRecord(receipt outbox.Receipt, o outgoing) answer {
 	found := c.end(outcomeRepeated, nil, nil)
-	var recipients []mandrill.Recipient
+	recipients, err := decodeOutcome(receipt.Entry.Outcome)
 	switch {
 	case receipt.Claimed:
 		found = c.end(outcomeUnknown, ory.ErrUnavailable, nil)
-	case receipt.Entry.State == outbox.Sent && json.Unmarshal(receipt.Entry.Outcome, &recipients) == nil && len(recipients) > 0:
-		addressed(recipients, p)
-		found = c.told(p, recipients)
+	case receipt.Entry.State == outbox.Sent && err == nil && len(recipients) > 0:
+		addressed(recipients, o)
+		found = c.answerFor(o, recipients)
 	default:
 		found.queued = true
 	}
@@ -111,29 +119,29 @@ func (c *call) known(receipt outbox.Receipt, p parcel) answer {
 	return found
 }
 
-// send sends the message before Ory is answered.
-func (c *call) send(p parcel) (answer, outbox.Result) {
+// sendOnce sends the message before Ory is answered.
+func (c *call) sendOnce(o outgoing) (answer, outbox.Result) {
 	// Ory gives up before Mailchimp answers, and calls again: what was begun is brought to its end.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.request.Context()), time.Duration(c.hook.Timeout))
 	defer cancel()
 	ctx, span := startSpan(ctx, "mailchimp.send")
-	recipients, err := p.send(ctx)
+	recipients, err := o.send(ctx)
 	c.hook.endSpan(span, err)
 	if err != nil {
 		result := failure(err)
 		return c.failed(result.Verdict, err), result
 	}
 	for _, recipient := range recipients {
-		if !p.took(recipient) {
+		if !o.accepted(recipient) {
 			c.logRejected(recipient)
 		}
 	}
-	return c.told(p, recipients), p.outcome(recipients)
+	return c.answerFor(o, recipients), o.outcome(recipients)
 }
 
-// told is the answer to what Mailchimp said of each recipient.
-func (c *call) told(p parcel, recipients []mandrill.Recipient) answer {
-	if slices.ContainsFunc(recipients, func(r mandrill.Recipient) bool { return !p.took(r) }) {
+// answerFor returns the answer for what Mailchimp said of each recipient.
+func (c *call) answerFor(o outgoing, recipients []mandrill.Recipient) answer {
+	if slices.ContainsFunc(recipients, func(r mandrill.Recipient) bool { return !o.accepted(r) }) {
 		return c.end(outcomeRejected, ory.ErrRecipient, nil)
 	}
 	sent := c.end(outcomeSent, nil, nil)

@@ -41,7 +41,7 @@ func startSpan(ctx context.Context, name string, attributes ...attribute.KeyValu
 }
 
 // endSpan ends it. The text of an error holds nothing that a person may have typed.
-func (h *receiver) endSpan(span trace.Span, err error) {
+func (h *Webhook) endSpan(span trace.Span, err error) {
 	if err != nil && !errors.Is(err, render.ErrCancelled) {
 		span.SetStatus(codes.Error, h.explain(err, false))
 	}
@@ -56,9 +56,11 @@ func startSending(ctx context.Context, entry outbox.Delivery) (context.Context, 
 	}
 	carrier := propagation.MapCarrier{"traceparent": entry.Trace}
 	hook := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier))
-	return traces.Tracer(tracerName).Start(ctx, "mailchimp.send", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindClient),
+	return traces.Tracer(tracerName).Start(ctx, "mailchimp.send",
+		trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithLinks(trace.Link{SpanContext: hook}),
-		trace.WithAttributes(attribute.String("mailchimp.entry", entry.ID), attribute.String("mailchimp.sender", entry.Sender),
+		trace.WithAttributes(
+			attribute.String("mailchimp.entry", entry.ID), attribute.String("mailchimp.sender", entry.Sender),
 			attribute.String("mailchimp.template", entry.Template), attribute.Int("mailchimp.attempt", len(entry.Attempts)+1)))
 }
 
@@ -73,7 +75,7 @@ func endSending(span trace.Span, result outbox.Result) {
 	span.End()
 }
 
-// traceOf is the W3C traceparent of a request, where it is traced here or said so itself.
+// traceOf returns the W3C traceparent of a request: that of its trace here, else the request's own.
 func traceOf(r *http.Request) string {
 	ctx := r.Context()
 	if !trace.SpanContextFromContext(ctx).IsValid() {

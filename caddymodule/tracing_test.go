@@ -14,7 +14,7 @@ import (
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -78,45 +78,50 @@ func (s *spans) wait(name string) *traces.Span {
 func TestTracing(t *testing.T) {
 	const trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 	s := newSpans(t)
-	e := newEdgeWith(t, minimal, "", "")
+	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
 	traced := func(lines string) string {
-		return strings.Replace(e.caddyfile(lines), "\tmetrics /metrics\n", "\tmetrics /metrics\n\ttracing {\n\t\tspan hooks\n\t}\n", 1)
+		return strings.Replace(e.Caddyfile(lines), "\tmetrics /metrics\n",
+			"\tmetrics /metrics\n\ttracing {\n\t\tspan hooks\n\t}\n", 1)
 	}
-	if err := e.load(traced("")); err != nil {
+	if err := e.Load(traced("")); err != nil {
 		t.Fatal(err)
 	}
-	id := e.post(ada, header("Traceparent", "00-"+trace+"-"+parent+"-01")).header.Get("Outbox-Entry")
-	entry := e.waitState(id, outbox.Sent)
-	request, render, store, send := s.wait("hooks"), s.wait("mailchimp.render"), s.wait("mailchimp.store"), s.wait("mailchimp.send")
+	id := e.Post(edgetest.Ada, edgetest.Header("Traceparent", "00-"+trace+"-"+parent+"-01")).Entry()
+	entry := e.WaitState(id, outbox.Sent)
+	request, render := s.wait("hooks"), s.wait("mailchimp.render")
+	store, send := s.wait("mailchimp.store"), s.wait("mailchimp.send")
 	for name, span := range map[string]*traces.Span{"request": request, "render": render, "store": store} {
 		if hex.EncodeToString(span.GetTraceId()) != trace {
 			t.Errorf("%s is in another trace", name)
 		}
 	}
-	if hex.EncodeToString(request.GetParentSpanId()) != parent || string(render.GetParentSpanId()) != string(request.GetSpanId()) || string(store.GetParentSpanId()) != string(request.GetSpanId()) {
+	if hex.EncodeToString(request.GetParentSpanId()) != parent ||
+		string(render.GetParentSpanId()) != string(request.GetSpanId()) ||
+		string(store.GetParentSpanId()) != string(request.GetSpanId()) {
 		t.Error("the spans don't hang together")
 	}
-	if links := send.GetLinks(); hex.EncodeToString(send.GetTraceId()) == trace || len(links) != 1 || hex.EncodeToString(links[0].GetTraceId()) != trace {
+	if links := send.GetLinks(); hex.EncodeToString(send.GetTraceId()) == trace || len(links) != 1 ||
+		hex.EncodeToString(links[0].GetTraceId()) != trace {
 		t.Errorf("the sending is not linked: %v", send)
 	}
 	if !strings.Contains(entry.Trace, trace) {
 		t.Errorf("the entry has the trace %q", entry.Trace)
 	}
-	e.waitForLog(`"trace":"` + trace + `"`)
+	e.WaitForLog(`"trace":"` + trace + `"`)
 	for name, span := range map[string]*traces.Span{"request": request, "render": render, "store": store, "send": send} {
-		for _, secret := range []string{apiKey, hookKey, "ada@example.net"} {
+		for _, secret := range []string{edgetest.APIKey, edgetest.HookKey, "ada@example.net"} {
 			if strings.Contains(span.String(), secret) {
 				t.Errorf("%s has %s", name, secret)
 			}
 		}
 	}
-	if err := e.load(traced("delivery sync")); err != nil {
+	if err := e.Load(traced("delivery sync")); err != nil {
 		t.Fatal(err)
 	}
 	s.mu.Lock()
 	clear(s.byName)
 	s.mu.Unlock()
-	e.post(strings.Replace(ada, "f1", "f2", 1), header("Traceparent", "00-"+trace+"-"+parent+"-01"))
+	e.Post(strings.Replace(edgetest.Ada, "f1", "f2", 1), edgetest.Header("Traceparent", "00-"+trace+"-"+parent+"-01"))
 	if span := s.wait("mailchimp.send"); hex.EncodeToString(span.GetTraceId()) != trace {
 		t.Error("a sync call is sent in another trace")
 	}
@@ -125,19 +130,20 @@ func TestTracing(t *testing.T) {
 // TestTraceOfARendering has an entry that could be rendered at last be no error.
 func TestTraceOfARendering(t *testing.T) {
 	s := newSpans(t)
-	e := newEdgeWith(t, "function(ctx) error 'broken'", "", "")
-	if err := e.load(strings.Replace(e.caddyfile(""), "\tmetrics /metrics\n", "\tmetrics /metrics\n\ttracing\n", 1)); err != nil {
+	e := edgetest.NewWith(t, "function(ctx) error 'broken'", "", "")
+	traced := strings.Replace(e.Caddyfile(""), "\tmetrics /metrics\n", "\tmetrics /metrics\n\ttracing\n", 1)
+	if err := e.Load(traced); err != nil {
 		t.Fatal(err)
 	}
-	id := e.post(ada).header.Get("Outbox-Entry")
-	e.waitState(id, outbox.Unrendered)
+	id := e.Post(edgetest.Ada).Entry()
+	e.WaitState(id, outbox.Unrendered)
 	// Rendered, it is of no more use: so the span is the rendering's.
-	e.write("t.jsonnet", strings.Replace(minimal, "message:", "delivery: { expires_in: '1ns' }, message:", 1))
-	e.waitForLog(`"msg":"template changed"`)
-	if err := caddymodule.LiveOutbox().Retry(t.Context(), id); err != nil {
+	e.Write("t.jsonnet", strings.Replace(edgetest.Minimal, "message:", "delivery: { expires_in: '1ns' }, message:", 1))
+	e.WaitForLog(`"msg":"template changed"`)
+	if err := edgetest.Outbox().Retry(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	e.waitState(id, outbox.Expired)
+	e.WaitState(id, outbox.Expired)
 	if span := s.wait("mailchimp.send"); span.GetStatus().GetCode() == traces.Status_STATUS_CODE_ERROR {
 		t.Errorf("the rendering is %v", span.GetStatus())
 	}
@@ -145,14 +151,17 @@ func TestTraceOfARendering(t *testing.T) {
 
 // TestTraceWithoutTracing keeps what the caller said, where it makes sense.
 func TestTraceWithoutTracing(t *testing.T) {
-	e := newEdgeWith(t, minimal, "", "")
+	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
 	for n, test := range []struct{ given, want string }{
-		{"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+		{
+			"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		},
 		{"s3cret ada@example.net", ""},
 		{"", ""},
 	} {
-		id := e.post(strings.Replace(ada, "f1", string(rune('a'+n)), 1), header("Traceparent", test.given)).header.Get("Outbox-Entry")
-		if entry := e.waitState(id, outbox.Sent); entry.Trace != test.want {
+		id := e.Post(strings.Replace(edgetest.Ada, "f1", string(rune('a'+n)), 1),
+			edgetest.Header("Traceparent", test.given)).Entry()
+		if entry := e.WaitState(id, outbox.Sent); entry.Trace != test.want {
 			t.Errorf("%q became %q", test.given, entry.Trace)
 		}
 	}

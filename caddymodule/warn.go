@@ -9,39 +9,37 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 )
 
-// warnings are given once by each hook of a configuration.
+// warnings are logged once by each hook of a configuration.
 type warnings struct {
-	key, parse, cookies, method sync.Once
+	parse, cookies, method sync.Once
 }
 
 // notStored is the id of an identity that Ory has not stored yet, as a registration's hook with response.parse sees it.
 const notStored = "00000000-0000-0000-0000-000000000000"
 
-func (h *receiver) warnOfKey() {
-	h.warned.key.Do(func() {
-		h.logger.Warn("the template names a key, which is ignored: remove it, api_key of the configuration counts", zap.String("template", h.Template))
-	})
-}
-
-// warnOfCtx looks for what hurts people in practice.
-func (h *receiver) warnOfCtx(r *http.Request, hook *ory.Hook) {
+// warnOfCtx warns of what goes wrong in practice.
+func (h *Webhook) warnOfCtx(r *http.Request, hook *ory.Hook) {
 	if cookies, ok := hook.Ctx["request_cookies"].(map[string]any); ok && len(cookies) > 0 {
 		h.warned.cookies.Do(func() {
-			h.logger.Warn("Ory forwards the cookies of people's browsers, which no mail needs: forward less, as examples/ory/forward.jsonnet does", zap.String("hook", pathOf(r)))
+			h.logger.Warn("Ory forwards the cookies of people's browsers, which no mail needs: "+
+				"forward less, as examples/ory/forward.jsonnet does", zap.String("hook", pathOf(r)))
 		})
 	}
 	if identity, ok := hook.Ctx["identity"].(map[string]any); ok && identity["id"] == notStored && !h.storesResult {
 		h.warned.parse.Do(func() {
-			h.logger.Warn("Ory calls this hook with response.parse, before the account is stored and for people who have one already: a welcome mail or a subscription belongs in a plain hook or one with response.ignore", zap.String("hook", pathOf(r)))
+			h.logger.Warn("Ory calls this hook with response.parse, before the account is stored and for people "+
+				"who have one already: a welcome mail or a subscription belongs in a plain hook or one with "+
+				"response.ignore", zap.String("hook", pathOf(r)))
 		})
 	}
 }
 
-// warnOfMethod tells of a hook that Ory's configuration sends by another method. Others who come by are nothing to warn of.
-func (h *receiver) warnOfMethod(r *http.Request) {
+// warnOfMethod warns that Ory is configured to call by another method. A caller without credentials is not Ory.
+func (h *Webhook) warnOfMethod(r *http.Request) {
 	if h.reader.Auth.Allows(r) {
 		h.warned.method.Do(func() {
-			h.logger.Warn("Ory calls this hook by another method than POST, and is refused: set method: POST in its configuration", zap.String("hook", pathOf(r)), zap.String("method", r.Method))
+			h.logger.Warn("Ory calls this hook by another method than POST, and is refused: "+
+				"set method: POST in its configuration", zap.String("hook", pathOf(r)), zap.String("method", r.Method))
 		})
 	}
 }

@@ -171,7 +171,9 @@ func TestForward(t *testing.T) {
 	}
 	for _, snippet := range snippets {
 		vm := jsonnet.MakeVM()
-		vm.TLACode("ctx", `{"identity":{"id":1},"flow":{"id":"f","request_url":"https://x/?token=t","ui":{"nodes":[]}},"request_url":"https://x/?token=t","request_cookies":{"session":"s3cret"},"request_method":"POST"}`)
+		vm.TLACode("ctx",
+			`{"identity":{"id":1},"flow":{"id":"f","request_url":"https://x/?token=t","ui":{"nodes":[]}},`+
+				`"request_url":"https://x/?token=t","request_cookies":{"session":"s3cret"},"request_method":"POST"}`)
 		got, err := vm.EvaluateAnonymousSnippet("forward", snippet)
 		if err != nil {
 			t.Fatal(err)
@@ -180,7 +182,9 @@ func TestForward(t *testing.T) {
 		if err := json.Unmarshal([]byte(got), &value); err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]any{"identity": map[string]any{"id": 1.0}, "flow": map[string]any{"id": "f"}, "request_method": "POST"}
+		want := map[string]any{
+			"identity": map[string]any{"id": 1.0}, "flow": map[string]any{"id": "f"}, "request_method": "POST",
+		}
 		if !reflect.DeepEqual(value, any(want)) {
 			t.Errorf("%s gives %s", snippet, got)
 		}

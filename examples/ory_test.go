@@ -35,8 +35,9 @@ func onOrysSide(t *testing.T, body string, ctx any) (value map[string]any) {
 
 // templates says which one is for the captures whose names begin so.
 var templates = map[string]string{
-	"registration-after-plain-": "registration", "registration-after-ignore-": "registration", "registration-after-parse-": "registration",
-	"login-after-": "login", "settings-after-profile-": "profile", "settings-after-password-": "password",
+	"registration-after-plain-": "registration", "registration-after-ignore-": "registration",
+	"registration-after-parse-": "registration", "login-after-": "login",
+	"settings-after-profile-": "profile", "settings-after-password-": "password",
 	"verification-after-": "verification", "recovery-after-": "recovery", "courier-": "courier",
 }
 
@@ -113,7 +114,8 @@ func checkMail(t *testing.T, template string, sent, forwarded map[string]any) {
 		t.Error("Mandrill keeps the content")
 	}
 	for key, value := range sent["template_data"].(map[string]any) {
-		if strings.HasSuffix(key, "_code") && (!strings.Contains(m.Text, value.(string)) || !strings.Contains(m.HTML, ">"+value.(string)+"<")) {
+		if strings.HasSuffix(key, "_code") &&
+			(!strings.Contains(m.Text, value.(string)) || !strings.Contains(m.HTML, ">"+value.(string)+"<")) {
 			t.Errorf("%s is missing: %s", key, m.Text)
 		}
 		if strings.HasSuffix(key, "_url") && key != "request_url" && !strings.Contains(m.Text, value.(string)) {
@@ -184,7 +186,8 @@ func TestOryNetwork(t *testing.T) {
 			t.Errorf("%s is %v, and in kratos.yml %v", a[1], got, inline(t, want))
 		}
 	}
-	if web, added := strings.Count(string(file), "hook: web_hook"), strings.Count(string(script), `"web_hook"`); web != added || len(additions) != web+2 {
+	web, added := strings.Count(string(file), "hook: web_hook"), strings.Count(string(script), `"web_hook"`)
+	if web != added || len(additions) != web+2 {
 		t.Errorf("%d hooks in kratos.yml, %d in network.sh", web, added)
 	}
 }

@@ -51,12 +51,30 @@ func made(t *testing.T, template string, ctx any) *mail {
 func TestLoginNamesKnownBrowsers(t *testing.T) {
 	const unknown = "unknown"
 	for _, test := range []struct{ name, headers, want string }{
-		{"Firefox", `{"User-Agent":["Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"]}`, "Firefox, Linux"},
-		{"Chrome", `{"User-Agent":["Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36"]}`, "Chrome, Android"},
-		{"Edge", `{"User-Agent":["Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36 Edg/138.0.0.0"]}`, "Edge, Windows"},
-		{"Safari", `{"User-Agent":["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15"]}`, "Safari, macOS"},
-		{"iPhone", `{"User-Agent":["Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/138.0.0.0 Mobile/15E148 Safari/604.1"]}`, "Chrome, iOS"},
-		{"Opera", `{"User-Agent":["Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36 OPR/122.0.0.0"]}`, "Opera, Windows"},
+		{
+			"Firefox", `{"User-Agent":["Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"]}`,
+			"Firefox, Linux",
+		},
+		{
+			"Chrome", `{"User-Agent":["Mozilla/5.0 (Linux; Android 10; K) ` +
+				`AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36"]}`, "Chrome, Android",
+		},
+		{
+			"Edge", `{"User-Agent":["Mozilla/5.0 (Windows NT 10.0; Win64; x64) ` +
+				`AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36 Edg/138.0.0.0"]}`, "Edge, Windows",
+		},
+		{
+			"Safari", `{"User-Agent":["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) ` +
+				`AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15"]}`, "Safari, macOS",
+		},
+		{
+			"iPhone", `{"User-Agent":["Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) ` +
+				`AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/138.0.0.0 Mobile/15E148 Safari/604.1"]}`, "Chrome, iOS",
+		},
+		{
+			"Opera", `{"User-Agent":["Mozilla/5.0 (Windows NT 10.0) ` +
+				`AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36 OPR/122.0.0.0"]}`, "Opera, Windows",
+		},
 		{"system alone", `{"User-Agent":["Club/3 (Android)"]}`, "Android"},
 		{"advertisement", `{"User-Agent":["Win at https://evil.example/ now"]}`, unknown},
 		{"advertisement with a browser", `{"User-Agent":["Win at evil.example Firefox/1"]}`, "Firefox"},
@@ -71,7 +89,8 @@ func TestLoginNamesKnownBrowsers(t *testing.T) {
 		{"headers that weren't forwarded", ``, unknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := made(t, "ory/login.jsonnet", changed(t, "ory/login.ctx.json", map[string]string{"request_headers": test.headers}))
+			got := made(t, "ory/login.jsonnet",
+				changed(t, "ory/login.ctx.json", map[string]string{"request_headers": test.headers}))
 			if parts := strings.Split(got.Message.Text, "\n\n"); parts[2] != test.want {
 				t.Errorf("got %.100q", parts[2])
 			}
@@ -96,11 +115,23 @@ func TestCourierWords(t *testing.T) {
 		{"no minutes", map[string]string{"template_data.expires_in_minutes": `0`}, own, "15m"},
 		{"minutes of another kind", map[string]string{"template_data.expires_in_minutes": `"5"`}, own, "15m"},
 		{"link alone", map[string]string{"template_data.verification_code": ""}, own, "15m"},
-		{"neither code nor link", map[string]string{"template_data.verification_code": `""`, "template_data.verification_url": `null`}, orys, ""},
+		{
+			"neither code nor link", map[string]string{
+				"template_data.verification_code": `""`, "template_data.verification_url": `null`,
+			}, orys, "",
+		},
 		{"no data", map[string]string{"template_data": ""}, orys, ""},
 		{"null data", map[string]string{"template_data": `null`}, orys, ""},
-		{"notice without data", map[string]string{"template_data": `null`, "template_type": `"recovery_invalid"`}, "Somebody entered your address", ""},
-		{"notice with minutes", map[string]string{"template_data.expires_in_minutes": `5`, "template_type": `"verifiable_address_changed"`}, "Your e-mail address was changed", ""},
+		{
+			"notice without data",
+			map[string]string{"template_data": `null`, "template_type": `"recovery_invalid"`},
+			"Somebody entered your address", "",
+		},
+		{
+			"notice with minutes", map[string]string{
+				"template_data.expires_in_minutes": `5`, "template_type": `"verifiable_address_changed"`,
+			}, "Your e-mail address was changed", "",
+		},
 		{"another type with a code", map[string]string{"template_type": `"verification_number_valid"`}, orys, ""},
 		{"another type that is named like a notice", map[string]string{"template_type": `"login_code_invalid"`}, orys, ""},
 		{"another type that is named like a field", map[string]string{"template_type": `"hello"`}, orys, ""},
@@ -126,7 +157,10 @@ func TestVerificationWritesToAConfirmedAddress(t *testing.T) {
 	for _, test := range []struct{ name, addresses, want string }{
 		{"the only one", "[" + address("email", typed, "true") + "]", typed},
 		{"phone alone", "[" + address("email", typed, "false") + "," + address("sms", "+41", "true") + "]", ""},
-		{"second address", "[" + address("email", typed, "false") + "," + address("email", "second@example.net", "true") + "]", "second@example.net"},
+		{
+			"second address", "[" + address("email", typed, "false") + "," + address("email", "second@example.net", "true") +
+				"]", "second@example.net",
+		},
 		{"both", "[" + address("email", "a@example.net", "true") + "," + address("email", typed, "true") + "]", typed},
 		{"of another kind", "[" + address("email", typed, `"true"`) + ",null,1]", ""},
 		{"empty", "[]", ""},
@@ -134,7 +168,8 @@ func TestVerificationWritesToAConfirmedAddress(t *testing.T) {
 		{"none", "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := made(t, "ory/verification.jsonnet", changed(t, "ory/verification.ctx.json", map[string]string{"identity.verifiable_addresses": test.addresses}))
+			got := made(t, "ory/verification.jsonnet",
+				changed(t, "ory/verification.ctx.json", map[string]string{"identity.verifiable_addresses": test.addresses}))
 			checkRecipient(t, got, test.want)
 		})
 	}
@@ -165,7 +200,11 @@ func TestSendTemplateShapes(t *testing.T) {
 		{"name in one", map[string]string{"identity.traits.name": `"Grace"`}, address},
 		{"null addresses", map[string]string{"identity.verifiable_addresses": `null`}, address},
 		{"no verifiable address", map[string]string{"identity.verifiable_addresses": ""}, address},
-		{"nobody to write to", map[string]string{"identity.verifiable_addresses": `null`, "identity.recovery_addresses": "", "identity.traits": `{"phone":"+41"}`}, ""},
+		{
+			"nobody to write to", map[string]string{
+				"identity.verifiable_addresses": `null`, "identity.recovery_addresses": "", "identity.traits": `{"phone":"+41"}`,
+			}, "",
+		},
 		{"null traits", map[string]string{"identity.traits": `null`}, address},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 const (
@@ -31,8 +33,8 @@ func (r *Request) takeDelivery() error {
 	r.key, _ = delivery["idempotency_key"].(string)
 	if expiresIn, given := delivery["expires_in"].(string); given {
 		var err error
-		if r.expiresIn, err = time.ParseDuration(expiresIn); err != nil || r.expiresIn <= 0 {
-			return invalid("delivery.expires_in", "must be a duration of more than 0, such as \"15m\"")
+		if r.expiresIn, err = mailchimp.ExpiresIn(expiresIn, "15m"); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -44,7 +46,7 @@ func (r *Request) checkTemplate() error {
 		return nil
 	}
 	if name == nil || name == "" {
-		return invalid("template_name", "is empty")
+		return mailchimp.Invalid("template_name", "is empty")
 	}
 	if r.body["template_content"] == nil {
 		r.body["template_content"] = []any{}
@@ -59,7 +61,7 @@ func (r *Request) checkSendAt() error {
 	}
 	// Parsing alone would let fractions of a second through.
 	if at, err := time.Parse(time.DateTime, sendAt); err != nil || at.Format(time.DateTime) != sendAt {
-		return invalid("send_at", "must be UTC as YYYY-MM-DD HH:MM:SS")
+		return mailchimp.Invalid("send_at", "must be UTC as YYYY-MM-DD HH:MM:SS")
 	}
 	return nil
 }
@@ -69,7 +71,7 @@ func (r *Request) checkSender(p *Policy) error {
 	from, _ := m["from_email"].(string)
 	if from == "" {
 		if p.fromEmail == "" {
-			return invalid("message.from_email", "is missing, and the configuration has no from")
+			return mailchimp.Invalid("message.from_email", "is missing, and the configuration has no from")
 		}
 		from = p.fromEmail
 		m["from_email"] = from
@@ -79,10 +81,11 @@ func (r *Request) checkSender(p *Policy) error {
 	}
 	domain, err := domainOf(from)
 	if err != nil {
-		return invalid("message.from_email", "%v", err)
+		return mailchimp.Invalid("message.from_email", "%v", err)
 	}
 	if !p.Allows(domain) {
-		return quoting(from, domain, invalid("message.from_email", "its domain %s is not one of sender_domain", domain))
+		return mailchimp.Quoting(from, domain,
+			mailchimp.Invalid("message.from_email", "its domain %s is not one of sender_domain", domain))
 	}
 	r.senderDomain = domain
 	for _, field := range []string{"return_path_domain", "signing_domain"} {
@@ -91,7 +94,7 @@ func (r *Request) checkSender(p *Policy) error {
 			continue
 		}
 		if domain, err := NormalizeDomain(named); err != nil || !p.Allows(domain) {
-			return invalid("message."+field, "is not one of sender_domain")
+			return mailchimp.Invalid("message."+field, "is not one of sender_domain")
 		}
 	}
 	return nil
@@ -100,25 +103,25 @@ func (r *Request) checkSender(p *Policy) error {
 func (r *Request) checkRecipients() error {
 	recipients := objects(r.message, "to")
 	if len(recipients) == 0 {
-		return invalid("message.to", "has no recipient")
+		return mailchimp.Invalid("message.to", "has no recipient")
 	}
 	for i, to := range recipients {
 		path := fmt.Sprintf("message.to[%d]", i)
 		address, _ := to["email"].(string)
 		if address == "" {
-			return invalid(path+".email", "is missing")
+			return mailchimp.Invalid(path+".email", "is missing")
 		}
 		if _, err := domainOf(address); err != nil {
-			return invalid(path+".email", "%v", err)
+			return mailchimp.Invalid(path+".email", "%v", err)
 		}
 		if kind, _ := to["type"].(string); kind != "" && !slices.Contains([]string{"to", "cc", "bcc"}, kind) {
-			return invalid(path+".type", "must be to, cc or bcc")
+			return mailchimp.Invalid(path+".type", "must be to, cc or bcc")
 		}
 		cleanField(to, "name")
 	}
 	if address, _ := r.message["bcc_address"].(string); address != "" {
 		if _, err := domainOf(address); err != nil {
-			return invalid("message.bcc_address", "%v", err)
+			return mailchimp.Invalid("message.bcc_address", "%v", err)
 		}
 	}
 	return nil
@@ -128,18 +131,18 @@ func (r *Request) checkContent() error {
 	cleanField(r.message, "from_name")
 	cleanField(r.message, "subject")
 	if subject, _ := r.message["subject"].(string); utf8.RuneCountInString(subject) > maxSubject {
-		return invalid("message.subject", "has more than %d characters", maxSubject)
+		return mailchimp.Invalid("message.subject", "has more than %d characters", maxSubject)
 	}
 	switch campaign := r.message["google_analytics_campaign"].(type) {
 	case nil, string:
 	case []any:
 		for i, name := range campaign {
 			if _, ok := name.(string); !ok {
-				return wrongType(fmt.Sprintf("message.google_analytics_campaign[%d]", i), "a string", name)
+				return mailchimp.WrongType(fmt.Sprintf("message.google_analytics_campaign[%d]", i), "a string", name)
 			}
 		}
 	default:
-		return wrongType("message.google_analytics_campaign", "a string", campaign)
+		return mailchimp.WrongType("message.google_analytics_campaign", "a string", campaign)
 	}
 	return nil
 }
@@ -147,8 +150,8 @@ func (r *Request) checkContent() error {
 func (r *Request) checkHeaders() error {
 	headers, _ := r.message["headers"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		if err := checkHeader("message.headers."+quoteKey(name), name, headers[name]); err != nil {
-			return quoting(name, quoteKey(name), err)
+		if err := checkHeader("message.headers."+mailchimp.QuoteKey(name), name, headers[name]); err != nil {
+			return mailchimp.QuotingKey(name, err)
 		}
 		cleanField(headers, name)
 	}
@@ -157,15 +160,15 @@ func (r *Request) checkHeaders() error {
 
 func checkHeader(path, name string, value any) error {
 	if !httpguts.ValidHeaderFieldName(name) {
-		return invalid(path, "is not a header's name")
+		return mailchimp.Invalid(path, "is not a header's name")
 	}
 	switch strings.ToLower(name) {
 	case "from", "sender", "return-path":
-		return invalid(path, "is not allowed: the sender is from_email")
+		return mailchimp.Invalid(path, "is not allowed: the sender is from_email")
 	}
 	switch value.(type) {
 	case []any, map[string]any:
-		return wrongType(path, "a string", value)
+		return mailchimp.WrongType(path, "a string", value)
 	}
 	return nil
 }
@@ -176,10 +179,10 @@ func (r *Request) checkTags() error {
 		path := fmt.Sprintf("message.tags[%d]", i)
 		tag := tag.(string)
 		if strings.HasPrefix(tag, "_") {
-			return invalid(path, "begins with an underscore, which Mandrill keeps for itself")
+			return mailchimp.Invalid(path, "begins with an underscore, which Mandrill keeps for itself")
 		}
 		if utf8.RuneCountInString(tag) > maxTag {
-			return invalid(path, "has more than %d characters", maxTag)
+			return mailchimp.Invalid(path, "has more than %d characters", maxTag)
 		}
 	}
 	return nil
@@ -206,17 +209,18 @@ func checkMetadata(path string, metadata map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
 		switch metadata[name].(type) {
 		case []any, map[string]any:
-			return quoting(name, quoteKey(name), wrongType(path+"."+quoteKey(name), "a string, a number, a boolean or null", metadata[name]))
+			return mailchimp.QuotingKey(name,
+				mailchimp.WrongType(path+"."+mailchimp.QuoteKey(name), "a string, a number, a boolean or null", metadata[name]))
 		}
 	}
 	if size := metadataSize(metadata); size > maxMetadata {
-		return invalid(path, "has %d bytes as JSON, Mandrill takes %d", size, maxMetadata)
+		return mailchimp.Invalid(path, "has %d bytes as JSON, Mandrill takes %d", size, maxMetadata)
 	}
 	return nil
 }
 
 func metadataSize(metadata map[string]any) int {
-	encoded, err := encode(metadata)
+	encoded, err := mailchimp.Encode(metadata)
 	if err != nil {
 		return maxMetadata + 1
 	}
@@ -226,7 +230,7 @@ func metadataSize(metadata map[string]any) int {
 func (r *Request) checkMergeVars() error {
 	language, _ := r.message["merge_language"].(string)
 	if !slices.Contains([]string{"", "mailchimp", "handlebars"}, language) {
-		return invalid("message.merge_language", "must be mailchimp or handlebars")
+		return mailchimp.Invalid("message.merge_language", "must be mailchimp or handlebars")
 	}
 	if err := checkNames("message.global_merge_vars", objects(r.message, "global_merge_vars")); err != nil {
 		return err
@@ -243,10 +247,11 @@ func checkNames(path string, vars []map[string]any) error {
 	for i, variable := range vars {
 		name, _ := variable["name"].(string)
 		if name == "" {
-			return invalid(fmt.Sprintf("%s[%d].name", path, i), "is missing")
+			return mailchimp.Invalid(fmt.Sprintf("%s[%d].name", path, i), "is missing")
 		}
 		if strings.HasPrefix(name, "_") {
-			return invalid(fmt.Sprintf("%s[%d].name", path, i), "begins with an underscore, which Mandrill keeps for itself")
+			return mailchimp.Invalid(fmt.Sprintf("%s[%d].name", path, i),
+				"begins with an underscore, which Mandrill keeps for itself")
 		}
 	}
 	return nil
@@ -257,12 +262,13 @@ func (r *Request) checkFiles() error {
 		for i, file := range objects(r.message, field) {
 			content, _ := file["content"].(string)
 			if _, err := base64.StdEncoding.DecodeString(content); err != nil {
-				return invalid(fmt.Sprintf("message.%s[%d].content", field, i), "must be base64")
+				return mailchimp.Invalid(fmt.Sprintf("message.%s[%d].content", field, i), "must be base64")
 			}
 			cleanField(file, "name")
 			cleanField(file, "type")
-			if kind, _ := file["type"].(string); field == "images" && kind != "" && !strings.HasPrefix(strings.ToLower(kind), "image/") {
-				return invalid(fmt.Sprintf("message.images[%d].type", i), "must begin with image/")
+			if kind, _ := file["type"].(string); field == "images" && kind != "" &&
+				!strings.HasPrefix(strings.ToLower(kind), "image/") {
+				return mailchimp.Invalid(fmt.Sprintf("message.images[%d].type", i), "must begin with image/")
 			}
 		}
 	}
@@ -277,11 +283,4 @@ func objects(parent map[string]any, field string) []map[string]any {
 		elements[i] = element.(map[string]any)
 	}
 	return elements
-}
-
-// cleanField cleans a string that is bound for a header.
-func cleanField(object map[string]any, field string) {
-	if s, ok := object[field].(string); ok && strings.ContainsAny(s, "\r\n\x00") {
-		object[field] = cleanHeader(s)
-	}
 }

@@ -5,14 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/url"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 const (
@@ -21,6 +18,8 @@ const (
 
 	// maxAnswer is how much of an answer is read. A send to 1,000 recipients has some 200 KB.
 	maxAnswer = 4 << 20
+	// maxIdle is how many unused connections are kept for later calls.
+	maxIdle = 64
 	// defaultTimeout ends a call whose context has no deadline.
 	defaultTimeout = time.Minute
 )
@@ -29,86 +28,71 @@ const (
 // bounds a call, answer included, and a minute where it has none. A Client may be used by several
 // goroutines at once.
 type Client struct {
-	base string
+	caller *mailchimp.Caller
 	// key is a function so that nothing that prints a Client prints it.
-	key  func() string
-	http *http.Client
+	key func() string
 }
 
 // An Option changes a Client.
-type Option func(*Client)
+type Option func(*mailchimp.Settings)
 
 // WithBaseURL says where the API is. Default: DefaultBaseURL.
 func WithBaseURL(base string) Option {
-	return func(c *Client) { c.base = base }
+	return func(s *mailchimp.Settings) { s.BaseURL = base }
 }
 
 // New returns a client that calls with the API key.
 func New(key string, options ...Option) (*Client, error) {
-	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("api_key: it is empty, or has a space, a line break or another character that no key has")
+	if err := mailchimp.CheckKey(key); err != nil {
+		return nil, err
 	}
-	c := &Client{
-		base: DefaultBaseURL,
-		key:  func() string { return key },
-		http: &http.Client{
-			Transport: &http.Transport{
-				Proxy:               http.ProxyFromEnvironment,
-				ForceAttemptHTTP2:   true,
-				MaxIdleConnsPerHost: 64,
-				IdleConnTimeout:     90 * time.Second,
-				TLSHandshakeTimeout: 10 * time.Second,
-				// Most mails go out in one write: the default of 4 KB makes two of them.
-				WriteBufferSize: 16 << 10,
-			},
-			// A redirected POST loses its body, or takes the key elsewhere.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+	settings := mailchimp.Settings{
+		BaseURL: DefaultBaseURL, ExampleURL: DefaultBaseURL, IdleConnections: maxIdle, MaxAnswer: maxAnswer,
 	}
 	for _, option := range options {
-		option(c)
+		option(&settings)
 	}
-	base, err := url.Parse(c.base)
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" || base.User != nil {
-		return nil, errors.New("api_base: it must be a URL such as " + DefaultBaseURL)
+	caller, err := mailchimp.NewCaller(settings)
+	if err != nil {
+		return nil, err
 	}
-	c.base = strings.TrimSuffix(c.base, "/") + "/"
-	return c, nil
+	return &Client{caller: caller, key: func() string { return key }}, nil
 }
 
 // CloseIdleConnections gives up connections that no call uses.
-func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+func (c *Client) CloseIdleConnections() { c.caller.CloseIdleConnections() }
 
 // Send sends the message and returns what Mandrill said of each recipient: a recipient may be
 // refused though there is no error. Errors are *Error.
 func (c *Client) Send(ctx context.Context, r *Request) ([]Recipient, error) {
-	body, err := encode(r.body)
+	body, err := mailchimp.Encode(r.body)
 	if err != nil {
 		return nil, &Error{Kind: Refused, Err: err}
 	}
 	var recipients []Recipient
 	if err := c.post(ctx, r.endpoint(), body, &recipients); err != nil {
 		var failure *Error
-		if sendAt, _ := r.body["send_at"].(string); sendAt != "" && errors.As(err, &failure) && failure.Name == "PaymentRequired" {
+		if sendAt, _ := r.body["send_at"].(string); sendAt != "" && errors.As(err, &failure) &&
+			failure.Name == "PaymentRequired" {
 			// Scheduling is what isn't paid for: other messages can be sent.
 			failure.Kind = Refused
 		}
 		return nil, err
 	}
 	if len(recipients) == 0 || slices.ContainsFunc(recipients, func(r Recipient) bool { return r.Status == "" }) {
-		return nil, &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
+		return nil, &Error{Kind: Unknown, Status: http.StatusOK, Err: mailchimp.ErrNonsense}
 	}
 	return recipients, nil
 }
 
-// Ping tells whether the key is valid, by the lack of an error.
+// Ping returns an error if the key is not valid.
 func (c *Client) Ping(ctx context.Context) error {
 	var pong struct{ PING string }
 	if err := c.call(ctx, "users/ping2", struct{}{}, &pong); err != nil {
 		return err
 	}
 	if pong.PING != "PONG!" {
-		return &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
+		return &Error{Kind: Unknown, Status: http.StatusOK, Err: mailchimp.ErrNonsense}
 	}
 	return nil
 }
@@ -140,7 +124,7 @@ func (c *Client) Search(ctx context.Context, query string, limit int) ([]Info, e
 }
 
 func (c *Client) call(ctx context.Context, endpoint string, arguments, answer any) error {
-	body, err := encode(arguments)
+	body, err := mailchimp.Encode(arguments)
 	if err != nil {
 		return &Error{Kind: Refused, Err: err}
 	}
@@ -149,7 +133,7 @@ func (c *Client) call(ctx context.Context, endpoint string, arguments, answer an
 
 // post puts the key into the body, a JSON object, and posts it once.
 func (c *Client) post(ctx context.Context, endpoint string, body []byte, answer any) error {
-	key, err := encode(c.key())
+	key, err := mailchimp.Encode(c.key())
 	if err != nil {
 		return &Error{Kind: Refused, Err: err}
 	}
@@ -164,33 +148,21 @@ func (c *Client) post(ctx context.Context, endpoint string, body []byte, answer 
 		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)
 		defer cancel()
 	}
-	// Once its headers are on the way, Mandrill may have taken a message whatever is heard of it. The
-	// transport asks for another connection only where nothing of the request went over the first one.
-	var written atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:      func(string) { written.Store(false) },
-		WroteHeaders: func() { written.Store(true) },
-	})
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+endpoint, bytes.NewReader(keyed))
+	request, err := c.caller.NewRequest(ctx, http.MethodPost, endpoint, keyed)
 	if err != nil {
 		return &Error{Kind: Refused, Err: err}
 	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("User-Agent", "caddy-mailchimp-hook")
-	response, err := c.http.Do(request)
-	if err != nil {
-		return connectionError(err, written.Load())
+	got, err := c.caller.Do(request)
+	switch {
+	case err != nil:
+		return connectionError(err)
+	case got.Status != http.StatusOK:
+		// The status says enough, even if the body broke off.
+		return answerError(got)
+	case got.BrokenOff != nil:
+		return connectionError(got.BrokenOff)
 	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if response.StatusCode != http.StatusOK {
-		// The status says enough where the body broke off.
-		return answerError(response.StatusCode, response.Header, data)
-	}
-	if err != nil {
-		return connectionError(err, true)
-	}
-	return decodeAnswer(data, answer)
+	return decodeAnswer(got.Body, answer)
 }
 
 // decodeAnswer reads the body of a 200, which may be an error all the same.
@@ -201,7 +173,7 @@ func decodeAnswer(data []byte, answer any) error {
 		}
 	}
 	if json.Unmarshal(data, answer) != nil {
-		return &Error{Kind: Unknown, Status: http.StatusOK, Err: errNonsense}
+		return &Error{Kind: Unknown, Status: http.StatusOK, Err: mailchimp.ErrNonsense}
 	}
 	return nil
 }

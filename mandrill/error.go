@@ -1,17 +1,15 @@
 package mandrill
 
 import (
-	"context"
-	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // Kind says what a caller can do about an Error.
@@ -62,7 +60,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// RateLimited tells whether the account is asked to slow down, which mends itself, from other trouble.
+// RateLimited reports whether the account is only asked to slow down, which passes by itself.
 func (e *Error) RateLimited() bool {
 	return e.Name == "RequestLimitExceeded" || e.Status == http.StatusTooManyRequests
 }
@@ -175,64 +173,23 @@ func (b errorBody) sort(status int) *Error {
 	code, _ := strconv.Atoi(string(b.Code))
 	e := &Error{Kind: kindOf(b.Name, status), Name: b.Name, Code: code, Status: status, Detail: b.Message}
 	if e.Kind == Unknown && e.Name == "" {
-		e.Err = errNonsense
+		e.Err = mailchimp.ErrNonsense
 	}
 	return e
 }
 
 // answerError sorts an answer other than 200.
-func answerError(status int, header http.Header, data []byte) *Error {
-	e := readErrorBody(data).sort(status)
-	e.RetryAfter = retryAfter(header.Get("Retry-After"), time.Now())
+func answerError(answer *mailchimp.Answer) *Error {
+	e := readErrorBody(answer.Body).sort(answer.Status)
+	e.RetryAfter = answer.RetryAfter
 	return e
 }
 
-// retryAfter reads a header's seconds or date.
-func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.Atoi(header); err == nil && seconds > 0 {
-		return time.Duration(min(seconds, 1<<31)) * time.Second
+// connectionError sorts a call that got no answer, or only a part of one.
+func connectionError(err error) *Error {
+	kind := Retry
+	if mailchimp.MayHaveArrived(err) {
+		kind = Unknown
 	}
-	if date, err := http.ParseTime(header); err == nil && date.After(now) {
-		return date.Sub(now)
-	}
-	return 0
+	return &Error{Kind: kind, Err: err}
 }
-
-var errNonsense = errors.New("the answer makes no sense")
-
-// connectionError sorts a call that got no answer, or a part of one.
-func connectionError(err error, written bool) *Error {
-	kind, text := Retry, "the connection could not be made"
-	if written {
-		kind, text = Unknown, "the connection broke"
-	}
-	var (
-		network     *net.OpError
-		certificate *tls.CertificateVerificationError
-		timeout     interface{ Timeout() bool }
-	)
-	switch {
-	case errors.Is(err, context.Canceled):
-		text = "the call was cancelled"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		text = "no answer in time"
-	case errors.As(err, &network):
-		text = network.Error()
-	case errors.As(err, &certificate):
-		text = certificate.Error()
-	case errors.Is(err, http.ErrSchemeMismatch):
-		text = http.ErrSchemeMismatch.Error()
-	}
-	return &Error{Kind: kind, Err: &connectionCause{text: text, cause: err}}
-}
-
-// connectionCause is why there was no answer. Its text is not that of its cause, which may quote
-// what the other side wrote, and so what it was sent.
-type connectionCause struct {
-	text  string
-	cause error
-}
-
-func (c *connectionCause) Error() string { return c.text }
-
-func (c *connectionCause) Unwrap() error { return c.cause }

@@ -28,7 +28,8 @@ type Event struct {
 
 // EventKinds are what Mandrill tells of.
 var EventKinds = []string{
-	"send", "deferral", "hard_bounce", "soft_bounce", "delivered", "open", "click", "spam", "unsub", "reject", "sync", "inbound",
+	"send", "deferral", "hard_bounce", "soft_bounce", "delivered", "open", "click", "spam", "unsub", "reject", "sync",
+	"inbound",
 }
 
 // TestWebhookKey signs the call without events by which Mandrill tries a webhook that is being set up.

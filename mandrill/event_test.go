@@ -11,7 +11,8 @@ import (
 
 // TestSignature has a signature that was made with openssl:
 //
-//	printf 'https://hooks.example.com/mandrill?a=1extrayesmandrill_events[]' | openssl dgst -sha1 -hmac s3cret -binary | base64
+//	printf 'https://hooks.example.com/mandrill?a=1extrayesmandrill_events[]' |
+//	  openssl dgst -sha1 -hmac s3cret -binary | base64
 func TestSignature(t *testing.T) {
 	form := url.Values{"mandrill_events": {"[]"}, "extra": {"yes"}}
 	const address, want = "https://hooks.example.com/mandrill?a=1", "oZLfclrxbx4T+EPdOmafvJ+0dCY="
@@ -38,7 +39,8 @@ func TestSignature(t *testing.T) {
 
 func TestParseEvents(t *testing.T) {
 	events, err := mandrill.ParseEvents([]byte(`[
-		{"event":"hard_bounce","_id":"m1","ts":1700000000,"new":{},"msg":{"_id":"m1","email":"ada@example.net","metadata":{"outbox_entry":"42"},"bounce_description":"bad_mailbox","diag":"550"}},
+		{"event":"hard_bounce","_id":"m1","ts":1700000000,"new":{},"msg":{"_id":"m1","email":"ada@example.net",
+			"metadata":{"outbox_entry":"42"},"bounce_description":"bad_mailbox","diag":"550"}},
 		{"event":"reject","ts":1700000001.5,"msg":{"_id":"m2","metadata":[],"reject":{"reason":"hard-bounce"}}},
 		{"event":"open","_id":"m3","ts":"soon","msg":[]},
 		{"event":"new_kind","msg":{"_id":7,"metadata":"none"}},
@@ -49,7 +51,9 @@ func TestParseEvents(t *testing.T) {
 		t.Fatalf("%+v, %v", events, err)
 	}
 	first := events[0]
-	if first.Event != "hard_bounce" || first.ID != "m1" || first.Email != "ada@example.net" || first.Detail != "bad_mailbox" || first.Metadata["outbox_entry"] != "42" || !first.Time.Equal(time.Unix(1_700_000_000, 0)) {
+	if first.Event != "hard_bounce" || first.ID != "m1" || first.Email != "ada@example.net" ||
+		first.Detail != "bad_mailbox" || first.Metadata["outbox_entry"] != "42" ||
+		!first.Time.Equal(time.Unix(1_700_000_000, 0)) {
 		t.Errorf("%+v", first)
 	}
 	if e := events[1]; e.ID != "m2" || e.Detail != "hard-bounce" || e.Time.Unix() != 1_700_000_001 {

@@ -32,7 +32,9 @@ func TestDocumentedFields(t *testing.T) {
 		t.Fatal(err)
 	}
 	description.Components.Schemas = make(map[string]*schema)
-	for _, name := range []string{"MessagesSendRequest", "MessagesSendTemplateRequest", "MessagesRequestComponent", "MergeVar", "MessagesSendResult"} {
+	for _, name := range []string{
+		"MessagesSendRequest", "MessagesSendTemplateRequest", "MessagesRequestComponent", "MergeVar", "MessagesSendResult",
+	} {
 		var s schema
 		if err := json.Unmarshal(raw.Components.Schemas[name], &s); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -47,8 +49,14 @@ func TestDocumentedFields(t *testing.T) {
 		more  []string
 	}{
 		{reflect.TypeFor[sendBody](), schemas["MessagesSendRequest"].AllOf[1].Properties, []string{"key", "delivery"}},
-		{reflect.TypeFor[templateBody](), schemas["MessagesSendTemplateRequest"].AllOf[1].Properties, []string{"key", "delivery"}},
-		{reflect.TypeFor[TemplateContent](), schemas["MessagesSendTemplateRequest"].AllOf[1].Properties["template_content"].Items.Properties, nil},
+		{
+			reflect.TypeFor[templateBody](), schemas["MessagesSendTemplateRequest"].AllOf[1].Properties,
+			[]string{"key", "delivery"},
+		},
+		{
+			reflect.TypeFor[TemplateContent](),
+			schemas["MessagesSendTemplateRequest"].AllOf[1].Properties["template_content"].Items.Properties, nil,
+		},
 		{reflect.TypeFor[Message](), message, nil},
 		{reflect.TypeFor[To](), message["to"].Items.Properties, nil},
 		{reflect.TypeFor[RecipientVars](), message["merge_vars"].Items.Properties, nil},

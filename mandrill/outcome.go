@@ -1,7 +1,6 @@
 package mandrill
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 )
@@ -23,20 +22,24 @@ type Recipient struct {
 var Statuses = []string{"sent", "queued", "scheduled", "rejected", "invalid"}
 
 // RejectReasons are why Mandrill rejects a recipient.
-var RejectReasons = []string{"hard-bounce", "soft-bounce", "spam", "unsub", "custom", "invalid-sender", "invalid", "test-mode-limit", "unsigned", "rule"}
+var RejectReasons = []string{
+	"hard-bounce", "soft-bounce", "spam", "unsub", "custom", "invalid-sender", "invalid", "test-mode-limit", "unsigned",
+	"rule",
+}
 
 // accountReasons are the reasons for queueing that lie with the account: Mandrill keeps the mail for 48
 // hours, and sends it if the account is mended by then.
 var accountReasons = []string{
-	"free-trial-sends-exhausted", "hourly-quota-exhausted", "monthly-limit-reached", "sending-paused", "sending-suspended", "account-suspended",
+	"free-trial-sends-exhausted", "hourly-quota-exhausted", "monthly-limit-reached", "sending-paused", "sending-suspended",
+	"account-suspended",
 }
 
-// Taken tells whether Mandrill has the message for this recipient.
+// Taken reports whether Mandrill has the message for this recipient.
 func (r Recipient) Taken() bool {
 	return r.Status == "sent" || r.Status == "queued" || r.Status == "scheduled"
 }
 
-// Held tells whether Mandrill has the message and keeps it back for a reason that lies with the account.
+// Held reports whether Mandrill has the message and keeps it back for a reason that lies with the account.
 func (r Recipient) Held() bool {
 	return r.Status == "queued" && slices.Contains(accountReasons, r.QueuedReason)
 }
@@ -45,7 +48,8 @@ func (r Recipient) Held() bool {
 func (r Recipient) Remedy() string {
 	switch r.RejectReason {
 	case "unsigned":
-		return "Mandrill doesn't send for the domain of from_email: verify it at Mandrill, add include:spf.mandrillapp.com to its SPF record, and set its two DKIM CNAME records. " +
+		return "Mandrill doesn't send for the domain of from_email: verify it at Mandrill, " +
+			"add include:spf.mandrillapp.com to its SPF record, and set its two DKIM CNAME records. " +
 			"What is missing says: caddy mailchimp check-domain <domain>"
 	case "invalid-sender":
 		return "Mandrill doesn't take the address of from_email"
@@ -94,13 +98,6 @@ func (i *Info) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-func unmarshalObject(data json.RawMessage, object any) error {
-	if !bytes.HasPrefix(data, []byte("{")) {
-		return nil
-	}
-	return json.Unmarshal(data, object)
-}
-
 // Domain is the state of a sender domain.
 type Domain struct {
 	Domain string `json:"domain"`
@@ -108,7 +105,7 @@ type Domain struct {
 	DKIM   Record `json:"dkim"`
 	// VerifiedAt is empty where the ownership of the domain isn't verified.
 	VerifiedAt string `json:"verified_at"`
-	// ValidSigning tells whether Mandrill signs for the domain.
+	// ValidSigning reports whether Mandrill signs for the domain.
 	ValidSigning bool `json:"valid_signing"`
 	// VerifyTXTKey is the value of a TXT record that verifies the ownership.
 	VerifyTXTKey string `json:"verify_txt_key"`

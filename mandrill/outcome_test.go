@@ -25,7 +25,8 @@ func TestRemedies(t *testing.T) {
 			t.Errorf("%q doesn't speak of %s", test.got, test.want)
 		}
 	}
-	if remedy := (mandrill.Recipient{Status: "sent"}).Remedy() + (&mandrill.Error{Kind: mandrill.Retry, Status: 500}).Remedy(); remedy != "" {
+	if remedy := (mandrill.Recipient{Status: "sent"}).Remedy() +
+		(&mandrill.Error{Kind: mandrill.Retry, Status: 500}).Remedy(); remedy != "" {
 		t.Errorf("a remedy for nothing: %s", remedy)
 	}
 }

@@ -3,11 +3,12 @@ package mandrill
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"maps"
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // A Request is the body of messages/send or messages/send-template, checked and ready to be sent.
@@ -35,14 +36,14 @@ func NewRequest(body map[string]any, p *Policy) (*Request, error) {
 	if _, isTemplate := body["template_name"]; isTemplate {
 		documented = reflect.TypeFor[templateBody]()
 	} else if _, hasContent := body["template_content"]; hasContent {
-		return nil, invalid("template_content", "needs a template_name beside it")
+		return nil, mailchimp.Invalid("template_content", "needs a template_name beside it")
 	}
 	if err := checkFields("", body, documented); err != nil {
 		return nil, err
 	}
 	r, ok := &Request{body: body}, false
 	if r.message, ok = body["message"].(map[string]any); !ok {
-		return nil, invalid("message", "is missing")
+		return nil, mailchimp.Invalid("message", "is missing")
 	}
 	if err := r.checkSender(p); err != nil {
 		return nil, err
@@ -60,23 +61,14 @@ func NewRequest(body map[string]any, p *Policy) (*Request, error) {
 
 // ParseRequest is NewRequest of JSON.
 func ParseRequest(data []byte, p *Policy) (*Request, error) {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
-		return nil, invalid("", "the message is not valid JSON")
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, invalid("", "there is something after the message")
-	}
-	body, ok := value.(map[string]any)
-	if !ok {
-		return nil, wrongType("the message", "an object", value)
+	body, err := mailchimp.DecodeObject(data, "the message")
+	if err != nil {
+		return nil, err
 	}
 	return NewRequest(body, p)
 }
 
-// HadKey tells whether the template named a key, which is ignored.
+// HadKey reports whether the template named a key, which is ignored.
 func (r *Request) HadKey() bool { return r.hadKey }
 
 // IdempotencyKey is what the template says that the message's key is, or empty.
@@ -98,8 +90,9 @@ func (r *Request) Recipients() []string {
 	return addresses
 }
 
-// IsPrimary tells whether the address is one that the message is to, and not a copy. Where a message has
-// copies alone, they are what it is to. Mandrill may write an address in another way: then it is no copy.
+// IsPrimary reports whether the address is one that the message is to, and not a copy. If a message has
+// copies only, they are what it is to. An address that isn't among the recipients, as Mandrill may write it in another
+// way, counts as one that the message is to.
 func (r *Request) IsPrimary(address string) bool {
 	isCopy, named := false, false
 	for _, to := range objects(r.message, "to") {
@@ -118,13 +111,13 @@ func (r *Request) IsPrimary(address string) bool {
 	return !isCopy || !named
 }
 
-// Private tells whether the content is not to be kept: view_content_link is false.
+// Private reports whether the content is not to be kept: view_content_link is false.
 func (r *Request) Private() bool {
 	link, given := r.message["view_content_link"].(bool)
 	return given && !link
 }
 
-// SetMetadata adds a field to the message's metadata, and tells whether there was room and the name
+// SetMetadata adds a field to the message's metadata, and reports whether there was room and the name
 // was free.
 func (r *Request) SetMetadata(name, value string) bool {
 	metadata, _ := r.message["metadata"].(map[string]any)
@@ -149,7 +142,7 @@ func (r *Request) endpoint() string {
 }
 
 // MarshalJSON returns the body as it is sent, but for the key.
-func (r *Request) MarshalJSON() ([]byte, error) { return encode(r.body) }
+func (r *Request) MarshalJSON() ([]byte, error) { return mailchimp.Encode(r.body) }
 
 // UnmarshalJSON restores a request from what MarshalJSON returned. It knows neither HadKey, nor
 // IdempotencyKey, nor ExpiresIn. Errors are those of the JSON, or *InvalidError.
@@ -166,22 +159,11 @@ func (r *Request) UnmarshalJSON(data []byte) error {
 	}
 	message, ok := body["message"].(map[string]any)
 	if !ok {
-		return invalid("message", "is missing")
+		return mailchimp.Invalid("message", "is missing")
 	}
 	*r = Request{body: body, message: message}
 	if from, _ := message["from_email"].(string); from != "" {
 		r.senderDomain, _ = domainOf(from)
 	}
 	return nil
-}
-
-// encode is json.Marshal without the escaping of HTML, which would only make mails larger.
-func encode(value any) ([]byte, error) {
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
 }

@@ -44,62 +44,151 @@ func TestParseRequestRefuses(t *testing.T) {
 		{"unknown field", message(`,"sujbect":"x"`), "message.sujbect", `did you mean "subject"?`},
 		{"other case", message(`,"Subject":"x"`), "message.Subject", `did you mean "subject"?`},
 		{"nothing near", message(`,"colour":"x"`), "message.colour", "unknown field"},
-		{"unknown field of a recipient", `{"message":{"from_email":"a@example.com","to":[{"emial":"a@b.c"}]}}`, "message.to[0].emial", `did you mean "email"?`},
+		{
+			"unknown field of a recipient", `{"message":{"from_email":"a@example.com","to":[{"emial":"a@b.c"}]}}`,
+			"message.to[0].emial", `did you mean "email"?`,
+		},
 		{"unknown field with a strange name", message(`,"a b\n":"x"`), `message."a b\n"`, "unknown field"},
-		{"unknown field with a long name", message(`,"` + strings.Repeat("x", 100) + `":1`), `message."` + strings.Repeat("x", 64) + `…"`, "unknown field"},
+		{
+			"unknown field with a long name", message(`,"` + strings.Repeat("x", 100) + `":1`), `message."` +
+				strings.Repeat("x", 64) + `…"`, "unknown field",
+		},
 		{"field of send-template", `{"template_content":[],"message":{}}`, "template_content", "needs a template_name"},
 		{"wrong type", message(`,"subject":5`), "message.subject", "must be a string, is a number"},
 		{"wrong type of a boolean", message(`,"important":"yes"`), "message.important", "must be a boolean, is a string"},
 		{"wrong type of an array", message(`,"tags":"x"`), "message.tags", "must be an array, is a string"},
 		{"wrong type in an array", message(`,"tags":["x",null]`), "message.tags[1]", "must be a string, is null"},
 		{"wrong type of an object", message(`,"headers":[]`), "message.headers", "must be an object, is an array"},
-		{"null recipient", `{"message":{"from_email":"a@example.com","to":[null]}}`, "message.to[0]", "must be an object, is null"},
+		{
+			"null recipient", `{"message":{"from_email":"a@example.com","to":[null]}}`, "message.to[0]",
+			"must be an object, is null",
+		},
 
 		{"no recipient", `{"message":{"from_email":"a@example.com"}}`, "message.to", "has no recipient"},
 		{"empty recipients", `{"message":{"from_email":"a@example.com","to":[]}}`, "message.to", "has no recipient"},
-		{"recipient without an address", `{"message":{"from_email":"a@example.com","to":[{}]}}`, "message.to[0].email", "is missing"},
-		{"address without @", `{"message":{"from_email":"a@example.com","to":[{"email":"s3cret"}]}}`, "message.to[0].email", "must be an e-mail address"},
-		{"address with a name", `{"message":{"from_email":"a@example.com","to":[{"email":"Ada <s3cret@b.c>"}]}}`, "message.to[0].email", "must be an e-mail address"},
-		{"address with a line break", `{"message":{"from_email":"a@example.com","to":[{"email":"s3cret@b.c\r\nBcc: d@e.f"}]}}`, "message.to[0].email", "must be an e-mail address"},
-		{"two addresses", `{"message":{"from_email":"a@example.com","to":[{"email":"s3cret@b.c, d@e.f"}]}}`, "message.to[0].email", "must be an e-mail address"},
-		{"recipient type", `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","type":"reply"}]}}`, "message.to[0].type", "must be to, cc or bcc"},
+		{
+			"recipient without an address", `{"message":{"from_email":"a@example.com","to":[{}]}}`, "message.to[0].email",
+			"is missing",
+		},
+		{
+			"address without @", `{"message":{"from_email":"a@example.com","to":[{"email":"s3cret"}]}}`, "message.to[0].email",
+			"must be an e-mail address",
+		},
+		{
+			"address with a name", `{"message":{"from_email":"a@example.com","to":[{"email":"Ada <s3cret@b.c>"}]}}`,
+			"message.to[0].email", "must be an e-mail address",
+		},
+		{
+			"address with a line break",
+			`{"message":{"from_email":"a@example.com","to":[{"email":"s3cret@b.c\r\nBcc: d@e.f"}]}}`, "message.to[0].email",
+			"must be an e-mail address",
+		},
+		{
+			"two addresses", `{"message":{"from_email":"a@example.com","to":[{"email":"s3cret@b.c, d@e.f"}]}}`,
+			"message.to[0].email", "must be an e-mail address",
+		},
+		{
+			"recipient type", `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","type":"reply"}]}}`,
+			"message.to[0].type", "must be to, cc or bcc",
+		},
 		{"bcc_address", message(`,"bcc_address":"s3cret"`), "message.bcc_address", "must be an e-mail address"},
 
 		{"no sender", `{"message":{"to":[{"email":"a@b.c"}]}}`, "message.from_email", "is missing"},
-		{"other domain", `{"message":{"from_email":"a@example.net","to":[{"email":"a@b.c"}]}}`, "message.from_email", "its domain example.net is not one of sender_domain"},
-		{"subdomain", `{"message":{"from_email":"a@mail.example.com","to":[{"email":"a@b.c"}]}}`, "message.from_email", "its domain mail.example.com"},
-		{"domain as a suffix", `{"message":{"from_email":"a@notexample.com","to":[{"email":"a@b.c"}]}}`, "message.from_email", "its domain notexample.com"},
-		{"sender with a name", `{"message":{"from_email":"A <a@example.com>","to":[{"email":"a@b.c"}]}}`, "message.from_email", "must be an e-mail address"},
-		{"two @", `{"message":{"from_email":"\"a@example.net\"@evil.example","to":[{"email":"a@b.c"}]}}`, "message.from_email", ""},
+		{
+			"other domain", `{"message":{"from_email":"a@example.net","to":[{"email":"a@b.c"}]}}`, "message.from_email",
+			"its domain example.net is not one of sender_domain",
+		},
+		{
+			"subdomain", `{"message":{"from_email":"a@mail.example.com","to":[{"email":"a@b.c"}]}}`, "message.from_email",
+			"its domain mail.example.com",
+		},
+		{
+			"domain as a suffix", `{"message":{"from_email":"a@notexample.com","to":[{"email":"a@b.c"}]}}`, "message.from_email",
+			"its domain notexample.com",
+		},
+		{
+			"sender with a name", `{"message":{"from_email":"A <a@example.com>","to":[{"email":"a@b.c"}]}}`,
+			"message.from_email", "must be an e-mail address",
+		},
+		{
+			"two @", `{"message":{"from_email":"\"a@example.net\"@evil.example","to":[{"email":"a@b.c"}]}}`,
+			"message.from_email", "",
+		},
 		{"header From", message(`,"headers":{"from":"x"}`), "message.headers.from", "is not allowed"},
 		{"header Sender", message(`,"headers":{"SENDER":"x"}`), "message.headers.SENDER", "is not allowed"},
 		{"header Return-Path", message(`,"headers":{"Return-Path":"x"}`), `message.headers."Return-Path"`, "is not allowed"},
-		{"header with a line break", message(`,"headers":{"X\r\nFrom":"x"}`), `message.headers."X\r\nFrom"`, "is not a header's name"},
+		{
+			"header with a line break", message(`,"headers":{"X\r\nFrom":"x"}`), `message.headers."X\r\nFrom"`,
+			"is not a header's name",
+		},
 		{"header with an array", message(`,"headers":{"X":["x"]}`), "message.headers.X", "must be a string, is an array"},
-		{"return_path_domain", message(`,"return_path_domain":"evil.example"`), "message.return_path_domain", "is not one of sender_domain"},
-		{"signing_domain", message(`,"signing_domain":"evil.example"`), "message.signing_domain", "is not one of sender_domain"},
+		{
+			"return_path_domain", message(`,"return_path_domain":"evil.example"`), "message.return_path_domain",
+			"is not one of sender_domain",
+		},
+		{
+			"signing_domain", message(`,"signing_domain":"evil.example"`), "message.signing_domain",
+			"is not one of sender_domain",
+		},
 
-		{"long subject", message(`,"subject":"` + strings.Repeat("ü", 999) + `"`), "message.subject", "more than 998 characters"},
-		{"long tag", message(`,"tags":["ok","` + strings.Repeat("ü", 51) + `"]`), "message.tags[1]", "more than 50 characters"},
+		{
+			"long subject", message(`,"subject":"` + strings.Repeat("ü", 999) + `"`), "message.subject",
+			"more than 998 characters",
+		},
+		{
+			"long tag", message(`,"tags":["ok","` + strings.Repeat("ü", 51) + `"]`), "message.tags[1]",
+			"more than 50 characters",
+		},
 		{"reserved tag", message(`,"tags":["_x"]`), "message.tags[0]", "begins with an underscore"},
 		{"nested metadata", message(`,"metadata":{"a":{}}`), "message.metadata.a", "is an object"},
-		{"large metadata", message(`,"metadata":{"a":"` + strings.Repeat("x", 243) + `"}`), "message.metadata", "has 251 bytes as JSON, Mandrill takes 250"},
-		{"large metadata of a recipient", message(`,"recipient_metadata":[{"rcpt":"a@b.c","values":{"a":"` + strings.Repeat("x", 243) + `"}}]`), "message.recipient_metadata[0].values", "has 251 bytes"},
-		{"reserved merge variable", message(`,"global_merge_vars":[{"name":"_x","content":1}]`), "message.global_merge_vars[0].name", "begins with an underscore"},
-		{"unnamed merge variable", message(`,"merge_vars":[{"rcpt":"a@b.c","vars":[{"content":1}]}]`), "message.merge_vars[0].vars[0].name", "is missing"},
+		{
+			"large metadata", message(`,"metadata":{"a":"` + strings.Repeat("x", 243) + `"}`), "message.metadata",
+			"has 251 bytes as JSON, Mandrill takes 250",
+		},
+		{
+			"large metadata of a recipient",
+			message(`,"recipient_metadata":[{"rcpt":"a@b.c","values":{"a":"` + strings.Repeat("x", 243) + `"}}]`),
+			"message.recipient_metadata[0].values", "has 251 bytes",
+		},
+		{
+			"reserved merge variable", message(`,"global_merge_vars":[{"name":"_x","content":1}]`),
+			"message.global_merge_vars[0].name", "begins with an underscore",
+		},
+		{
+			"unnamed merge variable", message(`,"merge_vars":[{"rcpt":"a@b.c","vars":[{"content":1}]}]`),
+			"message.merge_vars[0].vars[0].name", "is missing",
+		},
 		{"merge language", message(`,"merge_language":"jinja"`), "message.merge_language", "must be mailchimp or handlebars"},
 		{"campaign", message(`,"google_analytics_campaign":5`), "message.google_analytics_campaign", "is a number"},
 		{"campaigns", message(`,"google_analytics_campaign":["a",5]`), "message.google_analytics_campaign[1]", "is a number"},
-		{"image that is none", message(`,"images":[{"type":"text/html","name":"i","content":"aGk="}]`), "message.images[0].type", "must begin with image/"},
-		{"attachment that is not base64", message(`,"attachments":[{"content":"%%"}]`), "message.attachments[0].content", "must be base64"},
+		{
+			"image that is none", message(`,"images":[{"type":"text/html","name":"i","content":"aGk="}]`),
+			"message.images[0].type", "must begin with image/",
+		},
+		{
+			"attachment that is not base64", message(`,"attachments":[{"content":"%%"}]`), "message.attachments[0].content",
+			"must be base64",
+		},
 		{"send_at", `{"send_at":"tomorrow",` + message("")[1:], "send_at", "YYYY-MM-DD HH:MM:SS"},
-		{"send_at with a fraction", `{"send_at":"2030-01-02 03:04:05.678",` + message("")[1:], "send_at", "YYYY-MM-DD HH:MM:SS"},
+		{
+			"send_at with a fraction", `{"send_at":"2030-01-02 03:04:05.678",` + message("")[1:], "send_at",
+			"YYYY-MM-DD HH:MM:SS",
+		},
 		{"send_at with a zone", `{"send_at":"2030-01-02T03:04:05Z",` + message("")[1:], "send_at", "YYYY-MM-DD HH:MM:SS"},
 		{"empty template_name", `{"template_name":"",` + message("")[1:], "template_name", "is empty"},
 		{"null template_name", `{"template_name":null,` + message("")[1:], "template_name", "is empty"},
-		{"unknown field of delivery", `{"delivery":{"expires":"1m"},` + message("")[1:], "delivery.expires", `did you mean "expires_in"?`},
-		{"expires_in without a unit", `{"delivery":{"expires_in":"15"},` + message("")[1:], "delivery.expires_in", "must be a duration"},
-		{"negative expires_in", `{"delivery":{"expires_in":"-1m"},` + message("")[1:], "delivery.expires_in", "must be a duration"},
+		{
+			"unknown field of delivery", `{"delivery":{"expires":"1m"},` + message("")[1:], "delivery.expires",
+			`did you mean "expires_in"?`,
+		},
+		{
+			"expires_in without a unit", `{"delivery":{"expires_in":"15"},` + message("")[1:], "delivery.expires_in",
+			"must be a duration",
+		},
+		{
+			"negative expires_in", `{"delivery":{"expires_in":"-1m"},` + message("")[1:], "delivery.expires_in",
+			"must be a duration",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := mandrill.ParseRequest([]byte(test.body), policy(t))
@@ -120,24 +209,56 @@ func TestParseRequestRefuses(t *testing.T) {
 func TestParseRequestSendsWhatCame(t *testing.T) {
 	for _, test := range []struct{ name, body, want string }{
 		{"minimal", message(""), message("")},
-		{"nulls, empty strings and numbers stay", message(`,"subject":null,"text":"","important":false,"tags":[],"metadata":{"n":9007199254740993,"f":19.989999999999998},"global_merge_vars":[{"name":"a","content":{"b":[1,null]}}]`), ""},
-		{"HTML is not escaped", message(`,"html":"<b>&\u2028"`), ""},
-		{"case and Unicode of addresses stay", `{"message":{"from_email":"Hello@EXAMPLE.com","to":[{"email":"Zoë.Ünal+Tag@bücher.Example","name":"Zoë","type":"cc"}]}}`, ""},
-		{"domain in Unicode", `{"message":{"from_email":"a@BÜCHER.example","to":[{"email":"a@b.c"}]}}`, ""},
-		{"domain in ASCII", `{"message":{"from_email":"a@xn--bcher-kva.example","to":[{"email":"a@b.c"}],"return_path_domain":"bücher.example","signing_domain":"EXAMPLE.com"}}`, ""},
-		{"the other top-level fields", `{"async":false,"ip_pool":"Main","send_at":"2030-01-02 03:04:05",` + message("")[1:], ""},
-		{"key and delivery are taken off", `{"key":"k","delivery":{"expires_in":"15m","idempotency_key":"x"},` + message("")[1:], message("")},
 		{
-			"headers are cleaned", message(`,"subject":"a\r\nBcc: b\u0000","from_name":"a\nb","headers":{"X-A":"a\r\nb","X-N":1},"attachments":[{"name":"a\nb","type":"text/plain\r","content":"aGk="}]`),
-			message(`,"subject":"a  Bcc: b ","from_name":"a b","headers":{"X-A":"a  b","X-N":1},"attachments":[{"name":"a b","type":"text/plain ","content":"aGk="}]`),
+			"nulls, empty strings and numbers stay",
+			message(`,"subject":null,"text":"","important":false,"tags":[],"metadata":{"n":9007199254740993,` +
+				`"f":19.989999999999998},"global_merge_vars":[{"name":"a","content":{"b":[1,null]}}]`), "",
 		},
-		{"names are cleaned", `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","name":"a\r\nb"}]}}`, `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","name":"a  b"}]}}`},
+		{"HTML is not escaped", message(`,"html":"<b>&\u2028"`), ""},
+		{
+			"case and Unicode of addresses stay",
+			`{"message":{"from_email":"Hello@EXAMPLE.com","to":[{"email":"Zoë.Ünal+Tag@bücher.Example","name":"Zoë",` +
+				`"type":"cc"}]}}`, "",
+		},
+		{"domain in Unicode", `{"message":{"from_email":"a@BÜCHER.example","to":[{"email":"a@b.c"}]}}`, ""},
+		{
+			"domain in ASCII",
+			`{"message":{"from_email":"a@xn--bcher-kva.example","to":[{"email":"a@b.c"}],` +
+				`"return_path_domain":"bücher.example","signing_domain":"EXAMPLE.com"}}`, "",
+		},
+		{
+			"the other top-level fields", `{"async":false,"ip_pool":"Main","send_at":"2030-01-02 03:04:05",` + message("")[1:],
+			"",
+		},
+		{
+			"key and delivery are taken off", `{"key":"k","delivery":{"expires_in":"15m","idempotency_key":"x"},` +
+				message("")[1:], message(""),
+		},
+		{
+			"headers are cleaned",
+			message(`,"subject":"a\r\nBcc: b\u0000","from_name":"a\nb","headers":{"X-A":"a\r\nb","X-N":1},` +
+				`"attachments":[{"name":"a\nb","type":"text/plain\r","content":"aGk="}]`),
+			message(`,"subject":"a  Bcc: b ","from_name":"a b","headers":{"X-A":"a  b","X-N":1},"attachments":[{"name":"a b",` +
+				`"type":"text/plain ","content":"aGk="}]`),
+		},
+		{
+			"names are cleaned", `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","name":"a\r\nb"}]}}`,
+			`{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c","name":"a  b"}]}}`,
+		},
 		{"line breaks elsewhere stay", message(`,"text":"a\r\nb","html":"a\nb","metadata":{"a":"b\nc"}`), ""},
-		{"send-template gets its content", `{"template_name":"welcome",` + message("")[1:], `{"template_name":"welcome","template_content":[],` + message("")[1:]},
-		{"send-template with content", `{"template_name":"welcome","template_content":[{"name":"a","content":"b"}],` + message("")[1:], ""},
+		{
+			"send-template gets its content", `{"template_name":"welcome",` + message("")[1:],
+			`{"template_name":"welcome","template_content":[],` + message("")[1:],
+		},
+		{
+			"send-template with content", `{"template_name":"welcome","template_content":[{"name":"a","content":"b"}],` +
+				message("")[1:], "",
+		},
 		{
 			"empty strings as in Mailchimp's samples",
-			`{"ip_pool":"","send_at":"",` + message(`,"from_name":"","bcc_address":"","tracking_domain":"","signing_domain":"","return_path_domain":"","merge_language":"","subaccount":"","google_analytics_campaign":""`)[1:], "",
+			`{"ip_pool":"","send_at":"",` +
+				message(`,"from_name":"","bcc_address":"","tracking_domain":"","signing_domain":"","return_path_domain":"",` +
+					`"merge_language":"","subaccount":"","google_analytics_campaign":""`)[1:], "",
 		},
 		{"campaigns", message(`,"google_analytics_campaign":["a","b"]`), ""},
 		{"largest metadata", message(`,"metadata":{"a":"` + strings.Repeat("x", 242) + `"}`), ""},
@@ -177,9 +298,16 @@ func TestParseRequestTakesTheSenderOfThePolicy(t *testing.T) {
 	const bare = `{"message":{"to":[{"email":"a@b.c"}]}}`
 	for _, test := range []struct{ name, body, want string }{
 		{"none named", bare, `{"message":{"from_email":"hi@example.com","from_name":"Club","to":[{"email":"a@b.c"}]}}`},
-		{"a name of its own", `{"message":{"from_name":"Own","to":[{"email":"a@b.c"}]}}`, `{"message":{"from_email":"hi@example.com","from_name":"Own","to":[{"email":"a@b.c"}]}}`},
+		{
+			"a name of its own", `{"message":{"from_name":"Own","to":[{"email":"a@b.c"}]}}`,
+			`{"message":{"from_email":"hi@example.com","from_name":"Own","to":[{"email":"a@b.c"}]}}`,
+		},
 		{"an address of its own", message(""), message("")},
-		{"send-template", `{"template_name":"w",` + bare[1:], `{"template_name":"w","template_content":[],"message":{"from_email":"hi@example.com","from_name":"Club","to":[{"email":"a@b.c"}]}}`},
+		{
+			"send-template", `{"template_name":"w",` + bare[1:],
+			`{"template_name":"w","template_content":[],"message":{"from_email":"hi@example.com","from_name":"Club",` +
+				`"to":[{"email":"a@b.c"}]}}`,
+		},
 	} {
 		r, err := mandrill.ParseRequest([]byte(test.body), policy(t, "hi@example.com", "Club"))
 		if err != nil {
@@ -211,14 +339,18 @@ func TestNewPolicyRefuses(t *testing.T) {
 }
 
 func TestRequestProperties(t *testing.T) {
-	r, err := mandrill.ParseRequest([]byte(`{"key":"k","delivery":{"idempotency_key":"once","expires_in":"15m"},"message":{`+
-		`"from_email":"a@Bücher.example","view_content_link":false,"to":[{"email":"A@b.c"},{"email":"d@e.f","type":"bcc"}],"metadata":{"a":1}}}`), policy(t))
+	r, err := mandrill.ParseRequest([]byte(`{"key":"k","delivery":{"idempotency_key":"once","expires_in":"15m"},`+
+		`"message":{`+
+		`"from_email":"a@Bücher.example","view_content_link":false,"to":[{"email":"A@b.c"},{"email":"d@e.f","type":"bcc"}],`+
+		`"metadata":{"a":1}}}`), policy(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.HadKey() || r.IdempotencyKey() != "once" || r.ExpiresIn() != 15*time.Minute || !r.Private() || r.SenderDomain() != "xn--bcher-kva.example" ||
+	if !r.HadKey() || r.IdempotencyKey() != "once" || r.ExpiresIn() != 15*time.Minute || !r.Private() ||
+		r.SenderDomain() != "xn--bcher-kva.example" ||
 		!reflect.DeepEqual(r.Recipients(), []string{"A@b.c", "d@e.f"}) {
-		t.Errorf("got %v %q %v %v %q %v", r.HadKey(), r.IdempotencyKey(), r.ExpiresIn(), r.Private(), r.SenderDomain(), r.Recipients())
+		t.Errorf("got %v %q %v %v %q %v", r.HadKey(), r.IdempotencyKey(), r.ExpiresIn(), r.Private(), r.SenderDomain(),
+			r.Recipients())
 	}
 	if r.SetMetadata("a", "x") || !r.SetMetadata("entry", "e1") || r.SetMetadata("long", strings.Repeat("x", 250)) {
 		t.Error("SetMetadata added what it must not, or not what it must")
@@ -232,13 +364,17 @@ func TestRequestProperties(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := json.Marshal(&restored)
-	if err != nil || !bytes.Equal(again, data) || restored.SenderDomain() != r.SenderDomain() || !restored.Private() || !strings.Contains(string(data), `"entry":"e1"`) {
+	if err != nil || !bytes.Equal(again, data) || restored.SenderDomain() != r.SenderDomain() || !restored.Private() ||
+		!strings.Contains(string(data), `"entry":"e1"`) {
 		t.Errorf("restored %s, %v", again, err)
 	}
 }
 
 func TestUnmarshalRefuses(t *testing.T) {
-	for _, body := range []string{`null`, `[]`, `{}`, `{"message":null}`, `{"message":[]}`, `{"message":{"to":{}}}`, `{"message":{"to":[null]}}`, `{"message":{"metadata":1}}`} {
+	for _, body := range []string{
+		`null`, `[]`, `{}`, `{"message":null}`, `{"message":[]}`, `{"message":{"to":{}}}`, `{"message":{"to":[null]}}`,
+		`{"message":{"metadata":1}}`,
+	} {
 		var r mandrill.Request
 		if err := json.Unmarshal([]byte(body), &r); err == nil {
 			t.Errorf("%s is restored", body)
@@ -268,7 +404,8 @@ func FuzzParseRequest(f *testing.F) {
 	for _, seed := range []string{
 		message(`,"subject":"a\r\nb","headers":{"X":"\n"},"metadata":{"a":1}`), `{"template_name":"w",` + message("")[1:],
 		`{"delivery":{"expires_in":"1m"},"key":1,` + message("")[1:],
-		message(`,"attachments":[{"name":"a\r\nb","type":"t\n","content":""}],"images":[{"type":"image/png\u0000"}]`), `{"message":{"to":[{"email":"a@b.c","name":"\u0000"}]}}`, `[`, `{"message":[]}`,
+		message(`,"attachments":[{"name":"a\r\nb","type":"t\n","content":""}],"images":[{"type":"image/png\u0000"}]`),
+		`{"message":{"to":[{"email":"a@b.c","name":"\u0000"}]}}`, `[`, `{"message":[]}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -332,12 +469,14 @@ func TestSafeKeepsSuggestion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = mandrill.ParseRequest([]byte(`{"message":{"from_email":"a@example.com","to":[{"email":"a@example.net"}],"subjec":"x"}}`), sender)
+	_, err = mandrill.ParseRequest([]byte(`{"message":{"from_email":"a@example.com","to":[{"email":"a@example.net"}],`+
+		`"subjec":"x"}}`), sender)
 	var invalid *mandrill.InvalidError
 	if !errors.As(err, &invalid) {
 		t.Fatalf("got %v", err)
 	}
-	if safe := invalid.Safe(func(string) bool { return false }); safe != `message.…: unknown field, did you mean "subject"?` {
+	if safe := invalid.Safe(func(string) bool { return false }); safe != `message.…: unknown field, `+
+		`did you mean "subject"?` {
 		t.Errorf("the safe text is %s", safe)
 	}
 }
@@ -362,7 +501,8 @@ func TestInvalidErrorIsSafe(t *testing.T) {
 			if !errors.As(err, &invalid) || !strings.Contains(err.Error(), "typed.example") {
 				t.Fatalf("got %v", err)
 			}
-			if safe := invalid.Safe(func(string) bool { return false }); strings.Contains(safe, "typed") || !strings.Contains(safe, "…") {
+			if safe := invalid.Safe(func(string) bool { return false }); strings.Contains(safe, "typed") ||
+				!strings.Contains(safe, "…") {
 				t.Errorf("the safe text is %s", safe)
 			}
 			if safe := invalid.Safe(func(word string) bool { return word == "ada@typed.example" }); safe != err.Error() {

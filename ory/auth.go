@@ -88,7 +88,7 @@ func (a *Auth) Basic(user, password string) error {
 // Off lets every call in.
 func (a *Auth) Off() { a.off = true }
 
-// Allows tells whether a request is let in.
+// Allows reports whether a request is let in.
 func (a *Auth) Allows(r *http.Request) bool {
 	allowed := 0
 	for _, c := range a.credentials {

@@ -177,7 +177,7 @@ func (d *decoder) sign(signs string) bool {
 	return found
 }
 
-// digits passes digits, and tells whether there were any.
+// digits passes digits, and reports whether there were any.
 func (d *decoder) digits() bool {
 	start := d.at
 	for d.at < len(d.text) && '0' <= d.text[d.at] && d.text[d.at] <= '9' {

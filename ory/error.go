@@ -28,23 +28,40 @@ const (
 
 // The errors, each with its own number. Ory's own messages begin with 1, 4 and 5.
 var (
-	ErrNotJSON     = &Error{Status: http.StatusBadRequest, ID: 9400001, Pointer: pointerForm, Text: "The request's body is not valid JSON."}
-	ErrNotObject   = &Error{Status: http.StatusBadRequest, ID: 9400002, Pointer: pointerForm, Text: "The request's body is not a JSON object."}
-	ErrTooDeep     = &Error{Status: http.StatusBadRequest, ID: 9400003, Pointer: pointerForm, Text: "The request's body is nested too deeply."}
-	ErrUnreadable  = &Error{Status: http.StatusBadRequest, ID: 9400004, Pointer: pointerForm, Text: "The request's body could not be read."}
-	ErrCredentials = &Error{Status: http.StatusUnauthorized, ID: 9401001, Pointer: pointerForm, Text: "The request has no valid credentials."}
-	ErrMethod      = &Error{Status: http.StatusMethodNotAllowed, ID: 9405001, Pointer: pointerForm, Text: "Only POST is allowed here.", header: "Allow", value: http.MethodPost}
-	ErrTooLarge    = &Error{Status: http.StatusRequestEntityTooLarge, ID: 9413001, Pointer: pointerForm, Text: "The request's body is too large."}
-	ErrContentType = &Error{Status: http.StatusUnsupportedMediaType, ID: 9415001, Pointer: pointerForm, Text: "The request's content type must be application/json."}
-	ErrTemplate    = &Error{Status: http.StatusUnprocessableEntity, ID: 9422001, Pointer: pointerForm, Text: "The e-mail could not be written."}
-	ErrMessage     = &Error{Status: http.StatusUnprocessableEntity, ID: 9422002, Pointer: pointerForm, Text: "The e-mail is not valid."}
-	ErrRecipient   = &Error{Status: http.StatusUnprocessableEntity, ID: 9422003, Pointer: pointerEmail, Text: "This address can't receive our e-mail. Please check it or use another one."}
-	ErrRefused     = &Error{Status: http.StatusUnprocessableEntity, ID: 9422004, Pointer: pointerForm, Text: "The e-mail was refused."}
-	ErrStore       = &Error{Status: http.StatusServiceUnavailable, ID: 9503001, Pointer: pointerForm, Text: "The e-mail can't be taken on right now. Please try again later."}
-	ErrUnavailable = &Error{Status: http.StatusServiceUnavailable, ID: 9503002, Pointer: pointerForm, Text: "The e-mail can't be sent right now. Please try again later."}
+	ErrNotJSON     = formError(http.StatusBadRequest, 9400001, "The request's body is not valid JSON.")
+	ErrNotObject   = formError(http.StatusBadRequest, 9400002, "The request's body is not a JSON object.")
+	ErrTooDeep     = formError(http.StatusBadRequest, 9400003, "The request's body is nested too deeply.")
+	ErrUnreadable  = formError(http.StatusBadRequest, 9400004, "The request's body could not be read.")
+	ErrCredentials = formError(http.StatusUnauthorized, 9401001, "The request has no valid credentials.")
+	ErrMethod      = &Error{
+		Status: http.StatusMethodNotAllowed, ID: 9405001, Pointer: pointerForm, Text: "Only POST is allowed here.",
+		header: "Allow", value: http.MethodPost,
+	}
+	ErrTooLarge    = formError(http.StatusRequestEntityTooLarge, 9413001, "The request's body is too large.")
+	ErrContentType = formError(http.StatusUnsupportedMediaType, 9415001,
+		"The request's content type must be application/json.")
+	ErrTemplate  = formError(http.StatusUnprocessableEntity, 9422001, "The e-mail could not be written.")
+	ErrMessage   = formError(http.StatusUnprocessableEntity, 9422002, "The e-mail is not valid.")
+	ErrRecipient = &Error{
+		Status: http.StatusUnprocessableEntity, ID: 9422003, Pointer: pointerEmail,
+		Text: "This address can't receive our e-mail. Please check it or use another one.",
+	}
+	ErrRefused = formError(http.StatusUnprocessableEntity, 9422004, "The e-mail was refused.")
+	ErrStore   = formError(http.StatusServiceUnavailable, 9503001,
+		"The e-mail can't be taken on right now. Please try again later.")
+	ErrUnavailable = formError(http.StatusServiceUnavailable, 9503002,
+		"The e-mail can't be sent right now. Please try again later.")
 
-	errCredentialsBasic = &Error{Status: ErrCredentials.Status, ID: ErrCredentials.ID, Pointer: pointerForm, Text: ErrCredentials.Text, header: "WWW-Authenticate", value: `Basic realm="hook", charset="UTF-8"`}
+	errCredentialsBasic = &Error{
+		Status: ErrCredentials.Status, ID: ErrCredentials.ID, Pointer: pointerForm, Text: ErrCredentials.Text,
+		header: "WWW-Authenticate", value: `Basic realm="hook", charset="UTF-8"`,
+	}
 )
+
+// formError returns an error that belongs to a form as a whole.
+func formError(status, id int, text string) *Error {
+	return &Error{Status: status, ID: id, Pointer: pointerForm, Text: text}
+}
 
 // Errors returns all errors in the order of their numbers.
 func Errors() []*Error {

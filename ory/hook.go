@@ -58,7 +58,7 @@ func (rd *Reader) Read(r *http.Request) (*Hook, *Error) {
 	return &Hook{Body: body, Ctx: ctx}, nil
 }
 
-// isJSON tells whether a Content-Type is JSON's, whatever its parameters.
+// isJSON reports whether a Content-Type is JSON's, whatever its parameters.
 func isJSON(contentType string) bool {
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	return mediaType == "application/json" && (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter))

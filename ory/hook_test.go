@@ -87,11 +87,14 @@ func TestReadBody(t *testing.T) {
 }
 
 func TestReadKeepsStringsAsData(t *testing.T) {
-	hook, err := reader(t).Read(post(strings.NewReader("{\"crlf\":\"a\\r\\nb\",\"html\":\"<b>&\",\"surrogate\":\"\\ud800x\",\"bytes\":\"\xff\",\"big\":9007199254740993}")))
+	hook, err := reader(t).Read(post(strings.NewReader("{\"crlf\":\"a\\r\\nb\",\"html\":\"<b>&\"," +
+		"\"surrogate\":\"\\ud800x\",\"bytes\":\"\xff\",\"big\":9007199254740993}")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"crlf": "a\r\nb", "html": "<b>&", "surrogate": "\ufffdx", "bytes": "\ufffd", "big": 9007199254740992.0}
+	want := map[string]any{
+		"crlf": "a\r\nb", "html": "<b>&", "surrogate": "\ufffdx", "bytes": "\ufffd", "big": 9007199254740992.0,
+	}
 	if !reflect.DeepEqual(hook.Ctx, want) {
 		t.Errorf("got %#v", hook.Ctx)
 	}
@@ -201,9 +204,12 @@ func TestReadCaptures(t *testing.T) {
 // FuzzRead compares with encoding/json.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
-		`{}`, `{"a":[1,{"b":"\"["}]}`, `[`, `null`, "{\"\xff\":\"\\ud800\"}", nested(200), `{"a":1,"a":{"b":[]},"a":[]}`, " {\"a\" :\t[ 1 , true,false\r\n,null ] } ", `{} x`, `{"a"}`, `{"a":1,}`, `{,}`, `[1,]`, `{1:2}`,
-		`{"a":"\u00e9\ud83d\ude00\ud83dx\ud83d\u0041\ude00\u12"}`, `{"a":"\u+123"}`, `{"a":"\uD83D\uDE00\/\b\f\n\r\t\\"}`, `{"a":"\'"}`, "{\"a\":\"\xe2\x82 \xf0\x9f\x98\x80\x7f\xc0\xaf\"}", "{\"a\":\"\n\"}", `{"a":"\`, `{"a":"\u123`, `"`,
-		`{"a":[0,-0,1.5e3,1E-400,-1.0e+2,9007199254740993]}`, `{"a":1e999}`, `{"a":01}`, `{"a":-}`, `{"a":1.}`, `{"a":.5}`, `{"a":1e}`, `{"a":+1}`, `{"a":0x1}`, `{"a":1_0}`, `{"a":Inf}`, `{"a":nul}`, `{"a":truex}`,
+		`{}`, `{"a":[1,{"b":"\"["}]}`, `[`, `null`, "{\"\xff\":\"\\ud800\"}", nested(200), `{"a":1,"a":{"b":[]},"a":[]}`,
+		" {\"a\" :\t[ 1 , true,false\r\n,null ] } ", `{} x`, `{"a"}`, `{"a":1,}`, `{,}`, `[1,]`, `{1:2}`,
+		`{"a":"\u00e9\ud83d\ude00\ud83dx\ud83d\u0041\ude00\u12"}`, `{"a":"\u+123"}`, `{"a":"\uD83D\uDE00\/\b\f\n\r\t\\"}`,
+		`{"a":"\'"}`, "{\"a\":\"\xe2\x82 \xf0\x9f\x98\x80\x7f\xc0\xaf\"}", "{\"a\":\"\n\"}", `{"a":"\`, `{"a":"\u123`, `"`,
+		`{"a":[0,-0,1.5e3,1E-400,-1.0e+2,9007199254740993]}`, `{"a":1e999}`, `{"a":01}`, `{"a":-}`, `{"a":1.}`, `{"a":.5}`,
+		`{"a":1e}`, `{"a":+1}`, `{"a":0x1}`, `{"a":1_0}`, `{"a":Inf}`, `{"a":nul}`, `{"a":truex}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -148,11 +148,11 @@ var spoken = regexp.MustCompile(`^(?:` + strings.Join([]string{
 	`Assertion failed`,
 }, `|`) + `)$`)
 
-// Spells tells whether the template, or what it imports, spells a string out.
+// Spells reports whether the template, or what it imports, spells a string out.
 func (t *Template) Spells(s string) bool { return t.current.Load().literals[s] }
 
-// Place is where the template, or what it imports, makes a field of a name first: file:line:column. Where it makes none, it is where
-// the template begins.
+// Place is where the template, or what it imports, makes a field of a name first: file:line:column. Where it makes
+// none, it is where the template begins.
 func (t *Template) Place(field string) string {
 	p := t.current.Load()
 	loc, known := p.fields[field]
@@ -162,7 +162,7 @@ func (t *Template) Place(field string) string {
 	return fmt.Sprintf("%s:%d:%d", loc.FileName, loc.Begin.Line, loc.Begin.Column)
 }
 
-// isLiteral tells whether a message is wholly text of the sources or of the interpreter.
+// isLiteral reports whether a message is wholly text of the sources or of the interpreter.
 func (p *program) isLiteral(message string) bool {
 	if p.literals[message] {
 		return true

@@ -27,9 +27,9 @@ var ErrCancelled = errors.New("the template cancelled")
 // only slow each other down, until all run out of time.
 var slots = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
 
-// Render evaluates the template over ctx, which is as encoding/json decodes an object into any, and
-// returns the message as encoding/json decodes it with UseNumber: it belongs to the caller, and was never JSON. Errors
-// are ErrCancelled, an *Error, or that of the context.
+// Render evaluates the template over ctx, which is as encoding/json decodes an object into any, and returns the
+// message as encoding/json would decode it with UseNumber. The caller owns the message. Errors are ErrCancelled, an
+// *Error, or that of the context.
 func (t *Template) Render(ctx context.Context, data any) (map[string]any, error) {
 	if tooDeep(data, MaxDepth) {
 		return nil, &Error{Kind: KindCtx, File: t.path, Message: fmt.Sprintf("ctx is nested deeper than %d levels", MaxDepth)}
@@ -76,10 +76,12 @@ func (p *program) check(result any) (map[string]any, error) {
 	default:
 		kind = "a number"
 	}
-	return nil, &Error{Kind: KindResult, File: p.source.Main, Message: "the template must return an object or null, and returned " + kind}
+	return nil, &Error{
+		Kind: KindResult, File: p.source.Main, Message: "the template must return an object or null, and returned " + kind,
+	}
 }
 
-// tooDeep tells whether a value is nested deeper than limit.
+// tooDeep reports whether a value is nested deeper than limit.
 func tooDeep(value any, limit int) bool {
 	switch value := value.(type) {
 	case map[string]any:

@@ -37,7 +37,8 @@ func write(t testing.TB, files map[string]string) string {
 
 func load(t testing.TB, source string) *render.Template {
 	t.Helper()
-	template, err := render.Load(filepath.Join(write(t, map[string]string{"t.jsonnet": source}), "t.jsonnet"), render.Options{})
+	template, err := render.Load(filepath.Join(write(t, map[string]string{"t.jsonnet": source}), "t.jsonnet"),
+		render.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,9 +71,17 @@ func TestRender(t *testing.T) {
 	}{
 		{"ctx", `function(ctx) { a: ctx.name }`, map[string]any{"a": "Ada"}},
 		{"local before the function", `local x = 1; function(ctx) { a: x }`, map[string]any{"a": 1.0}},
-		{"object function as in Ory's documentation", "function(ctx) {\nlocal n = ctx.name,\na: n\n}", map[string]any{"a": "Ada"}},
+		{
+			"object function as in Ory's documentation", "function(ctx) {\nlocal n = ctx.name,\na: n\n}", map[string]any{
+				"a": "Ada",
+			},
+		},
 		{"parameter with a default", `function(ctx, greeting='Hi') { a: greeting }`, map[string]any{"a": "Hi"}},
-		{"function from elsewhere", `local make(x) = function(ctx) { a: x + ctx.name }; make('Hi ')`, map[string]any{"a": "Hi Ada"}},
+		{
+			"function from elsewhere", `local make(x) = function(ctx) { a: x + ctx.name }; make('Hi ')`, map[string]any{
+				"a": "Hi Ada",
+			},
+		},
 		{"trace is not printed", `function(ctx) std.trace(ctx.name, { a: 1 })`, map[string]any{"a": 1.0}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -93,7 +102,8 @@ func TestRenderCancels(t *testing.T) {
 		`function(ctx) { a: if ctx.name == 'Ada' then error 'cancel' else 1 }`,
 		`function(ctx) null`,
 	} {
-		if _, err := load(t, source).Render(t.Context(), map[string]any{"name": "Ada"}); !errors.Is(err, render.ErrCancelled) {
+		_, err := load(t, source).Render(t.Context(), map[string]any{"name": "Ada"})
+		if !errors.Is(err, render.ErrCancelled) {
 			t.Errorf("%s: got %v", source, err)
 		}
 	}
@@ -118,10 +128,16 @@ func TestLoadErrors(t *testing.T) {
 		{"absolute importstr", "function(ctx) {\n a: importstr '/etc/passwd' }", render.KindImport, 2, "must be relative"},
 		{"absolute importbin", "function(ctx) {\n a: importbin '/etc/passwd' }", render.KindImport, 2, "must be relative"},
 		{"import from above", "function(ctx) import '../x.libsonnet'", render.KindImport, 1, "leaves the folder"},
-		{"import from above by a detour", "function(ctx) import 'lib/../../x.libsonnet'", render.KindImport, 1, "leaves the folder"},
+		{
+			"import from above by a detour", "function(ctx) import 'lib/../../x.libsonnet'", render.KindImport, 1,
+			"leaves the folder",
+		},
 		{"missing import", "function(ctx)\n\n  import 'missing.libsonnet'", render.KindImport, 3, "no such file"},
 		{"import of a folder", "function(ctx) importstr '.'", render.KindImport, 1, "not a regular file"},
-		{"unused import that is missing", "local x = import 'missing.libsonnet';\nfunction(ctx) {}", render.KindImport, 1, "no such file"},
+		{
+			"unused import that is missing", "local x = import 'missing.libsonnet';\nfunction(ctx) {}", render.KindImport, 1,
+			"no such file",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			file := filepath.Join(write(t, map[string]string{"t.jsonnet": test.source}), "t.jsonnet")
@@ -146,7 +162,8 @@ func TestLoadMissingFile(t *testing.T) {
 
 func TestImports(t *testing.T) {
 	folder := write(t, map[string]string{
-		"mail/t.jsonnet":              `local a = import 'lib/a.libsonnet'; function(ctx) { a: a, s: importstr 'text.txt', shared: import 'shared.libsonnet' }`,
+		"mail/t.jsonnet": `local a = import 'lib/a.libsonnet'; function(ctx) { a: a, s: importstr 'text.txt', ` +
+			`shared: import 'shared.libsonnet' }`,
 		"mail/lib/a.libsonnet":        `{ b: import 'b.libsonnet', up: import '../c.libsonnet', me:: import 'a.libsonnet' }`,
 		"mail/lib/b.libsonnet":        `'b'`,
 		"mail/c.libsonnet":            `'c'`,
@@ -155,7 +172,9 @@ func TestImports(t *testing.T) {
 		"shared/below/more.libsonnet": `import '../more.libsonnet'`,
 		"shared/more.libsonnet":       `'more'`,
 	})
-	template, err := render.Load(filepath.Join(folder, "mail", "t.jsonnet"), render.Options{Imports: []string{filepath.Join(folder, "shared")}})
+	template, err := render.Load(filepath.Join(folder, "mail", "t.jsonnet"), render.Options{
+		Imports: []string{filepath.Join(folder, "shared")},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +189,9 @@ func TestImports(t *testing.T) {
 }
 
 func TestLinks(t *testing.T) {
-	outside := write(t, map[string]string{"secret.libsonnet": `'secret'`, "t.jsonnet": `function(ctx) { a: import 'a.libsonnet' }`})
+	outside := write(t, map[string]string{
+		"secret.libsonnet": `'secret'`, "t.jsonnet": `function(ctx) { a: import 'a.libsonnet' }`,
+	})
 	folder := write(t, map[string]string{
 		"a.libsonnet":         `'a'`,
 		"..v1/inside.jsonnet": `function(ctx) { a: import 'a.libsonnet' }`,
@@ -206,25 +227,64 @@ func TestRuntimeErrors(t *testing.T) {
 	}{
 		{"literal", "function(ctx) {\n a: error 'no name' }", render.KindRuntime, 2, "no name", "no name"},
 		{"with data", "function(ctx) {\n a: error 'bad ' + ctx.name }", render.KindRuntime, 2, "bad s3cret", "runtime error"},
-		{"data that looks like the interpreter", "function(ctx) error ctx.fake", render.KindRuntime, 1, "Field does not exist: s3cret", "runtime error"},
-		{"missing field", "function(ctx) {\n\n a: ctx.emial }", render.KindRuntime, 3, "Field does not exist: emial", "Field does not exist: emial"},
-		{"missing field named by data", "function(ctx) { a: ctx[ctx.name] }", render.KindRuntime, 1, "s3cret", "runtime error"},
-		{"wrong type", "function(ctx) {\n a: 1 + ctx }", render.KindRuntime, 2, "Unexpected type object", "Unexpected type object"},
-		{"broken format", "function(ctx) {\n a: '%d %' % 1 }", render.KindRuntime, 2, "Truncated format code.", "Truncated format code."},
-		{"too few values", "function(ctx) { a: '%s %s' % ctx.name }", render.KindRuntime, 1, "Not enough values to format: 1", "Not enough values to format: 1, expected more than 1"},
-		{"format of another type", "function(ctx) { a: '%(price)d' % { price: ctx.name } }", render.KindRuntime, 1, "Format required number at price, got string", "Format required number at price"},
-		{"format of another type, named by data", "function(ctx) { a: ('%(' + ctx.name + ')d') % { [ctx.name]: 'x' } }", render.KindRuntime, 1, "Format required number at s3cret", "runtime error"},
-		{"beyond the bounds", "function(ctx) {\n a: std.repeat(ctx.name, 1e9) }", render.KindLimit, 2, "more than its bounds allow", "more than its bounds allow"},
+		{
+			"data that looks like the interpreter", "function(ctx) error ctx.fake", render.KindRuntime, 1,
+			"Field does not exist: s3cret", "runtime error",
+		},
+		{
+			"missing field", "function(ctx) {\n\n a: ctx.emial }", render.KindRuntime, 3, "Field does not exist: emial",
+			"Field does not exist: emial",
+		},
+		{
+			"missing field named by data", "function(ctx) { a: ctx[ctx.name] }", render.KindRuntime, 1, "s3cret",
+			"runtime error",
+		},
+		{
+			"wrong type", "function(ctx) {\n a: 1 + ctx }", render.KindRuntime, 2, "Unexpected type object",
+			"Unexpected type object",
+		},
+		{
+			"broken format", "function(ctx) {\n a: '%d %' % 1 }", render.KindRuntime, 2, "Truncated format code.",
+			"Truncated format code.",
+		},
+		{
+			"too few values", "function(ctx) { a: '%s %s' % ctx.name }", render.KindRuntime, 1, "Not enough values to format: 1",
+			"Not enough values to format: 1, expected more than 1",
+		},
+		{
+			"format of another type", "function(ctx) { a: '%(price)d' % { price: ctx.name } }", render.KindRuntime, 1,
+			"Format required number at price, got string", "Format required number at price",
+		},
+		{
+			"format of another type, named by data", "function(ctx) { a: ('%(' + ctx.name + ')d') % { [ctx.name]: 'x' } }",
+			render.KindRuntime, 1, "Format required number at s3cret", "runtime error",
+		},
+		{
+			"beyond the bounds", "function(ctx) {\n a: std.repeat(ctx.name, 1e9) }", render.KindLimit, 2,
+			"more than its bounds allow", "more than its bounds allow",
+		},
 		{"parsing data", "function(ctx) std.parseJson(ctx.name)", render.KindRuntime, 1, "", "runtime error"},
-		{"endless recursion", "local f(x) = f(x) + 1; function(ctx) { a: f(1) }", render.KindRuntime, 1, "max stack frames exceeded", "max stack frames exceeded"},
-		{"self reference", "function(ctx) { a: self.a }", render.KindRuntime, 1, "max stack frames exceeded", "max stack frames exceeded"},
+		{
+			"endless recursion", "local f(x) = f(x) + 1; function(ctx) { a: f(1) }", render.KindRuntime, 1,
+			"max stack frames exceeded", "max stack frames exceeded",
+		},
+		{
+			"self reference", "function(ctx) { a: self.a }", render.KindRuntime, 1, "max stack frames exceeded",
+			"max stack frames exceeded",
+		},
 		{"string", "function(ctx) 'x'", render.KindResult, 0, "returned a string", "returned a string"},
 		{"array", "function(ctx) [ctx]", render.KindResult, 0, "returned an array", "returned an array"},
 		{"number", "function(ctx) 1", render.KindResult, 0, "returned a number", "returned a number"},
 		{"boolean", "function(ctx) true", render.KindResult, 0, "returned a boolean", "returned a boolean"},
-		{"function", "function(ctx) function(x) x", render.KindRuntime, 0, "couldn't manifest function", "couldn't manifest function"},
+		{
+			"function", "function(ctx) function(x) x", render.KindRuntime, 0, "couldn't manifest function",
+			"couldn't manifest function",
+		},
 		{"unknown native", "function(ctx) std.native('x')()", render.KindRuntime, 1, "", ""},
-		{"external variable", "function(ctx) { a: std.extVar('x') }", render.KindRuntime, 1, "Undefined external variable", ""},
+		{
+			"external variable", "function(ctx) { a: std.extVar('x') }", render.KindRuntime, 1, "Undefined external variable",
+			"",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			template := load(t, test.source)
@@ -233,7 +293,8 @@ func TestRuntimeErrors(t *testing.T) {
 			if !errors.As(err, &got) {
 				t.Fatalf("got %v", err)
 			}
-			if got.Kind != test.kind || got.Line != test.line || !strings.Contains(got.Error(), test.full) || !strings.Contains(got.Safe(), test.safe) {
+			if got.Kind != test.kind || got.Line != test.line || !strings.Contains(got.Error(), test.full) ||
+				!strings.Contains(got.Safe(), test.safe) {
 				t.Errorf("kind %s: %v; safe: %s", got.Kind, got, got.Safe())
 			}
 			if strings.Contains(got.Safe(), "s3cret") {
@@ -247,7 +308,8 @@ func TestRuntimeErrors(t *testing.T) {
 func TestCtxIsData(t *testing.T) {
 	template := load(t, `function(ctx) { out: ctx }`)
 	for _, text := range []string{
-		`{"a":"import '/etc/passwd'"}`, `{"a":"std.range(1,1e9)","b":"%(x)s %d ${x} *|X|* {{x}}"}`, `{"std":1,"self":2,"__proto__":3,"$":4,"":5}`,
+		`{"a":"import '/etc/passwd'"}`, `{"a":"std.range(1,1e9)","b":"%(x)s %d ${x} *|X|* {{x}}"}`,
+		`{"std":1,"self":2,"__proto__":3,"$":4,"":5}`,
 		`{"a":"\u0000\ud800\u2028\"'\\|||"}`, `{"a":[null,true,-0.5,1e300,{}]}`, `{"a":"` + strings.Repeat("x", 1<<20) + `"}`,
 		`{"a":` + strings.Repeat("[", 250) + strings.Repeat("]", 250) + `}`,
 	} {
@@ -359,7 +421,8 @@ func FuzzCtx(f *testing.F) {
 		}
 		vm := jsonnet.MakeVM()
 		vm.TLACode("ctx", string(encoded))
-		want, err := vm.EvaluateAnonymousSnippet("plain", `function(ctx) { out: ctx, keys: std.objectFields(ctx), s: std.toString(ctx) }`)
+		want, err := vm.EvaluateAnonymousSnippet("plain",
+			`function(ctx) { out: ctx, keys: std.objectFields(ctx), s: std.toString(ctx) }`)
 		if err != nil {
 			t.Skip("plain Jsonnet reads it as code and can't")
 		}

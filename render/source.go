@@ -84,7 +84,8 @@ func (s *source) resolve(from, imported string) ([]byte, string, error) {
 // find looks beside the importing file, then in the further folders, then in the library.
 func (s *source) find(from, imported string) ([]byte, string, error) {
 	if filepath.IsAbs(imported) {
-		return nil, "", errors.New("a path must be relative: name its folder as one of the imports in the configuration, and the file by its path in there")
+		return nil, "", errors.New("a path must be relative: name its folder as one of the imports " +
+			"in the configuration, and the file by its path in there")
 	}
 	folders := append([]string{filepath.Dir(s.Main)}, s.Imports...)
 	allowed := false
@@ -107,7 +108,8 @@ func (s *source) find(from, imported string) ([]byte, string, error) {
 		return []byte(text), path.Clean(imported), nil
 	}
 	if !allowed {
-		return nil, "", fmt.Errorf("it leaves the folder %s: name the folder that it is in as one of the imports in the configuration", folders[0])
+		return nil, "", fmt.Errorf("it leaves the folder %s: "+
+			"name the folder that it is in as one of the imports in the configuration", folders[0])
 	}
 	return nil, "", errNotFound
 }

@@ -38,7 +38,7 @@ func stat(file string) fingerprint {
 	return info
 }
 
-// changed tells whether a file that was looked for is another now.
+// changed reports whether a file that was looked for is another now.
 func (s *source) changed(now time.Time) bool {
 	for file, before := range s.looked {
 		after := stat(file)

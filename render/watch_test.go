@@ -84,7 +84,8 @@ func (w *watched) expect(output string, changes int) {
 
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch(t, map[string]string{"t.jsonnet": `function(ctx) { a: import 'lib/a' }`, "lib/a": `'one'`}, render.Options{})
+		w := watch(t, map[string]string{"t.jsonnet": `function(ctx) { a: import 'lib/a' }`, "lib/a": `'one'`},
+			render.Options{})
 		first := w.template.Status()
 		w.expect("one", 0)
 
@@ -122,7 +123,9 @@ func TestWatch(t *testing.T) {
 func TestWatchFindsANewFileInFront(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := write(t, map[string]string{"a": `'shared'`})
-		w := watch(t, map[string]string{"t.jsonnet": `function(ctx) { a: import 'a' }`}, render.Options{Imports: []string{shared}})
+		w := watch(t, map[string]string{"t.jsonnet": `function(ctx) { a: import 'a' }`}, render.Options{
+			Imports: []string{shared},
+		})
 		w.expect("shared", 0)
 		w.put("a", `'own'`)
 		w.expect("own", 1)

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // call is a call of the API. A problem is nil where it went well; a value of nil is 204.
@@ -48,12 +50,14 @@ func (s *Sandbox) routes() *http.ServeMux {
 		s.Clear()
 		backToPage(w)
 	})
-	mux.HandleFunc("GET /3.0/sandbox/members", func(w http.ResponseWriter, _ *http.Request) { respond(w, http.StatusOK, s.Members()) })
+	mux.HandleFunc("GET /3.0/sandbox/members", func(w http.ResponseWriter, _ *http.Request) {
+		respond(w, http.StatusOK, s.Members())
+	})
 	mux.HandleFunc("DELETE /3.0/sandbox/members", func(w http.ResponseWriter, _ *http.Request) {
 		s.Clear()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("POST /3.0/sandbox/fail", s.takeFailure)
+	mux.HandleFunc("POST /3.0/sandbox/fail", mailchimp.FailureHandler(s.Fail))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		respondProblem(w, refuse(http.StatusNotFound, "Resource Not Found", "The sandbox has no "+r.Method+" "+r.URL.Path))
 	})
@@ -81,14 +85,15 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request, answer call) {
 	p := permit(r)
 	switch {
 	case crowded:
-		p = refuse(http.StatusTooManyRequests, "Too Many Requests", "You have exceeded the limit of 10 simultaneous connections.")
+		p = refuse(http.StatusTooManyRequests, "Too Many Requests",
+			"You have exceeded the limit of 10 simultaneous connections.")
 	case p == nil && len(body) > 0 && json.Unmarshal(body, &a) != nil:
 		p = refuse(http.StatusBadRequest, "Invalid Resource", "The resource submitted could not be validated.")
 	case p == nil:
 		value, p = answer(r, a)
 	}
 	if failure.Reset == "after" {
-		reset()
+		mailchimp.CloseConnection()
 	}
 	switch {
 	case p != nil:
@@ -103,7 +108,8 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request, answer call) {
 // permit looks at the key and the list.
 func permit(r *http.Request) *problem {
 	if _, key, ok := r.BasicAuth(); !ok || key == "" || strings.HasPrefix(key, "invalid") {
-		return refuse(http.StatusUnauthorized, "API Key Invalid", "Your API key may be invalid, or you've attempted to access the wrong datacenter.")
+		return refuse(http.StatusUnauthorized, "API Key Invalid",
+			"Your API key may be invalid, or you've attempted to access the wrong datacenter.")
 	}
 	if strings.HasPrefix(r.PathValue("list"), "unknown") {
 		return notFound()
@@ -120,12 +126,18 @@ func (s *Sandbox) ping(*http.Request, arguments) (any, *problem) {
 }
 
 func (s *Sandbox) list(r *http.Request, _ arguments) (any, *problem) {
-	subscribed := slices.DeleteFunc(s.Members(), func(m Member) bool { return m.List != r.PathValue("list") || m.Status != "subscribed" })
-	return map[string]any{"id": r.PathValue("list"), "name": "Sandbox", "stats": map[string]int{"member_count": len(subscribed)}}, nil
+	subscribed := slices.DeleteFunc(s.Members(), func(m Member) bool {
+		return m.List != r.PathValue("list") || m.Status != "subscribed"
+	})
+	return map[string]any{
+		"id": r.PathValue("list"), "name": "Sandbox", "stats": map[string]int{"member_count": len(subscribed)},
+	}, nil
 }
 
 func (s *Sandbox) membersOf(r *http.Request, _ arguments) (any, *problem) {
-	members := slices.DeleteFunc(s.Members(), func(m Member) bool { return m.List != r.PathValue("list") || m.Status == "archived" })
+	members := slices.DeleteFunc(s.Members(), func(m Member) bool {
+		return m.List != r.PathValue("list") || m.Status == "archived"
+	})
 	return map[string]any{"list_id": r.PathValue("list"), "members": members, "total_items": len(members)}, nil
 }
 
@@ -135,7 +147,8 @@ func (s *Sandbox) add(r *http.Request, a arguments) (any, *problem) {
 	member := s.member(r)
 	s.mu.Unlock()
 	if member != nil && member.Status != "archived" {
-		return nil, refuse(http.StatusBadRequest, "Member Exists", a.Email+" is already a list member. Use PUT to insert or update list members.")
+		return nil, refuse(http.StatusBadRequest, "Member Exists", a.Email+
+			" is already a list member. Use PUT to insert or update list members.")
 	}
 	return s.put(r, a)
 }
@@ -163,21 +176,25 @@ func (s *Sandbox) put(r *http.Request, a arguments) (any, *problem) {
 	a.Status = ""
 	switch name, _, ok := strings.Cut(a.Email, "@"); {
 	case !ok || name == "fake":
-		return nil, refuse(http.StatusBadRequest, "Invalid Resource", a.Email+" looks fake or invalid, please enter a real email address.")
+		return nil, refuse(http.StatusBadRequest, "Invalid Resource", a.Email+
+			" looks fake or invalid, please enter a real email address.")
 	case hash(a.Email) != r.PathValue("hash"):
 		return nil, refuse(http.StatusBadRequest, "Invalid Resource", "The hash isn't that of the lower-cased address.")
 	case name == "forgotten":
-		return nil, refuse(http.StatusBadRequest, "Forgotten Email Not Subscribed", a.Email+" was permanently deleted and cannot be re-imported. The contact must re-subscribe to get back on the list.")
+		return nil, refuse(http.StatusBadRequest, "Forgotten Email Not Subscribed", a.Email+
+			" was permanently deleted and cannot be re-imported. The contact must re-subscribe to get back on the list.")
 	case name == "compliance" && a.StatusIfNew == "subscribed":
 		return nil, compliance(a.Email)
 	case !slices.Contains([]string{"subscribed", "unsubscribed", "cleaned", "pending", "transactional"}, a.StatusIfNew):
-		return nil, refuse(http.StatusBadRequest, "Invalid Resource", "The resource submitted could not be validated.", fieldProblem{"status_if_new", "Data did not match any of the schemas described in anyOf."})
+		return nil, refuse(http.StatusBadRequest, "Invalid Resource", "The resource submitted could not be validated.",
+			fieldProblem{"status_if_new", "Data did not match any of the schemas described in anyOf."})
 	}
 	return s.change(&Member{ID: r.PathValue("hash"), List: r.PathValue("list"), Email: a.Email, Status: a.StatusIfNew}, a)
 }
 
 func compliance(address string) *problem {
-	return refuse(http.StatusBadRequest, "Member In Compliance State", address+" is in a compliance state due to unsubscribe, bounce, or compliance review and cannot be subscribed.")
+	return refuse(http.StatusBadRequest, "Member In Compliance State", address+
+		" is in a compliance state due to unsubscribe, bounce, or compliance review and cannot be subscribed.")
 }
 
 func (s *Sandbox) patch(r *http.Request, a arguments) (any, *problem) {
@@ -198,7 +215,8 @@ func (s *Sandbox) change(m *Member, a arguments) (any, *problem) {
 		switch value.(type) {
 		case string, float64, map[string]any:
 		default:
-			return nil, refuse(http.StatusBadRequest, "Invalid Resource", "Your merge fields were invalid.", fieldProblem{tag, "This value should be a string."})
+			return nil, refuse(http.StatusBadRequest, "Invalid Resource", "Your merge fields were invalid.",
+				fieldProblem{tag, "This value should be a string."})
 		}
 	}
 	changed := m.copied()
@@ -229,7 +247,8 @@ func (s *Sandbox) archive(r *http.Request, _ arguments) (any, *problem) {
 	case member == nil:
 		return nil, notFound()
 	case member.Status == "archived":
-		return nil, refuse(http.StatusMethodNotAllowed, "Method Not Allowed", "This list member cannot be removed. Please contact support.")
+		return nil, refuse(http.StatusMethodNotAllowed, "Method Not Allowed",
+			"This list member cannot be removed. Please contact support.")
 	}
 	archived := member.copied()
 	archived.Status = "archived"
@@ -261,7 +280,8 @@ func (s *Sandbox) tag(r *http.Request, a arguments) (any, *problem) {
 			tagged.Tags = append(tagged.Tags, Tag{tag.Name})
 		case "inactive":
 		default:
-			return nil, refuse(http.StatusBadRequest, "Invalid Resource", "The resource submitted could not be validated.", fieldProblem{"tags", "status must be active or inactive"})
+			return nil, refuse(http.StatusBadRequest, "Invalid Resource", "The resource submitted could not be validated.",
+				fieldProblem{"tags", "status must be active or inactive"})
 		}
 	}
 	s.keep(&tagged)

@@ -45,7 +45,8 @@ func TestPageChanges(t *testing.T) {
 
 func TestPageEscapes(t *testing.T) {
 	w := start(t)
-	w.apply("l1", `{"email_address":"ada@example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"<script>x</script>"}}`)
+	w.apply("l1",
+		`{"email_address":"ada@example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"<script>x</script>"}}`)
 	recorder := httptest.NewRecorder()
 	w.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/3.0/", nil))
 	if page := recorder.Body.String(); !strings.Contains(page, "ada@example.net") || strings.Contains(page, "<script") {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 const (
@@ -44,7 +46,7 @@ type Sandbox struct {
 
 	mu       sync.Mutex
 	members  map[string]*Member
-	failures []Failure
+	failures mailchimp.FailureSwitch[Failure]
 	calls    int
 }
 
@@ -80,7 +82,8 @@ func (s *Sandbox) Members() []Member {
 func (s *Sandbox) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.members, s.failures = make(map[string]*Member), nil
+	s.members = make(map[string]*Member)
+	s.failures.Clear()
 }
 
 func (m *Member) copied() Member {

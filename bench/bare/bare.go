@@ -1,4 +1,5 @@
-// Package bare is River with nothing around it, to compare with: it inserts jobs, committing together what waits, as the outbox does.
+// Package bare is River with nothing around it, to compare with: it inserts jobs, committing together what waits,
+// as the outbox does.
 package bare
 
 import (
@@ -36,7 +37,8 @@ type Queue struct {
 
 // SQLite opens a queue in a file, as durable as the outbox.
 func SQLite(ctx context.Context, file string) (*Queue, error) {
-	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=locking_mode(EXCLUSIVE)")
+	db, err := sql.Open("sqlite", "file:"+file+
+		"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=locking_mode(EXCLUSIVE)")
 	if err != nil {
 		return nil, err
 	}

@@ -64,23 +64,38 @@ func welcome(body []byte) ([]byte, error) {
 	}
 	full := strings.TrimSpace(c.Identity.Traits.Name.First + " " + c.Identity.Traits.Name.Last)
 	var mail strings.Builder
-	mail.WriteString("<p>Hello " + escaper.Replace(full) + ",</p>\n<p>thank you for joining. Your account was made on " + c.Identity.StateChangedAt[:10] +
+	mail.WriteString("<p>Hello " + escaper.Replace(full) + ",</p>\n" +
+		"<p>thank you for joining. Your account was made on " + c.Identity.StateChangedAt[:10] +
 		" with the method <b>" + escaper.Replace(c.RequestMethod) + "</b>.</p>\n<table role=\"presentation\">")
-	for _, row := range [][2]string{{"E-Mail", c.Identity.Traits.Email}, {"Plan", c.Identity.Traits.Plan}, {"Account", c.Identity.ID}, {"State", c.Identity.State}} {
-		mail.WriteString(`<tr><td style="padding:4px 12px 4px 0;color:#5f6368">` + escaper.Replace(row[0]) + `</td><td style="padding:4px 0">` + escaper.Replace(row[1]) + `</td></tr>`)
+	for _, row := range [][2]string{
+		{"E-Mail", c.Identity.Traits.Email},
+		{"Plan", c.Identity.Traits.Plan},
+		{"Account", c.Identity.ID},
+		{"State", c.Identity.State},
+	} {
+		mail.WriteString(`<tr><td style="padding:4px 12px 4px 0;color:#5f6368">` + escaper.Replace(row[0]) +
+			`</td><td style="padding:4px 0">` + escaper.Replace(row[1]) + `</td></tr>`)
 	}
 	mail.WriteString("</table>")
 	subject := "Welcome to Example Club, " + c.Identity.Traits.Name.First + "!"
 	html := strings.NewReplacer("TITLE", escaper.Replace(subject), "BODY", mail.String()).Replace(layout)
-	variables := []map[string]string{{"name": "FNAME", "content": c.Identity.Traits.Name.First}, {"name": "LNAME", "content": c.Identity.Traits.Name.Last}, {"name": "PLAN", "content": c.Identity.Traits.Plan}}
+	variables := []map[string]string{
+		{"name": "FNAME", "content": c.Identity.Traits.Name.First},
+		{"name": "LNAME", "content": c.Identity.Traits.Name.Last},
+		{"name": "PLAN", "content": c.Identity.Traits.Plan},
+	}
 	return json.Marshal(map[string]any{"async": true, "message": map[string]any{
 		"subject": subject, "from_email": "hello@example.org", "from_name": "Example Club", "html": html,
-		"to":      []map[string]string{{"email": c.Identity.Traits.Email, "name": full, "type": "to"}},
-		"text":    "Hello " + full + ",\n\nthank you for joining.\nE-Mail:  " + c.Identity.Traits.Email + "\nAccount: " + c.Identity.ID,
-		"headers": map[string]string{"Reply-To": "support@example.org", "X-Flow": c.Flow.ID}, "important": false, "track_opens": true,
-		"tags": []string{"welcome"}, "metadata": map[string]string{"identity_id": c.Identity.ID, "schema": c.Identity.SchemaID}, "merge": true,
+		"to": []map[string]string{{"email": c.Identity.Traits.Email, "name": full, "type": "to"}},
+		"text": "Hello " + full + ",\n\nthank you for joining.\n" +
+			"E-Mail:  " + c.Identity.Traits.Email + "\nAccount: " + c.Identity.ID,
+		"headers":   map[string]string{"Reply-To": "support@example.org", "X-Flow": c.Flow.ID},
+		"important": false, "track_opens": true, "tags": []string{"welcome"}, "merge": true,
+		"metadata":       map[string]string{"identity_id": c.Identity.ID, "schema": c.Identity.SchemaID},
 		"merge_language": "handlebars", "merge_vars": []map[string]any{{"rcpt": c.Identity.Traits.Email, "vars": variables}},
 	}})
 }
 
-var layout = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<title>TITLE</title>\n" + strings.Repeat("<style>.wrap { width: 100%; max-width: 600px; margin: 0 auto; }</style>\n", 25) + "</head>\n<body>\nBODY\n</body>\n</html>\n"
+var layout = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<title>TITLE</title>\n" +
+	strings.Repeat("<style>.wrap { width: 100%; max-width: 600px; margin: 0 auto; }</style>\n", 25) +
+	"</head>\n<body>\nBODY\n</body>\n</html>\n"

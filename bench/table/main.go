@@ -55,7 +55,8 @@ func run(rounds int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("| template | plain | here | faster | by hand in Go | here, of that |\n| --- | --- | --- | --- | --- | --- |")
+	fmt.Println("| template | plain | here | faster | by hand in Go | here, of that |\n" +
+		"| --- | --- | --- | --- | --- | --- |")
 	for _, s := range list {
 		if err := s.measure(rounds); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
@@ -95,7 +96,8 @@ func subjects(folder string) ([]subject, error) {
 	}
 	// A letter of 24 KB, filled by name.
 	paragraph := "  <p style=\"margin:0\">Dear %(name)s, your order %(order)s of %(day)s is on its way: 100%% of it.</p>\n"
-	letter := "function(ctx) { message: { html: |||\n" + strings.Repeat("  "+paragraph, 24<<10/len(paragraph)) + "  ||| % ctx } }\n"
+	letter := "function(ctx) { message: { html: |||\n" + strings.Repeat("  "+paragraph, 24<<10/len(paragraph)) +
+		"  ||| % ctx } }\n"
 	file := filepath.Join(folder, "letter.jsonnet")
 	if err := os.WriteFile(file, []byte(letter), 0o600); err != nil {
 		return nil, err

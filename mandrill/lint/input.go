@@ -123,10 +123,12 @@ func judge(message []byte, inputs []input) []string {
 	var said []string
 	for _, one := range inputs {
 		if strings.Contains(m.HTML, fmt.Sprintf(htmlMark, one.mark)) {
-			said = append(said, one.path+" comes into the HTML unescaped: whoever typed it can write HTML into the mail. Put std.escapeStringXML around it.")
+			said = append(said, one.path+
+				" comes into the HTML unescaped: whoever typed it can write HTML into the mail. Put std.escapeStringXML around it.")
 		}
 		if merge.Enabled(m) && strings.Contains(everything, fmt.Sprintf(tag, one.mark)) {
-			said = append(said, one.path+" comes into the mail with its merge tags, and merging ("+language+") is on: whoever typed it can read variables. Make it a merge variable.")
+			said = append(said, one.path+" comes into the mail with its merge tags, and merging ("+language+
+				") is on: whoever typed it can read variables. Make it a merge variable.")
 		}
 	}
 	return said

@@ -12,7 +12,11 @@ import (
 )
 
 func TestCheck(t *testing.T) {
-	good := mandrill.Message{Subject: "Welcome", Text: "Hello", HTML: `<img src="https://example.com/a.png" alt=""><img src="cid:logo" alt="Logo">`, Images: []mandrill.Attachment{{Name: "logo"}}}
+	good := mandrill.Message{
+		Subject: "Welcome", Text: "Hello",
+		HTML:   `<img src="https://example.com/a.png" alt=""><img src="cid:logo" alt="Logo">`,
+		Images: []mandrill.Attachment{{Name: "logo"}},
+	}
 	for _, test := range []struct {
 		name   string
 		change func(*mandrill.Message)
@@ -27,7 +31,10 @@ func TestCheck(t *testing.T) {
 		{"subject of 60", func(m *mandrill.Message) { m.Subject = strings.Repeat("ö", 60) }, ""},
 		{"no alt", func(m *mandrill.Message) { m.HTML = `<IMG SRC="https://example.com/a.png">` }, "An image without alt"},
 		{"http", func(m *mandrill.Message) { m.HTML = `<img alt="" src="http://example.com/a.png">` }, "not by https"},
-		{"relative", func(m *mandrill.Message) { m.HTML = `<img alt="" src="/a.png"><img alt="">` }, "2 images with an address that means nothing"},
+		{
+			"relative", func(m *mandrill.Message) { m.HTML = `<img alt="" src="/a.png"><img alt="">` },
+			"2 images with an address that means nothing",
+		},
 		{"data", func(m *mandrill.Message) { m.HTML = `<img alt="" src="data:image/png;base64,AA==">` }, "as data"},
 		{"cid", func(m *mandrill.Message) { m.HTML = `<img alt="" src="cid:other">` }, "not among message.images"},
 		{"not an image", func(m *mandrill.Message) { m.HTML = `<p>&lt;img src=x&gt;</p><!-- <img> -->` }, ""},
@@ -57,8 +64,10 @@ func message(t *testing.T, m map[string]any) []byte {
 
 func TestInput(t *testing.T) {
 	ctx := map[string]any{
-		"identity": map[string]any{"id": "1", "traits": map[string]any{"email": "ada@example.net", "name": map[string]any{"first": "Ada", "last": "L"}}},
-		"flow":     map[string]any{"transient_payload": map[string]any{"lang": "de", "tags": []any{"a"}}},
+		"identity": map[string]any{
+			"id": "1", "traits": map[string]any{"email": "ada@example.net", "name": map[string]any{"first": "Ada", "last": "L"}},
+		},
+		"flow": map[string]any{"transient_payload": map[string]any{"lang": "de", "tags": []any{"a"}}},
 	}
 	field := func(ctx any, path ...string) string {
 		for _, name := range path {
@@ -73,10 +82,13 @@ func TestInput(t *testing.T) {
 		want     []string
 	}{
 		{"escaped", func(ctx any) ([]byte, error) {
-			return message(t, map[string]any{"html": escape(field(ctx, "identity", "traits", "name", "first")), "merge": true}), nil
+			return message(t, map[string]any{"html": escape(field(ctx, "identity", "traits", "name", "first")), "merge": true}),
+				nil
 		}, nil},
 		{"unescaped", func(ctx any) ([]byte, error) {
-			return message(t, map[string]any{"html": field(ctx, "identity", "traits", "name", "last"), "text": field(ctx, "identity", "traits", "name", "first")}), nil
+			return message(t, map[string]any{
+				"html": field(ctx, "identity", "traits", "name", "last"), "text": field(ctx, "identity", "traits", "name", "first"),
+			}), nil
 		}, []string{"ctx.identity.traits.name.last comes into the HTML unescaped"}},
 		{"not typed", func(ctx any) ([]byte, error) {
 			return message(t, map[string]any{"html": field(ctx, "identity", "id")}), nil
@@ -85,7 +97,11 @@ func TestInput(t *testing.T) {
 			return message(t, map[string]any{"subject": field(ctx, "identity", "traits", "email"), "merge": true}), nil
 		}, []string{"ctx.identity.traits.email comes into the mail with its merge tags, and merging (mailchimp)"}},
 		{"handlebars", func(ctx any) ([]byte, error) {
-			return message(t, map[string]any{"text": field(ctx, "identity", "traits", "email"), "global_merge_vars": []any{map[string]any{"name": "a", "content": "b"}}, "merge_language": "handlebars"}), nil
+			return message(t, map[string]any{
+				"text": field(ctx, "identity", "traits", "email"), "global_merge_vars": []any{
+					map[string]any{"name": "a", "content": "b"},
+				}, "merge_language": "handlebars",
+			}), nil
 		}, []string{"merging (handlebars)"}},
 		{"a field must be as it is", func(ctx any) ([]byte, error) {
 			if field(ctx, "flow", "transient_payload", "lang") != "de" {
@@ -119,8 +135,10 @@ func TestPlacesOfInput(t *testing.T) {
 	payload := map[string]any{"note": "x"}
 	ctx := map[string]any{
 		"identity": traits, "transient_payload": payload, "recipient": "x",
-		"flow":            map[string]any{"id": "x", "identity": traits, "transient_payload": payload},
-		"template_data":   map[string]any{"to": "x", "identity": traits, "traits": traits["traits"], "transient_payload": payload},
+		"flow": map[string]any{"id": "x", "identity": traits, "transient_payload": payload},
+		"template_data": map[string]any{
+			"to": "x", "identity": traits, "traits": traits["traits"], "transient_payload": payload,
+		},
 		"request_headers": map[string]any{"User-Agent": []any{"x"}, "Host": []any{"x"}},
 	}
 	var said []string
@@ -137,8 +155,10 @@ func TestPlacesOfInput(t *testing.T) {
 		said = append(said, place)
 	}
 	want := []string{
-		"ctx.flow.identity.traits.name", "ctx.flow.transient_payload.note", "ctx.identity.traits.name", "ctx.request_headers.User-Agent.0",
-		"ctx.template_data.identity.traits.name", "ctx.template_data.traits.name", "ctx.template_data.transient_payload.note", "ctx.transient_payload.note",
+		"ctx.flow.identity.traits.name", "ctx.flow.transient_payload.note", "ctx.identity.traits.name",
+		"ctx.request_headers.User-Agent.0",
+		"ctx.template_data.identity.traits.name", "ctx.template_data.traits.name", "ctx.template_data.transient_payload.note",
+		"ctx.transient_payload.note",
 	}
 	if !slices.Equal(said, want) {
 		t.Errorf("tried are %q", said)

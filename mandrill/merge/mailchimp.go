@@ -12,7 +12,7 @@ var (
 
 // branch is an IF that isn't ended yet.
 type branch struct {
-	// shown tells whether the present part is, taken whether one was, outside whether the whole is.
+	// shown reports whether the present part is, taken whether one was, outside whether the whole is.
 	shown, taken, outside bool
 }
 

@@ -10,20 +10,17 @@
 package merge
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
-	"time"
-	"unicode"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
 const (
-	// maxSteps and maxFilled, in bytes, bound what a mail may cost: nested #each multiply, and a long value may be named often.
+	// maxSteps and maxFilled, in bytes, bound what a mail may cost: nested #each multiply, and a long value may be
+	// named often.
 	maxSteps  = 100_000
 	maxFilled = 8 << 20
 	// maxSubject is that of a list, in bytes.
@@ -37,7 +34,7 @@ type Mail struct {
 	HTML     string            `json:"html"`
 	Text     string            `json:"text"`
 	Headers  map[string]string `json:"headers"`
-	// Merged tells whether merging was on.
+	// Merged reports whether merging was on.
 	Merged bool `json:"merged"`
 	// Vars are the recipient's variables, its own before the global ones.
 	Vars []Var `json:"vars"`
@@ -53,14 +50,17 @@ type Var struct {
 	Global bool `json:"global"`
 }
 
-// Enabled tells whether Mandrill evaluates merge tags in a message: merge is on, or it has variables.
+// Enabled reports whether Mandrill evaluates merge tags in a message: merge is on, or it has variables.
 func Enabled(m *mandrill.Message) bool {
 	return m.Merge || len(m.GlobalMergeVars) > 0 || len(m.MergeVars) > 0
 }
 
 // Fill fills a message for a recipient.
 func Fill(m *mandrill.Message, recipient string) Mail {
-	mail := Mail{Subject: m.Subject, FromName: m.FromName, HTML: m.HTML, Text: m.Text, Headers: make(map[string]string), Problems: []string{}}
+	mail := Mail{
+		Subject: m.Subject, FromName: m.FromName, HTML: m.HTML, Text: m.Text, Headers: make(map[string]string),
+		Problems: []string{},
+	}
 	for name, value := range m.Headers {
 		mail.Headers[name] = text(value)
 	}
@@ -79,7 +79,8 @@ func Fill(m *mandrill.Message, recipient string) Mail {
 	return mail
 }
 
-// Subject is the subject for a recipient, for a list of mails: one that is too long for a list stays as it is, and is cut.
+// Subject is the subject for a recipient, for a list of mails: one that is too long for a list stays as it is, and
+// is cut.
 func Subject(m *mandrill.Message, recipient string) string {
 	subject := m.Subject
 	if len(subject) > maxSubject {
@@ -150,117 +151,4 @@ func (f *filler) problem(format string, args ...any) {
 	if said := fmt.Sprintf(format, args...); !slices.Contains(f.problems, said) && len(f.problems) < 20 {
 		f.problems = append(f.problems, said)
 	}
-}
-
-// text is a value as it stands in a mail.
-func text(value any) string {
-	switch value := value.(type) {
-	case nil:
-		return ""
-	case string:
-		return value
-	case []any:
-		parts := make([]string, len(value))
-		for i, element := range value {
-			parts[i] = text(element)
-		}
-		return strings.Join(parts, ",")
-	}
-	encoded, err := json.Marshal(value)
-	if err != nil {
-		return ""
-	}
-	return string(encoded)
-}
-
-// change applies what both languages have for a text; ok is false for names that aren't theirs.
-func change(name, s string) (changed string, ok bool) {
-	switch name {
-	case "upper":
-		return strings.ToUpper(s), true
-	case "lower":
-		return strings.ToLower(s), true
-	case "title":
-		return title(s), true
-	case "url":
-		return url.QueryEscape(s), true
-	}
-	return s, false
-}
-
-func title(s string) string {
-	start := true
-	return strings.Map(func(r rune) rune {
-		defer func() { start = unicode.IsSpace(r) }()
-		if start {
-			return unicode.ToTitle(r)
-		}
-		return r
-	}, strings.ToLower(s))
-}
-
-// date formats the present in the letters of PHP.
-func date(format string) string {
-	layouts := map[rune]string{
-		'd': "02", 'D': "Mon", 'j': "2", 'l': "Monday", 'F': "January", 'm': "01", 'M': "Jan", 'n': "1", 'Y': "2006", 'y': "06",
-		'a': "pm", 'A': "PM", 'g': "3", 'h': "03", 'H': "15", 'i': "04", 's': "05",
-	}
-	now := time.Now().UTC()
-	var formatted strings.Builder
-	for _, letter := range format {
-		if layout, known := layouts[letter]; known {
-			formatted.WriteString(now.Format(layout))
-		} else {
-			formatted.WriteRune(letter)
-		}
-	}
-	return formatted.String()
-}
-
-// compare compares two values: as numbers where both are, else as texts.
-func compare(left any, operator string, right any) bool {
-	var order int
-	var a, b float64
-	if _, err := fmt.Sscan(text(left), &a); err == nil {
-		_, err = fmt.Sscan(text(right), &b)
-		if err != nil {
-			order = strings.Compare(text(left), text(right))
-		} else if a < b {
-			order = -1
-		} else if a > b {
-			order = 1
-		}
-	} else {
-		order = strings.Compare(text(left), text(right))
-	}
-	switch operator {
-	case "=", "==":
-		return order == 0
-	case "!=":
-		return order != 0
-	case "<":
-		return order < 0
-	case ">":
-		return order > 0
-	case "<=":
-		return order <= 0
-	}
-	return order >= 0
-}
-
-// given tells whether a value counts as one.
-func given(value any) bool {
-	switch value := value.(type) {
-	case nil:
-		return false
-	case bool:
-		return value
-	case string:
-		return value != ""
-	case float64:
-		return value != 0
-	case []any:
-		return len(value) > 0
-	}
-	return true
 }

@@ -86,7 +86,8 @@ func (p *Preview) drawing(ctx context.Context, file string, body []byte, to int)
 		asRead.Subject, asRead.Text = mail.Subject, mail.Text
 		warnings = append(warnings, lint.Check(&asRead)...)
 	}
-	warnings = append(warnings, lint.Input(data, func(changed any) ([]byte, error) { return template.Message(ctx, changed) })...)
+	warnings = append(warnings,
+		lint.Input(data, func(changed any) ([]byte, error) { return template.Message(ctx, changed) })...)
 	return &drawing{ID: p.keep(filled), Mail: mail, Warnings: warnings}, nil
 }
 

@@ -29,8 +29,8 @@ type listedCtx struct {
 	Variant string `json:"variant"`
 }
 
-// list finds the templates, those of a folder before those below it, each with its ctx files. Those without one come last: many
-// of them are no templates of mails.
+// list finds the templates, those of a folder before those below it, each with its ctx files. Those without one
+// come last: many of them are no templates of mails.
 func (p *Preview) list() ([]listed, error) {
 	var templates []listed
 	var ctxs []string
@@ -109,12 +109,12 @@ func assign(templates []listed, ctx string) {
 	slices.SortFunc(templates[best].Ctx, func(a, b listedCtx) int { return strings.Compare(a.Variant, b.Variant) })
 }
 
-// hasTemplate tells whether a template is listed.
+// hasTemplate reports whether a template is listed.
 func hasTemplate(templates []listed, name string) bool {
 	return slices.ContainsFunc(templates, func(t listed) bool { return t.Name == name })
 }
 
-// hasCtx tells whether a ctx file is listed.
+// hasCtx reports whether a ctx file is listed.
 func hasCtx(templates []listed, name string) bool {
 	return slices.ContainsFunc(templates, func(t listed) bool {
 		return slices.ContainsFunc(t.Ctx, func(c listedCtx) bool { return c.Name == name })

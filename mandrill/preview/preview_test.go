@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -19,7 +21,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// template is a file that is a message as it stands, with NAME for ctx.name. It is broken where it begins with "broken".
+// template is a file that is a message as it stands, with NAME for ctx.name. It is broken where it begins with
+// "broken".
 type template string
 
 func (t template) Version() string { return string(t) }
@@ -38,7 +41,9 @@ func (t template) Result(ctx context.Context, body []byte) (preview.Result, erro
 		return preview.Result{}, preview.ErrCancelled
 	}
 	if data["name"] == "field" {
-		return preview.Result{}, &preview.Problem{File: string(t[strings.Index(string(t), "FILE ")+5:]), Field: "message.to[0].emial", Message: "unknown field"}
+		return preview.Result{}, &preview.Problem{
+			File: string(t[strings.Index(string(t), "FILE ")+5:]), Field: "message.to[0].emial", Message: "unknown field",
+		}
 	}
 	message, err := t.Message(ctx, data)
 	if strings.HasPrefix(string(t), `{"email_address"`) {
@@ -58,9 +63,11 @@ func open(file string) (preview.Template, error) {
 	return template(string(data)), nil
 }
 
-const good = `{"message":{"subject":"Hi NAME","html":"<b>NAME</b>","text":"Hi","from_email":"a@example.com","to":[{"email":"b@example.net"}],"attachments":[{"name":"a","type":"text/plain","content":"aGk="}]}}`
+const good = `{"message":{"subject":"Hi NAME","html":"<b>NAME</b>","text":"Hi","from_email":"a@example.com",` +
+	`"to":[{"email":"b@example.net"}],"attachments":[{"name":"a","type":"text/plain","content":"aGk="}]}}`
 
-func start(t *testing.T, files map[string]string) (dir, address string) {
+// write returns a new folder with the files.
+func write(t *testing.T, files map[string]string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	for name, text := range files {
@@ -72,6 +79,12 @@ func start(t *testing.T, files map[string]string) (dir, address string) {
 			t.Fatal(err)
 		}
 	}
+	return dir
+}
+
+func start(t *testing.T, files map[string]string) (dir, address string) {
+	t.Helper()
+	dir = write(t, files)
 	server := httptest.NewServer(preview.New(dir, open))
 	t.Cleanup(server.Close)
 	return dir, server.URL
@@ -123,12 +136,18 @@ func draw(t *testing.T, address, template, ctx string) (d drawn) {
 }
 
 func TestDraw(t *testing.T) {
-	_, address := start(t, map[string]string{"a.jsonnet": good, "broken.jsonnet": "broken\nsecond line\nthird\n4\n5\n6", "below/b.jsonnet": good, "change.jsonnet": `{"email_address":"NAME@example.net"}`})
+	_, address := start(t, map[string]string{
+		"a.jsonnet": good, "broken.jsonnet": "broken\nsecond line\nthird\n4\n5\n6", "below/b.jsonnet": good,
+		"change.jsonnet": `{"email_address":"NAME@example.net"}`,
+	})
 	d := draw(t, address, "a.jsonnet", `{"name":"Ada"}`)
 	if d.Mail == nil || d.Mail.Subject != "Hi Ada" || len(d.Warnings) != 1 || d.Warnings[0] != "a note" {
 		t.Errorf("drawn is %+v", d)
 	}
-	for path, want := range map[string]string{"/drawn/1/html": "<b>Ada</b>", "/drawn/1/file/0": "hi", "/drawn/2/html": "no longer kept", "/drawn/x/html": "no longer kept"} {
+	for path, want := range map[string]string{
+		"/drawn/1/html": "<b>Ada</b>", "/drawn/1/file/0": "hi", "/drawn/2/html": "no longer kept",
+		"/drawn/x/html": "no longer kept",
+	} {
 		if _, body := call(t, http.MethodGet, address+path, ""); !strings.Contains(body, want) {
 			t.Errorf("%s is %q", path, body)
 		}
@@ -136,14 +155,16 @@ func TestDraw(t *testing.T) {
 	if d := draw(t, address, "below/b.jsonnet", `{}`); d.Mail == nil {
 		t.Errorf("below the folder: %+v", d)
 	}
-	if d := draw(t, address, "change.jsonnet", `{"name":"Ada"}`); d.Mail != nil || d.Problem != nil || d.Change["email_address"] != "Ada@example.net" {
+	if d := draw(t, address, "change.jsonnet", `{"name":"Ada"}`); d.Mail != nil || d.Problem != nil ||
+		d.Change["email_address"] != "Ada@example.net" {
 		t.Errorf("a change: %+v", d)
 	}
 	if d := draw(t, address, "a.jsonnet", `{"name":"cancel"}`); !d.Cancelled || d.Mail != nil {
 		t.Errorf("cancelled: %+v", d)
 	}
 	d = draw(t, address, "broken.jsonnet", `{}`)
-	if p := d.Problem; p == nil || !strings.HasSuffix(p.File, "broken.jsonnet") || p.Line != 2 || p.Column != 3 || len(p.Excerpt) != 5 || p.Excerpt[1] != (preview.Line{Number: 2, Text: "second line"}) {
+	if p := d.Problem; p == nil || !strings.HasSuffix(p.File, "broken.jsonnet") || p.Line != 2 || p.Column != 3 ||
+		len(p.Excerpt) != 5 || p.Excerpt[1] != (preview.Line{Number: 2, Text: "second line"}) {
 		t.Errorf("broken: %+v", p)
 	}
 	d = draw(t, address, "a.jsonnet", "{\n\"name\"\n}")
@@ -220,27 +241,27 @@ func TestLinksOut(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]int{"a.out.ctx.json": 404, "a.in.ctx.json": 200} {
-		if status, body := call(t, http.MethodGet, address+"/ctx?file="+name, ""); status != want || strings.Contains(body, "secret") {
+		if status, body := call(t, http.MethodGet, address+"/ctx?file="+name, ""); status != want ||
+			strings.Contains(body, "secret") {
 			t.Errorf("%s: %d %q", name, status, body)
 		}
 	}
 }
 
 // states reads the events of a page.
-func states(t *testing.T, address string) (next func() map[string]any) {
+func states(t *testing.T, handler http.Handler, target string) (next func() map[string]any) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { answer.Body.Close() })
-	lines := bufio.NewScanner(answer.Body)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	reader, writer := io.Pipe()
+	page := &streamedPage{ResponseRecorder: httptest.NewRecorder(), reader: writer}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		handler.ServeHTTP(page, httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil))
+		writer.Close()
+	}()
+	t.Cleanup(func() { cancel(); reader.Close(); <-done })
+	lines := bufio.NewScanner(reader)
 	return func() (state map[string]any) {
 		t.Helper()
 		for lines.Scan() {
@@ -256,41 +277,56 @@ func states(t *testing.T, address string) (next func() map[string]any) {
 	}
 }
 
+// streamedPage passes on what is written to it when it is flushed. Unlike a connection, it lets a bubble's time go on.
+type streamedPage struct {
+	*httptest.ResponseRecorder
+	reader io.Writer
+}
+
+func (p *streamedPage) FlushError() error {
+	_, err := p.Body.WriteTo(p.reader)
+	return err
+}
+
 func TestEvents(t *testing.T) {
-	dir, address := start(t, map[string]string{
-		"a.jsonnet": good, "a.ctx.json": "{}", "a.german.ctx.json": "{}", "a.b.jsonnet": good, "a.b.ctx.json": "{}",
-		"alone.jsonnet": good, ".hidden/x.jsonnet": good, "node_modules/x.jsonnet": good, "stray.ctx.json": "{}", "below/c.jsonnet": good, "below/c.ctx.json": "{}",
-	})
-	next := states(t, address+"/events?template=a.jsonnet&ctx=a.ctx.json")
-	state := next()
-	templates, err := json.Marshal(state["templates"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	const want = `[{"ctx":[{"name":"a.b.ctx.json","variant":""}],"name":"a.b.jsonnet"},{"ctx":[{"name":"a.ctx.json","variant":""},{"name":"a.german.ctx.json","variant":"german"}],"name":"a.jsonnet"},` +
-		`{"ctx":[{"name":"below/c.ctx.json","variant":""}],"name":"below/c.jsonnet"},{"ctx":[],"name":"alone.jsonnet"}]`
-	if string(templates) != want {
-		t.Errorf("the list is %s", templates)
-	}
-	for _, save := range []struct{ file, text, changes string }{
-		{"a.jsonnet", good + " ", "template"},
-		{"a.ctx.json", `{"name":"x"}`, "ctx"},
-		{"a.jsonnet", "broken\n1", "template"},
-		{"a.jsonnet", "broken\n2", "template"},
-		{"a.jsonnet", good, "template"},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, save.file), []byte(save.text), 0o600); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		dir := write(t, map[string]string{
+			"a.jsonnet": good, "a.ctx.json": "{}", "a.german.ctx.json": "{}", "a.b.jsonnet": good, "a.b.ctx.json": "{}",
+			"alone.jsonnet": good, ".hidden/x.jsonnet": good, "node_modules/x.jsonnet": good, "stray.ctx.json": "{}",
+			"below/c.jsonnet": good, "below/c.ctx.json": "{}",
+		})
+		next := states(t, preview.New(dir, open), "/events?template=a.jsonnet&ctx=a.ctx.json")
+		state := next()
+		templates, err := json.Marshal(state["templates"])
+		if err != nil {
 			t.Fatal(err)
 		}
-		// A file may be seen half written.
-		for before := state; state["template"] == before["template"] && state["ctx"] == before["ctx"] || state[save.changes] == ""; {
-			state = next()
+		const want = `[{"ctx":[{"name":"a.b.ctx.json","variant":""}],"name":"a.b.jsonnet"},{"ctx":[{"name":"a.ctx.json",` +
+			`"variant":""},{"name":"a.german.ctx.json","variant":"german"}],"name":"a.jsonnet"},` +
+			`{"ctx":[{"name":"below/c.ctx.json","variant":""}],"name":"below/c.jsonnet"},{"ctx":[],"name":"alone.jsonnet"}]`
+		if string(templates) != want {
+			t.Errorf("the list is %s", templates)
 		}
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	for state["failed"] == nil {
-		state = next()
-	}
+		for _, save := range []struct{ file, text, changes string }{
+			{"a.jsonnet", good + " ", "template"},
+			{"a.ctx.json", `{"name":"x"}`, "ctx"},
+			{"a.jsonnet", "broken\n1", "template"},
+			{"a.jsonnet", "broken\n2", "template"},
+			{"a.jsonnet", good, "template"},
+		} {
+			if err := os.WriteFile(filepath.Join(dir, save.file), []byte(save.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			before := state[save.changes]
+			if state = next(); state[save.changes] == before || state[save.changes] == "" {
+				t.Errorf("%s with %.10q: %v", save.file, save.text, state)
+			}
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if state = next(); state["failed"] == nil {
+			t.Errorf("without the folder: %v", state)
+		}
+	})
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // apiError is an answer other than success.
@@ -30,23 +32,17 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, endpoint stri
 	defer func(begun time.Time) { s.called(begun, endpoint, body, noted) }(time.Now())
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		respondError(w, http.StatusUnprocessableEntity, "ValidationError", "The request could not be read, or is larger than 25 MiB.")
+		respondError(w, http.StatusUnprocessableEntity, "ValidationError",
+			"The request could not be read, or is larger than 25 MiB.")
 		return
 	}
-	select {
-	case <-time.After(failure.delay):
-	case <-r.Context().Done():
-		reset()
-	}
-	if failure.Reset == "before" {
-		reset()
-	}
+	mailchimp.Interrupt(r.Context(), failure.delay, failure.Reset)
 	if failure.Reset == "" && failure.answer(w) {
 		return
 	}
 	answer, err := s.call(endpoint, body, failure)
 	if failure.Reset == "after" {
-		reset()
+		mailchimp.CloseConnection()
 	}
 	var refusal *apiError
 	if errors.As(err, &refusal) {

@@ -28,12 +28,20 @@ func TestSend(t *testing.T) {
 		{"reject@", `{"message":{` + to("reject@test.mandrillapp.com") + `}}`, "rejected", "custom"},
 		{"bounces later", `{"message":{` + to("hard_bounce@test.mandrillapp.com") + `}}`, "sent", ""},
 		{"unsigned", `{"message":{"from_email":"a@new.invalid",` + to("ada@example.net") + `}}`, "rejected", "unsigned"},
-		{"every field", `{"async":false,"ip_pool":"Main","message":{"html":"<p>","text":"t","subject":"s","from_email":"a@example.com","from_name":"A","to":[{"email":"a@b.c","name":"A","type":"to"}],` +
-			`"headers":{"Reply-To":"b@example.com"},"important":true,"track_opens":null,"track_clicks":null,"auto_text":null,"auto_html":null,"inline_css":true,"url_strip_qs":null,"preserve_recipients":null,` +
-			`"view_content_link":false,"bcc_address":"b@example.com","tracking_domain":null,"signing_domain":null,"return_path_domain":null,"merge":true,"merge_language":"handlebars",` +
-			`"global_merge_vars":[{"name":"a","content":"b"}],"merge_vars":[{"rcpt":"a@b.c","vars":[{"name":"a","content":"b"}]}],"tags":["x"],"subaccount":"s","google_analytics_domains":["example.com"],` +
-			`"google_analytics_campaign":"c","metadata":{"a":"b"},"recipient_metadata":[{"rcpt":"a@b.c","values":{"a":1}}],"attachments":[{"type":"text/plain","name":"a.txt","content":"aGk="}],` +
-			`"images":[{"type":"image/png","name":"i","content":"aGk="}]}}`, "sent", ""},
+		{
+			"every field",
+			`{"async":false,"ip_pool":"Main","message":{"html":"<p>","text":"t","subject":"s","from_email":"a@example.com",` +
+				`"from_name":"A","to":[{"email":"a@b.c","name":"A","type":"to"}],` +
+				`"headers":{"Reply-To":"b@example.com"},"important":true,"track_opens":null,"track_clicks":null,"auto_text":null,` +
+				`"auto_html":null,"inline_css":true,"url_strip_qs":null,"preserve_recipients":null,` +
+				`"view_content_link":false,"bcc_address":"b@example.com","tracking_domain":null,"signing_domain":null,` +
+				`"return_path_domain":null,"merge":true,"merge_language":"handlebars",` +
+				`"global_merge_vars":[{"name":"a","content":"b"}],"merge_vars":[{"rcpt":"a@b.c","vars":[{"name":"a",` +
+				`"content":"b"}]}],"tags":["x"],"subaccount":"s","google_analytics_domains":["example.com"],` +
+				`"google_analytics_campaign":"c","metadata":{"a":"b"},"recipient_metadata":[{"rcpt":"a@b.c","values":{"a":1}}],` +
+				`"attachments":[{"type":"text/plain","name":"a.txt","content":"aGk="}],` +
+				`"images":[{"type":"image/png","name":"i","content":"aGk="}]}}`, "sent", "",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, c, _ := start(t)
@@ -61,17 +69,21 @@ func TestOtherEndpoints(t *testing.T) {
 	if domains, err := c.Domains(t.Context()); err != nil || len(domains) != 0 {
 		t.Errorf("domains %+v, %v", domains, err)
 	}
-	sent, err := c.Send(t.Context(), request(t, `{"message":{"subject":"Hello","metadata":{"entry":"e1"},`+to("ada@example.net", "hard_bounce@test.mandrillapp.com")+`}}`))
+	sent, err := c.Send(t.Context(),
+		request(t, `{"message":{"subject":"Hello","metadata":{"entry":"e1"},`+
+			to("ada@example.net", "hard_bounce@test.mandrillapp.com")+`}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if domains, err := c.Domains(t.Context()); err != nil || len(domains) != 1 || domains[0].Domain != "example.com" {
 		t.Errorf("domains %+v, %v", domains, err)
 	}
-	if domain, err := c.CheckDomain(t.Context(), "example.com"); err != nil || !domain.SPF.Valid || !domain.DKIM.Valid || domain.VerifiedAt == "" {
+	if domain, err := c.CheckDomain(t.Context(), "example.com"); err != nil || !domain.SPF.Valid || !domain.DKIM.Valid ||
+		domain.VerifiedAt == "" {
 		t.Errorf("domain %+v, %v", domain, err)
 	}
-	if domain, err := c.CheckDomain(t.Context(), "new.invalid"); err != nil || domain.SPF.Valid || domain.SPF.Error == "" || domain.VerifiedAt != "" {
+	if domain, err := c.CheckDomain(t.Context(), "new.invalid"); err != nil || domain.SPF.Valid ||
+		domain.SPF.Error == "" || domain.VerifiedAt != "" {
 		t.Errorf("domain %+v, %v", domain, err)
 	}
 	if domains, err := c.Domains(t.Context()); err != nil || len(domains) != 2 || domains[1].Domain != "new.invalid" {
@@ -121,7 +133,8 @@ func TestLaterRejections(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 			continue
 		}
-		if info, err := c.Info(t.Context(), got[0].ID); err != nil || info.State != "rejected" || info.RejectReason != "custom" {
+		if info, err := c.Info(t.Context(), got[0].ID); err != nil || info.State != "rejected" ||
+			info.RejectReason != "custom" {
 			t.Errorf("%s: then %+v, %v", name, info, err)
 		}
 	}
@@ -129,7 +142,9 @@ func TestLaterRejections(t *testing.T) {
 
 func TestContent(t *testing.T) {
 	_, c, base := start(t)
-	sent, err := c.Send(t.Context(), request(t, `{"message":{"subject":"Hi","html":"<b>Hi</b>","text":"Hi","headers":{"X-N":1},`+to("ada@example.net")+`,"attachments":[{"type":"text/plain","name":"a.txt","content":"aGk="}]}}`))
+	sent, err := c.Send(t.Context(),
+		request(t, `{"message":{"subject":"Hi","html":"<b>Hi</b>","text":"Hi","headers":{"X-N":1},`+to("ada@example.net")+
+			`,"attachments":[{"type":"text/plain","name":"a.txt","content":"aGk="}]}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,8 +152,11 @@ func TestContent(t *testing.T) {
 	if status != 200 || content["html"] != "<b>Hi</b>" || content["headers"].(map[string]any)["X-N"] != "1" {
 		t.Errorf("%d %v", status, content)
 	}
-	for endpoint, name := range map[string]string{"messages/content": "Unknown_Message", "users/nothing": "Unknown_Method", "messages/send-template": "ValidationError"} {
-		if status, answer := post(t, base+"/api/1.4/"+endpoint+".json", `{"key":"k","id":"none"}`); status < 400 || answer["name"] != name {
+	for endpoint, name := range map[string]string{
+		"messages/content": "Unknown_Message", "users/nothing": "Unknown_Method", "messages/send-template": "ValidationError",
+	} {
+		if status, answer := post(t, base+"/api/1.4/"+endpoint+".json", `{"key":"k","id":"none"}`); status < 400 ||
+			answer["name"] != name {
 			t.Errorf("%s: %d %v", endpoint, status, answer)
 		}
 	}
@@ -157,7 +175,8 @@ func TestLargestRequest(t *testing.T) {
 func TestKeyIsNotKept(t *testing.T) {
 	s, _, base := start(t)
 	for _, name := range []string{"key", "Key", "KEY"} {
-		answer, err := http.Post(base+"/other/api/1.0/messages/send", "application/json", strings.NewReader(`{"`+name+`":"s3cret","message":{`+to("ada@example.net")+`}}`))
+		answer, err := http.Post(base+"/other/api/1.0/messages/send", "application/json",
+			strings.NewReader(`{"`+name+`":"s3cret","message":{`+to("ada@example.net")+`}}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,12 +1,13 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // Failure says how calls of the API fail.
@@ -42,29 +43,19 @@ const maxFailures = 100
 // Fail makes the next calls fail, after those that were asked for before. An error names the field
 // that is wrong.
 func (s *Sandbox) Fail(f Failure) error {
-	if f.Delay != "" {
-		var err error
-		if f.delay, err = time.ParseDuration(f.Delay); err != nil || f.delay < 0 {
-			return fmt.Errorf("delay: %q is not a duration such as 2s", f.Delay)
-		}
+	var err error
+	if f.delay, err = mailchimp.CheckFailure(f.Calls, f.Delay, f.Reset, f.Status); err != nil {
+		return err
 	}
-	switch {
-	case f.Calls < 0:
-		return errors.New("calls: must not be negative")
-	case f.RetryAfter < 0:
+	if f.RetryAfter < 0 {
 		return errors.New("retry_after: must not be negative")
-	case f.Reset != "" && f.Reset != "before" && f.Reset != "after":
-		return fmt.Errorf("reset: %q is neither before nor after", f.Reset)
-	case f.Status != 0 && (f.Status < http.StatusOK || f.Status > 599):
-		return fmt.Errorf("status: %d is not from 200 to 599", f.Status)
 	}
-	f.Calls = max(f.Calls, 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.failures) >= maxFailures {
+	if s.failures.Len() >= maxFailures {
 		return fmt.Errorf("%d failures are still to come: forget them with DELETE /sandbox/fail", maxFailures)
 	}
-	s.failures = append(s.failures, f)
+	s.failures.Add(f, f.Calls)
 	s.change()
 	return nil
 }
@@ -74,7 +65,8 @@ func (s *Sandbox) Fail(f Failure) error {
 func (s *Sandbox) Recover() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failures, s.recovered = nil, time.Now()
+	s.failures.Clear()
+	s.recovered = time.Now()
 	s.change()
 }
 
@@ -87,33 +79,23 @@ func (s *Sandbox) recoveredSince(t time.Time) bool {
 func (s *Sandbox) nextFailure() Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.failures) == 0 {
-		return Failure{}
+	if s.failures.Len() > 0 {
+		defer s.change()
 	}
-	next := s.failures[0]
-	if s.failures[0].Calls--; s.failures[0].Calls == 0 {
-		s.failures = s.failures[1:]
-	}
-	s.change()
-	return next
+	return s.failures.Next()
 }
 
-func (s *Sandbox) takeFailure(w http.ResponseWriter, r *http.Request) {
-	var f Failure
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&f)
-	if err == nil {
-		err = s.Fail(f)
+// pendingFailures returns the failures that are still to come, each with the calls that it is left for. s.mu is held.
+func (s *Sandbox) pendingFailures() []Failure {
+	pending := make([]Failure, 0, s.failures.Len())
+	for failure, calls := range s.failures.All() {
+		failure.Calls = calls
+		pending = append(pending, failure)
 	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
+	return pending
 }
 
-// answer writes what the failure wants to be written, and tells whether there was anything.
+// answer writes what the failure wants to be written, and reports whether there was anything.
 func (f Failure) answer(w http.ResponseWriter) bool {
 	if f.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
@@ -128,46 +110,4 @@ func (f Failure) answer(w http.ResponseWriter) bool {
 		return false
 	}
 	return true
-}
-
-// reset closes the connection without an answer.
-func reset() { panic(http.ErrAbortHandler) }
-
-// documentedErrors are Mandrill's errors with the statuses and the codes of Mailchimp's description.
-// The first one of a status is what the status alone stands for.
-var documentedErrors = []struct {
-	name         string
-	status, code int
-}{
-	{"Invalid_Key", http.StatusUnauthorized, 401},
-	{"PaymentRequired", http.StatusPaymentRequired, 10},
-	{"Unknown_Template", http.StatusNotFound, 5},
-	{"Unknown_Subaccount", http.StatusNotFound, 12},
-	{"Unknown_Message", http.StatusNotFound, 11},
-	{"ValidationError", http.StatusUnprocessableEntity, -2},
-	{"RequestLimitExceeded", http.StatusTooManyRequests, 429},
-	{"GeneralError", http.StatusInternalServerError, -1},
-	{"ServiceUnavailable", http.StatusServiceUnavailable, -2},
-}
-
-// respondError answers with Mandrill's error body. A status of 0 and an empty name stand for what
-// goes with the other.
-func respondError(w http.ResponseWriter, status int, name, message string) {
-	code := -1
-	for _, documented := range documentedErrors {
-		if documented.name == name || name == "" && documented.status == status {
-			name, code = documented.name, documented.code
-			if status == 0 {
-				status = documented.status
-			}
-			break
-		}
-	}
-	if name == "" {
-		name = "GeneralError"
-	}
-	if status == 0 {
-		status = http.StatusInternalServerError
-	}
-	respond(w, status, map[string]any{"status": "error", "code": code, "name": name, "message": message})
 }

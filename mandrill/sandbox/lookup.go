@@ -19,7 +19,9 @@ func (s *Sandbox) recipient(id string) (*Mail, mandrill.Recipient, error) {
 			}
 		}
 	}
-	return nil, mandrill.Recipient{}, &apiError{http.StatusNotFound, "Unknown_Message", "No message exists with the id " + id}
+	return nil, mandrill.Recipient{}, &apiError{
+		http.StatusNotFound, "Unknown_Message", "No message exists with the id " + id,
+	}
 }
 
 func (s *Sandbox) info(id string) (any, error) {
@@ -36,7 +38,8 @@ func (s *Sandbox) infoOf(mail *Mail, recipient mandrill.Recipient) map[string]an
 		"ts": mail.Time.Unix(), "_id": recipient.ID, "sender": mail.Message.FromEmail, "template": nil,
 		"subject": mail.Message.Subject, "email": recipient.Email, "tags": append([]string{}, mail.Message.Tags...),
 		"opens": 0, "opens_detail": []any{}, "clicks": 0, "clicks_detail": []any{}, "state": state,
-		"metadata": map[string]any{}, "smtp_events": []any{}, "resends": []any{}, "diag": nil, "subaccount": nil, "reject": nil,
+		"metadata": map[string]any{}, "smtp_events": []any{}, "resends": []any{}, "diag": nil, "subaccount": nil,
+		"reject": nil,
 	}
 	if mail.Message.Metadata != nil {
 		info["metadata"] = mail.Message.Metadata
@@ -113,7 +116,8 @@ func matches(query string, mail *Mail, recipient mandrill.Recipient) bool {
 		return given && fmt.Sprint(metadata) == strings.Trim(value, `"`)
 	}
 	query = strings.ToLower(query)
-	return query == "" || query == "*" || strings.Contains(strings.ToLower(mail.Message.Subject+" "+recipient.Email+" "+mail.Message.FromEmail), query)
+	return query == "" || query == "*" ||
+		strings.Contains(strings.ToLower(mail.Message.Subject+" "+recipient.Email+" "+mail.Message.FromEmail), query)
 }
 
 // addDomain adds a domain to the account, as each check and each message does.
@@ -138,7 +142,9 @@ func (s *Sandbox) domainStates() []map[string]any {
 
 func domainState(domain string) map[string]any {
 	const since = "2026-01-01 00:00:00"
-	state := map[string]any{"domain": domain, "created_at": since, "last_tested_at": since, "verify_txt_key": "sandbox-verification"}
+	state := map[string]any{
+		"domain": domain, "created_at": since, "last_tested_at": since, "verify_txt_key": "sandbox-verification",
+	}
 	if strings.HasSuffix(domain, ".invalid") {
 		state["spf"] = map[string]any{"valid": false, "error": "The SPF record is missing."}
 		state["dkim"] = map[string]any{"valid": false, "error": "The DKIM records are missing."}

@@ -40,12 +40,14 @@ func (s *Sandbox) page(mux *http.ServeMux) {
 		view.Page(w, page.Bytes())
 	})
 	mux.Handle("GET /assets/{name}", view.Assets(files))
-	mux.HandleFunc("GET /mail/{id}", s.withMail(func(w http.ResponseWriter, _ *Mail, mail *view.Mail, _ *mandrill.Message) {
-		respond(w, http.StatusOK, mail)
-	}))
-	mux.HandleFunc("GET /mail/{id}/html", s.withMail(func(w http.ResponseWriter, _ *Mail, _ *view.Mail, filled *mandrill.Message) {
-		view.Frame(w, filled.HTML, filled.Images)
-	}))
+	mux.HandleFunc("GET /mail/{id}",
+		s.withMail(func(w http.ResponseWriter, _ *Mail, mail *view.Mail, _ *mandrill.Message) {
+			respond(w, http.StatusOK, mail)
+		}))
+	mux.HandleFunc("GET /mail/{id}/html",
+		s.withMail(func(w http.ResponseWriter, _ *Mail, _ *view.Mail, filled *mandrill.Message) {
+			view.Frame(w, filled.HTML, filled.Images)
+		}))
 	mux.HandleFunc("GET /mail/{id}/file/{n}", func(w http.ResponseWriter, r *http.Request) {
 		s.withMail(func(w http.ResponseWriter, _ *Mail, _ *view.Mail, filled *mandrill.Message) {
 			view.File(w, view.Files(filled), r.PathValue("n"))
@@ -122,7 +124,7 @@ func (s *Sandbox) events(w http.ResponseWriter, r *http.Request) {
 			mails             []*Mail
 			changed           chan struct{}
 		}{s.received, s.cleared, slices.Clone(s.mails), s.changed}
-		state := map[string]any{"failures": append([]Failure{}, s.failures...), "calls": append([]Call{}, s.calls...)}
+		state := map[string]any{"failures": s.pendingFailures(), "calls": append([]Call{}, s.calls...)}
 		s.mu.Unlock()
 		slices.Reverse(present.mails)
 		var err error

@@ -30,20 +30,27 @@ func TestPage(t *testing.T) {
 		t.Errorf("empty page: %d %s", w.Code, w.Body)
 	}
 	const script = `<script>alert(1)</script>`
-	if _, err := c.Send(t.Context(), request(t, `{"message":{"subject":"`+script+`","html":"<b>Hi</b>`+script+`","text":"plain",`+to("ada@example.net")+`}}`)); err != nil {
+	if _, err := c.Send(t.Context(),
+		request(t, `{"message":{"subject":"`+script+`","html":"<b>Hi</b>`+script+`","text":"plain",`+to("ada@example.net")+
+			`}}`)); err != nil {
 		t.Fatal(err)
 	}
 	id := s.Mails()[0].ID
 	list := get(t, s, "GET", "/", nil).Body.String()
 	page := get(t, s, "GET", "/mail/"+id, nil)
-	if !strings.Contains(list, "mail/"+id) || !strings.Contains(list, "ada@example.net") || strings.Contains(list, script) || strings.Contains(page.Body.String(), script) {
+	if !strings.Contains(list, "mail/"+id) || !strings.Contains(list, "ada@example.net") ||
+		strings.Contains(list, script) || strings.Contains(page.Body.String(), script) {
 		t.Errorf("list %s\npage %s", list, page.Body)
 	}
 	html := get(t, s, "GET", "/mail/"+id+"/html", nil)
-	if policy := html.Header().Get("Content-Security-Policy"); !strings.Contains(html.Body.String(), "<b>Hi</b>") || !strings.HasPrefix(policy, "sandbox; default-src 'none'") {
+	if policy := html.Header().Get("Content-Security-Policy"); !strings.Contains(html.Body.String(), "<b>Hi</b>") ||
+		!strings.HasPrefix(policy, "sandbox; default-src 'none'") {
 		t.Errorf("HTML under %q: %s", policy, html.Body)
 	}
-	for target, want := range map[string]int{"/mail/none": 404, "/mail/none/html": 404, "/sandbox/messages/none": 404, "/sandbox/messages/" + id: 200, "/nowhere": 404} {
+	for target, want := range map[string]int{
+		"/mail/none": 404, "/mail/none/html": 404, "/sandbox/messages/none": 404, "/sandbox/messages/" + id: 200,
+		"/nowhere": 404,
+	} {
 		if w := get(t, s, "GET", target, nil); w.Code != want {
 			t.Errorf("%s: %d", target, w.Code)
 		}
@@ -61,8 +68,12 @@ func TestForeignPagesChangeNothing(t *testing.T) {
 	if _, err := c.Send(t.Context(), request(t, `{"message":{`+to("ada@example.net")+`}}`)); err != nil {
 		t.Fatal(err)
 	}
-	for target, method := range map[string]string{"/sandbox/messages": "DELETE", "/sandbox/fail": "POST", "/api/1.0/messages/send": "POST"} {
-		w := get(t, s, method, "http://localhost"+target, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") })
+	for target, method := range map[string]string{
+		"/sandbox/messages": "DELETE", "/sandbox/fail": "POST", "/api/1.0/messages/send": "POST",
+	} {
+		w := get(t, s, method, "http://localhost"+target, func(r *http.Request) {
+			r.Header.Set("Origin", "https://evil.example")
+		})
 		if w.Code != http.StatusForbidden || len(s.Mails()) != 1 {
 			t.Errorf("%s: %d, %d mails", target, w.Code, len(s.Mails()))
 		}
@@ -111,7 +122,8 @@ func TestEvents(t *testing.T) {
 	}
 	send := func(subject string) {
 		t.Helper()
-		if _, err := c.Send(t.Context(), request(t, `{"message":{"subject":"`+subject+`",`+to("ada@example.net")+`}}`)); err != nil {
+		if _, err := c.Send(t.Context(),
+			request(t, `{"message":{"subject":"`+subject+`",`+to("ada@example.net")+`}}`)); err != nil {
 			t.Log(err)
 		}
 	}
@@ -141,7 +153,9 @@ func TestEvents(t *testing.T) {
 // TestListOfLongSubjects: the list has all mails.
 func TestListOfLongSubjects(t *testing.T) {
 	s, c, address := start(t)
-	if _, err := c.Send(t.Context(), request(t, `{"message":{"subject":"`+strings.Repeat("*|X|*", 150)+`","global_merge_vars":[{"name":"x","content":"`+strings.Repeat("x", 1<<20)+`"}],`+to("ada@example.net")+`}}`)); err != nil {
+	if _, err := c.Send(t.Context(),
+		request(t, `{"message":{"subject":"`+strings.Repeat("*|X|*", 150)+`","global_merge_vars":[{"name":"x","content":"`+
+			strings.Repeat("x", 1<<20)+`"}],`+to("ada@example.net")+`}}`)); err != nil {
 		t.Fatal(err)
 	}
 	if mails := events(t, address)("mails"); len(mails) > 4<<10 || !strings.Contains(mails, "*|X|*") {
@@ -169,7 +183,8 @@ func TestFind(t *testing.T) {
 	}
 	second, first := s.Mails()[0].ID, s.Mails()[1].ID
 	for query, want := range map[string][]string{
-		"": {second, first}, "welcome": {first}, "CODE+ada": {first}, "code+grace": {}, "recover": {second}, "urgent": {second}, "rejected": {second},
+		"": {second, first}, "welcome": {first}, "CODE+ada": {first}, "code+grace": {}, "recover": {second},
+		"urgent": {second}, "rejected": {second},
 	} {
 		encoded, err := json.Marshal(want)
 		if err != nil {
@@ -183,8 +198,10 @@ func TestFind(t *testing.T) {
 
 func TestMailForARecipient(t *testing.T) {
 	s, c, _ := start(t)
-	if _, err := c.Send(t.Context(), request(t, `{"message":{"html":"Hi *|NAME|*",`+to("ada@example.net", "bo@example.net")+`,
-		"merge_vars":[{"rcpt":"bo@example.net","vars":[{"name":"name","content":"Bo"}]}],"attachments":[{"type":"text/plain","name":"a","content":"aGk="}]}}`)); err != nil {
+	if _, err := c.Send(t.Context(),
+		request(t, `{"message":{"html":"Hi *|NAME|*",`+to("ada@example.net", "bo@example.net")+`,
+		"merge_vars":[{"rcpt":"bo@example.net","vars":[{"name":"name","content":"Bo"}]}],
+		"attachments":[{"type":"text/plain","name":"a","content":"aGk="}]}}`)); err != nil {
 		t.Fatal(err)
 	}
 	page := "/mail/" + s.Mails()[0].ID

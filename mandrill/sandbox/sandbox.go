@@ -32,6 +32,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
@@ -56,7 +57,7 @@ type Sandbox struct {
 	cleared  int
 	// changed is closed when anything here changes.
 	changed  chan struct{}
-	failures []Failure
+	failures mailchimp.FailureSwitch[Failure]
 	// recovered is when the account was last mended.
 	recovered time.Time
 	// calls are the last ones of the API, the oldest one first.
@@ -84,7 +85,8 @@ type Mail struct {
 	subject string
 }
 
-// size is about what a mail takes in memory, in bytes: its request, once more what is decoded from it, and what was answered.
+// size is about what a mail takes in memory, in bytes: its request, once more what is decoded from it, and what was
+// answered.
 func (m *Mail) size() int { return 2*len(m.Request) + 200*len(m.Recipients) }
 
 // New returns a sandbox without mails.
@@ -97,7 +99,7 @@ func New() *Sandbox {
 		s.Clear()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("POST /sandbox/fail", s.takeFailure)
+	mux.HandleFunc("POST /sandbox/fail", mailchimp.FailureHandler(s.Fail))
 	mux.HandleFunc("DELETE /sandbox/fail", func(w http.ResponseWriter, _ *http.Request) {
 		s.Recover()
 		w.WriteHeader(http.StatusNoContent)
@@ -200,11 +202,4 @@ func (s *Sandbox) showMail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	respond(w, http.StatusOK, mail)
-}
-
-func respond(w http.ResponseWriter, status int, value any) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // the client is gone
 }

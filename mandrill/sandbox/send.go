@@ -42,7 +42,10 @@ func (s *Sandbox) send(endpoint string, body []byte, failure Failure) (any, erro
 		return nil, validation("Validation error: {\"template_content\":\"Please enter an array\"}")
 	}
 	message := request.Message
-	received := &Mail{ID: newID(), Time: time.Now(), Endpoint: endpoint, Template: request.TemplateName, Request: withoutKey(body), Message: *message}
+	received := &Mail{
+		ID: newID(), Time: time.Now(), Endpoint: endpoint, Template: request.TemplateName, Request: withoutKey(body),
+		Message: *message,
+	}
 	received.subject = merge.Subject(message, message.To[0].Email)
 	for _, to := range message.To {
 		recipient := mandrill.Recipient{Email: to.Email, Status: "sent", ID: newID()}

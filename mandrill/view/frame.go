@@ -15,7 +15,8 @@ import (
 )
 
 // framePolicy is that of a mail. The page's frame-src keeps links in it from leading away.
-const framePolicy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+const framePolicy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; " +
+	"form-action 'none'; frame-ancestors 'self'"
 
 // maxImages bounds what images that come with a mail add to its HTML, in bytes: a mail may name one many times.
 const maxImages = 8 << 20
@@ -36,12 +37,12 @@ func Frame(w http.ResponseWriter, content string, images []mandrill.Attachment) 
 	_, _ = w.Write(s.draw(content)) // the client is gone
 }
 
-// still takes off what makes a browser connect before it asks any policy: links in the head, frames, and the targets of
-// links.
+// still removes the elements that make a browser connect before a content security policy applies: links in the head,
+// frames, and the targets of links.
 //
-// Which text is raw depends on where a tag stands (in <svg>, <style> is a tag like another), and only a browser knows where.
-// So in what is written no "<" begins a tag but those that were let through: it is escaped in text and attributes and set
-// off in styles, and elements with raw text are left out or renamed, all but <style>.
+// Which text is raw depends on where a tag stands (in <svg>, <style> is a tag like another), and only a browser
+// knows where. So in what is written no "<" begins a tag but those that were let through: it is escaped in text and
+// attributes and set off in styles, and elements with raw text are left out or renamed, all but <style>.
 type still struct {
 	kept   bytes.Buffer
 	images map[string]string
@@ -49,7 +50,9 @@ type still struct {
 }
 
 var (
-	leftOut         = []string{"link", "base", "frame", "frameset", "embed", "object", "portal", "fencedframe", "svg", "math"}
+	leftOut = []string{
+		"link", "base", "frame", "frameset", "embed", "object", "portal", "fencedframe", "svg", "math",
+	}
 	leftOutWithText = []string{"iframe", "noembed", "noframes", "script", "title"}
 )
 
@@ -87,7 +90,7 @@ func (s *still) draw(content string) []byte {
 	}
 }
 
-// start writes a tag, and tells whether the text after it isn't to be seen.
+// start writes a tag, and reports whether the text after it isn't to be seen.
 func (s *still) start(tag html.Token, tokens *html.Tokenizer) (unseen bool) {
 	if raw := slices.Contains(leftOutWithText, tag.Data); raw || slices.Contains(leftOut, tag.Data) {
 		return raw
@@ -125,7 +128,8 @@ func (s *still) start(tag html.Token, tokens *html.Tokenizer) (unseen bool) {
 
 // end writes an end tag. That of a style is written with it.
 func (s *still) end(name string) {
-	if name != "style" && name != "noscript" && !slices.Contains(leftOut, name) && !slices.Contains(leftOutWithText, name) {
+	if name != "style" && name != "noscript" && !slices.Contains(leftOut, name) &&
+		!slices.Contains(leftOutWithText, name) {
 		s.kept.WriteString("</" + renamed(name) + ">")
 	}
 }

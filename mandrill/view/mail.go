@@ -20,7 +20,7 @@ type Mail struct {
 	// Recipients are all addresses that the mail is for, the To is the one for which it is filled.
 	Recipients []string `json:"recipients"`
 	To         int      `json:"to"`
-	// HasHTML tells whether there is something for the frame.
+	// HasHTML reports whether there is something for the frame.
 	HasHTML bool `json:"has_html"`
 	// HTMLSize is that of the HTML, in bytes.
 	HTMLSize int `json:"html_size"`
@@ -58,7 +58,10 @@ func NewMail(request json.RawMessage, to int) (*Mail, *mandrill.Message, error) 
 	if to < 0 || to >= len(m.To) {
 		to = 0
 	}
-	mail := &Mail{To: to, Template: body.TemplateName, Regions: append([]mandrill.TemplateContent{}, body.TemplateContent...), Recipients: []string{}}
+	mail := &Mail{
+		To: to, Template: body.TemplateName, Regions: append([]mandrill.TemplateContent{}, body.TemplateContent...),
+		Recipients: []string{},
+	}
 	recipient := ""
 	for i, r := range m.To {
 		mail.Recipients = append(mail.Recipients, r.Email)

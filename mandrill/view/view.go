@@ -15,7 +15,8 @@ import (
 var assets embed.FS
 
 // pagePolicy lets a page run its own scripts and show mails of its own origin, and nothing else.
-const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; " +
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+	"connect-src 'self'; frame-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // Assets serves the files that the pages share, and those of one page, by their names in its files.
@@ -59,7 +60,8 @@ func harden(w http.ResponseWriter) {
 func LocalOnly(next http.Handler, remedy string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLoopback(r.RemoteAddr) || !isLocalName(r.Host) {
-			http.Error(w, "The mail here is shown on its own machine alone, by the name localhost.\n"+remedy, http.StatusForbidden)
+			http.Error(w, "The mail here is shown on its own machine alone, by the name localhost.\n"+remedy,
+				http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -4,7 +4,9 @@ import "testing"
 
 // TestEdges compares with go-jsonnet on what generated programs seldom come to.
 func TestEdges(t *testing.T) {
-	ctx := map[string]any{"a": 1.0, "flow": map[string]any{"ui": map[string]any{"x": 1.0}, "id": "f"}, "list": []any{1.0, "b", nil, []any{}}}
+	ctx := map[string]any{
+		"a": 1.0, "flow": map[string]any{"ui": map[string]any{"x": 1.0}, "id": "f"}, "list": []any{1.0, "b", nil, []any{}},
+	}
 	for _, body := range []string{
 		`ctx { request_cookies:: null, flow+: { ui:: null } }`,
 		`ctx { flow+: { ui+: { y: super.x } }, a: super.a + 1 }`,
@@ -41,7 +43,8 @@ func TestEdges(t *testing.T) {
 		`std.nope`,
 		`std.length(std)`,
 		`std.objectHasAll(std, 'map')`,
-		`local o = std.objectRemoveKey({ a: 1, b: 2 }, 'a'); [o, std.objectFields(o), 'a' in o, o + { a: 3 }, ({ a: 0 } + o), (o { c: 1 }).a]`,
+		`local o = std.objectRemoveKey({ a: 1, b: 2 }, 'a'); ` +
+			`[o, std.objectFields(o), 'a' in o, o + { a: 3 }, ({ a: 0 } + o), (o { c: 1 }).a]`,
 		`std.objectRemoveKey({ a: 1, b: self.a }, 'a').b`,
 		`std.objectRemoveKey({ a: 1, b: self.a }, 'a').a`,
 		`({ a: 1 } + std.objectRemoveKey({ a: 2, b: super.a }, 'a')).b`,
@@ -150,6 +153,7 @@ func TestEdges(t *testing.T) {
 // TestQuoted compares how both quote what has to be escaped, and the size that is reckoned with before.
 func TestQuoted(t *testing.T) {
 	for _, s := range []string{"\x00\x01\b\t\n\v\f\r\x1f", "\x7f\u0080\u009f\u00a0\u00ff", "\u2028\u2029\"\\<>&", "é漢😀"} {
-		agree(t, `function(ctx) [ctx, '' + [ctx, { [ctx]: 1 }], std.escapeStringJson(ctx), std.manifestJsonEx({ [ctx]: ctx }, '\t', '\r\n', ' : ')]`, s)
+		agree(t, `function(ctx) [ctx, '' + [ctx, { [ctx]: 1 }], std.escapeStringJson(ctx), std.manifestJsonEx({ [ctx]: `+
+			`ctx }, '\t', '\r\n', ' : ')]`, s)
 	}
 }

@@ -89,7 +89,7 @@ func (w *formatting) star(t *thunk, into *float64) (bool, *fault) {
 	return true, w.m.charge(int(min(2**into, 1<<40)))
 }
 
-// add appends a conversion, and tells whether it could. It evaluates what the Jsonnet text does, in the
+// add appends a conversion, and reports whether it could. It evaluates what the Jsonnet text does, in the
 // same order.
 func (w *formatting) add(c *conversion) (bool, *fault) {
 	if c.letter == 0 {

@@ -7,7 +7,9 @@ import (
 )
 
 var fuzzCtx = map[string]any{
-	"name": "Zoë <b>\"Quote\"</b> 漢字 😀", "html": "<p>a & b</p>", "n": 19.99, "list": []any{1.0, "two", nil, map[string]any{"a": true}},
+	"name": "Zoë <b>\"Quote\"</b> 漢字 😀", "html": "<p>a & b</p>", "n": 19.99, "list": []any{
+		1.0, "two", nil, map[string]any{"a": true},
+	},
 	"a": 3.0, "b": map[string]any{"a": nil, "c": []any{}}, "x y": "s",
 }
 

@@ -24,8 +24,10 @@ function(ctx)
       html: lib.layout('Hi ' + full, lib.list(items)),
       text: std.lines(['%-10s|%8.2f' % [i.name, i.price] for i in items]),
       tags: ['welcome'] + (if std.objectHas(traits, 'plan') then ['plan-' + traits.plan] else []),
-      metadata: { id: ctx.identity.id, size: std.length(raw), total: std.foldl(function(sum, i) sum + i.price * i.qty, items, 0) },
-      merge_vars: [{ rcpt: traits.email, vars: [{ name: std.asciiUpper(k), content: traits[k] } for k in std.objectFields(traits)] }],
+      metadata: { id: ctx.identity.id, size: std.length(raw),
+        total: std.foldl(function(sum, i) sum + i.price * i.qty, items, 0) },
+      merge_vars: [{ rcpt: traits.email, vars: [{ name: std.asciiUpper(k), content: traits[k] }
+        for k in std.objectFields(traits)] }],
       headers: lib.headers { 'X-Id'+: ctx.identity.id },
     },
   }
@@ -46,10 +48,14 @@ function(ctx)
 // FuzzCtx compares what a mail comes to over any ctx, and how it fails.
 func FuzzCtx(f *testing.F) {
 	for _, seed := range []string{
-		`{"identity":{"id":"1","traits":{"email":"a@b.c","name":{"first":"Ada <b>","last":"L"},"plan":"pro"}},"flow":{"items":[{"qty":2,"name":"é&","price":19.99}]}}`,
-		`{"identity":{"id":"1","traits":{"email":"a@b.c"}}}`, `{"identity":{"traits":{}}}`, `{"cancel":true,"identity":{"traits":{}}}`, `{"cancel":"yes","identity":{"traits":[]}}`, `{}`,
-		`{"identity":{"id":null,"traits":{"email":1,"name":{"first":null,"last":[]},"plan":{}}},"flow":{"items":[{"qty":"2","name":{"a":[1.5,true,null]},"price":1e300}]}}`,
-		`{"identity":{"id":"1","traits":{"email":"a"}},"flow":{"items":"no"}}`, `{"identity":{"id":"1","traits":{"email":"a","name":"x"}},"flow":{"items":[1]}}`,
+		`{"identity":{"id":"1","traits":{"email":"a@b.c","name":{"first":"Ada <b>","last":"L"},"plan":"pro"}},` +
+			`"flow":{"items":[{"qty":2,"name":"é&","price":19.99}]}}`,
+		`{"identity":{"id":"1","traits":{"email":"a@b.c"}}}`, `{"identity":{"traits":{}}}`,
+		`{"cancel":true,"identity":{"traits":{}}}`, `{"cancel":"yes","identity":{"traits":[]}}`, `{}`,
+		`{"identity":{"id":null,"traits":{"email":1,"name":{"first":null,"last":[]},"plan":{}}},` +
+			`"flow":{"items":[{"qty":"2","name":{"a":[1.5,true,null]},"price":1e300}]}}`,
+		`{"identity":{"id":"1","traits":{"email":"a"}},"flow":{"items":"no"}}`,
+		`{"identity":{"id":"1","traits":{"email":"a","name":"x"}},"flow":{"items":[1]}}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -64,8 +70,10 @@ func FuzzCtx(f *testing.F) {
 
 // TestParallel runs one program in several goroutines: what they share must not change.
 func TestParallel(t *testing.T) {
-	program := files{mainFile: `local s = 'Zoë 漢字'; local lib = { a: s[1], b: std.reverse([s, 'é']), c(x):: x + s, thunk: std.map(function(c) c + s, s) };
-function(ctx) { a: lib.a, b: lib.b, c: lib.c(ctx), d: std.format('%s %5.1f', [s, 1]), e: lib.thunk, f: s[ctx % 3:], g: std.set(std.stringChars(s)), h: std.manifestYamlDoc({ a: s }), i: std.base64(std.md5(s)) }`}
+	program := files{mainFile: `local s = 'Zoë 漢字'; local lib = { a: s[1], b: std.reverse([s, 'é']), c(x):: x + s,
+  thunk: std.map(function(c) c + s, s) };
+function(ctx) { a: lib.a, b: lib.b, c: lib.c(ctx), d: std.format('%s %5.1f', [s, 1]), e: lib.thunk,
+  f: s[ctx % 3:], g: std.set(std.stringChars(s)), h: std.manifestYamlDoc({ a: s }), i: std.base64(std.md5(s)) }`}
 	want := program.ours(t, 5.0)
 	if want.message != "" {
 		t.Fatal(want.message)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// hiding tells whether the object has the field, and how it is hidden.
+// hiding reports whether the object has the field, and how it is hidden.
 func (o *object) hiding(name string) (hiding, bool) {
 	found := false
 	for i := 0; i < len(o.layers); i++ {

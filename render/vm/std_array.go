@@ -23,8 +23,10 @@ func init() {
 		return fold(m, callee, arr, start, "foldr", true)
 	}, "func", "arr", "init")
 	lazy("sort", sorted, "arr", "keyF?")
-	lazy("minArray", func(m *machine, args []*thunk) (value, *fault) { return extreme(m, args, 1) }, "arr", "keyF?", "onEmpty?")
-	lazy("maxArray", func(m *machine, args []*thunk) (value, *fault) { return extreme(m, args, -1) }, "arr", "keyF?", "onEmpty?")
+	lazy("minArray", func(m *machine, args []*thunk) (value, *fault) { return extreme(m, args, 1) },
+		"arr", "keyF?", "onEmpty?")
+	lazy("maxArray", func(m *machine, args []*thunk) (value, *fault) { return extreme(m, args, -1) },
+		"arr", "keyF?", "onEmpty?")
 	quick("map", mapped(false), "func", "arr")
 	quick("mapWithIndex", mapped(true), "func", "arr")
 	quick("flattenArrays", flattenArrays, "arrs")

@@ -27,7 +27,9 @@ func init() {
 	strict1("type", func(_ *machine, v value) (value, *fault) { return typeNames[typeName(v)], nil }, "x")
 	for name := range typeNames {
 		kind := name
-		strict1("is"+string(kind[0]-'a'+'A')+kind[1:], func(_ *machine, v value) (value, *fault) { return typeName(v) == kind, nil }, parameterOfIs(kind))
+		strict1("is"+string(kind[0]-'a'+'A')+kind[1:], func(_ *machine, v value) (value, *fault) {
+			return typeName(v) == kind, nil
+		}, parameterOfIs(kind))
 	}
 	strict1("length", length, "x")
 	strict2("equals", func(m *machine, x, y value) (value, *fault) {

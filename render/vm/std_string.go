@@ -12,9 +12,12 @@ func init() {
 	strict3("splitLimit", splitLimit, "str", "c", "maxsplits")
 	strict3("splitLimitR", splitLimitR, "str", "c", "maxsplits")
 	strict3("strReplace", strReplace, "str", "from", "to")
-	strict2("lstripChars", func(m *machine, s, chars value) (value, *fault) { return strip(m, s, chars, true, false) }, "str", "chars")
-	strict2("rstripChars", func(m *machine, s, chars value) (value, *fault) { return strip(m, s, chars, false, true) }, "str", "chars")
-	strict2("stripChars", func(m *machine, s, chars value) (value, *fault) { return strip(m, s, chars, true, true) }, "str", "chars")
+	strict2("lstripChars", func(m *machine, s, chars value) (value, *fault) { return strip(m, s, chars, true, false) },
+		"str", "chars")
+	strict2("rstripChars", func(m *machine, s, chars value) (value, *fault) { return strip(m, s, chars, false, true) },
+		"str", "chars")
+	strict2("stripChars", func(m *machine, s, chars value) (value, *fault) { return strip(m, s, chars, true, true) },
+		"str", "chars")
 	strict1("trim", func(m *machine, v value) (value, *fault) { return m.onString(v, strings.TrimSpace) }, "str")
 	strict1("isEmpty", func(_ *machine, v value) (value, *fault) {
 		t, f := asText(v)
@@ -34,8 +37,10 @@ func init() {
 	quick("escapeStringXML", escapeXML, "str_")
 	quick("asciiUpper", func(m *machine, args []*thunk) (value, *fault) { return ascii(m, args, 'a', 'z') }, "str")
 	quick("asciiLower", func(m *machine, args []*thunk) (value, *fault) { return ascii(m, args, 'A', 'Z') }, "str")
-	quick("startsWith", func(m *machine, args []*thunk) (value, *fault) { return within(m, args, strings.HasPrefix) }, "a", "b")
-	quick("endsWith", func(m *machine, args []*thunk) (value, *fault) { return within(m, args, strings.HasSuffix) }, "a", "b")
+	quick("startsWith", func(m *machine, args []*thunk) (value, *fault) { return within(m, args, strings.HasPrefix) },
+		"a", "b")
+	quick("endsWith", func(m *machine, args []*thunk) (value, *fault) { return within(m, args, strings.HasSuffix) },
+		"a", "b")
 	quick("stringChars", func(m *machine, args []*thunk) (value, *fault) {
 		v, f := args[0].force(m)
 		if f != nil {

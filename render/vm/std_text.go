@@ -124,7 +124,7 @@ func (m *machine) stripsAt(t *text, i int, chars value) (bool, *fault) {
 	return m.member(chars, c)
 }
 
-// member tells whether an array has an element, or a string a part.
+// member reports whether an array has an element, or a string a part.
 func (m *machine) member(in, v value) (bool, *fault) {
 	if f := m.tick(); f != nil {
 		return false, f

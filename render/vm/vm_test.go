@@ -72,7 +72,10 @@ func (fs files) run(t testing.TB, compiled *vm.Program, ctx any) outcome {
 	output, err := compiled.Run(t.Context(), ctx, limits)
 	var failure *vm.Error
 	if errors.As(err, &failure) {
-		return outcome{message: failure.Message, file: failure.File, line: failure.Line, column: failure.Column, bounded: failure.Kind != vm.Failed}
+		return outcome{
+			message: failure.Message, file: failure.File, line: failure.Line, column: failure.Column,
+			bounded: failure.Kind != vm.Failed,
+		}
 	}
 	return outcome{value: plainly(t, output)}
 }

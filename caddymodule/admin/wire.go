@@ -1,0 +1,89 @@
+package admin
+
+import (
+	"encoding/json"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// Conditions pick entries, in a query and in a body. An entry must meet all of them.
+type Conditions struct {
+	State    outbox.State `json:"state,omitempty"`
+	Sender   string       `json:"sender,omitempty"`
+	Template string       `json:"template,omitempty"`
+	// Recipient is an address, which is allowed only in bodies, or its hash as an entry shows it.
+	Recipient string `json:"recipient,omitempty"`
+	// Reason is a part of the reason.
+	Reason string `json:"reason,omitempty"`
+	// Since and Until are times of acceptance such as 2006-01-02T15:04:05Z.
+	Since string `json:"since,omitempty"`
+	Until string `json:"until,omitempty"`
+	// All must be set to pick all entries, if that can do harm.
+	All bool `json:"all,omitempty"`
+	// Before is the entry that a page begins after. Limit is the size of the page, 1000 at most. Default: DefaultLimit.
+	Before string `json:"before,omitempty"`
+	Limit  int    `json:"limit,omitempty"`
+}
+
+// DefaultLimit is how many entries a page has unless the call says otherwise.
+const DefaultLimit = 100
+
+// Entry is an entry, with its content if the call asks for it.
+type Entry struct {
+	outbox.Entry
+	Content json.RawMessage `json:"content,omitempty"`
+}
+
+// Changed is the last line of the answer to a change of many entries.
+type Changed struct {
+	outbox.Progress
+	Finished bool   `json:"finished"`
+	Error    string `json:"error,omitempty"`
+}
+
+// Recipient names a recipient by address.
+type Recipient struct {
+	Recipient string `json:"recipient"`
+}
+
+// Forgotten answers how many entries were erased.
+type Forgotten struct {
+	Forgotten int `json:"forgotten"`
+}
+
+// Status says whether mails and changes of audiences are being delivered.
+type Status struct {
+	// Flows is set if hooks are stored, and mails and changes of audiences are sent. Troubles say why not.
+	Flows    bool     `json:"flows"`
+	Troubles []string `json:"troubles"`
+	// Attention lists what waits for the operator while mail flows.
+	Attention []string `json:"attention"`
+	// Outbox is sqlite, postgres or off.
+	Outbox string `json:"outbox"`
+	outbox.Status
+	// Senders are the sender domains and the lists of the configuration.
+	Senders []string `json:"senders"`
+	// Stopped are the senders that Troubles are about.
+	Stopped   []string                     `json:"stopped"`
+	LastError *caddymodule.OutboxError     `json:"last_error,omitempty"`
+	Templates []caddymodule.TemplateStatus `json:"templates"`
+}
+
+// TestMail asks for a test mail.
+type TestMail struct {
+	To string `json:"to"`
+	// From is the sender. Default: that of a hook, else test@ the first sender domain.
+	From string `json:"from,omitempty"`
+}
+
+// TestResult is what Mandrill said of a test mail.
+type TestResult struct {
+	Sent   bool   `json:"sent"`
+	From   string `json:"from"`
+	Status string `json:"status"`
+	ID     string `json:"id,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Remedy says what to do.
+	Remedy string `json:"remedy,omitempty"`
+}

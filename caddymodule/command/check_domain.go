@@ -1,0 +1,209 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+)
+
+type domainOptions struct {
+	keySource
+	add bool
+}
+
+func checkDomainCommand() *cobra.Command {
+	var o domainOptions
+	cmd := &cobra.Command{
+		Use:   "check-domain <domain>",
+		Short: "Says whether Mandrill sends for a domain, and what to do if not",
+		Long: `
+Asks Mandrill about the domain's verification, SPF and DKIM, and says in words
+what is missing. Mail from a domain that lacks them is rejected as "unsigned".
+
+The API key comes from --key-file, else from the configuration (--config), else
+from the environment variable MANDRILL_API_KEY.
+
+Only with --add is a domain added to the account that isn't there.
+The command ends with status 1 where the domain can't send.`,
+		Example: "MANDRILL_API_KEY=… caddy mailchimp check-domain example.com",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
+	}
+	o.flags(cmd, "Mandrill")
+	cmd.Flags().BoolVar(&o.add, "add", false, "Add the domain to the account if it isn't there")
+	return printErrors(cmd)
+}
+
+func (o *domainOptions) run(cmd *cobra.Command, name string) error {
+	name, err := mandrill.NormalizeDomain(name)
+	if err != nil {
+		return err
+	}
+	account, err := o.domainAccount(name)
+	if err != nil {
+		return err
+	}
+	client, err := mandrill.New(account.key, mandrill.WithBaseURL(cmp.Or(o.apiBase, account.base)))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
+	defer cancel()
+	domain, err := o.find(ctx, client, name)
+	if err != nil {
+		return fmt.Errorf("asking Mandrill about %s: %w", name, withRemedy(err))
+	}
+	return report(cmd, domain)
+}
+
+// domainAccount returns the account to ask about a domain.
+func (s *keySource) domainAccount(domain string) (account, error) {
+	config, err := s.load()
+	if err != nil {
+		return account{}, err
+	}
+	if config != nil {
+		return accountOf(config, domain)
+	}
+	key, err := s.key("MANDRILL_API_KEY")
+	return account{key: key, base: mandrill.DefaultBaseURL}, err
+}
+
+// accountOf returns the account that sends for the domain: that of a hook which names the domain and a
+// key of its own, else the app's.
+func accountOf(config []byte, domain string) (account, error) {
+	var parsed struct {
+		Apps struct {
+			Mailchimp caddymodule.App `json:"mailchimp"`
+			HTTP      json.RawMessage `json:"http"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(config, &parsed); err != nil {
+		return account{}, fmt.Errorf("reading the configuration: %w", err)
+	}
+	key := parsed.Apps.Mailchimp.APIKey
+	for _, hook := range handlersIn[caddymodule.Hook](parsed.Apps.HTTP, "mailchimp_hook") {
+		domains := hook.SenderDomains
+		if len(domains) == 0 {
+			domains = parsed.Apps.Mailchimp.SenderDomains
+		}
+		if hook.APIKey == "" || !slices.ContainsFunc(domains, func(d string) bool { return sameDomain(d, domain) }) {
+			continue
+		}
+		key = hook.APIKey
+	}
+	if key == "" {
+		return account{}, caddymodule.ErrNoKey
+	}
+	a := account{base: mandrill.DefaultBaseURL}
+	var err error
+	if a.key, err = directive.Expand("api_key", key); err != nil {
+		return a, err
+	}
+	if base := parsed.Apps.Mailchimp.APIBase; base != "" {
+		a.base, err = directive.Expand("api_base", base)
+	}
+	return a, err
+}
+
+// sameDomain reports whether a domain, as the configuration has it, is the other one.
+func sameDomain(configured, domain string) bool {
+	expanded, err := directive.Expand("sender_domain", configured)
+	if err != nil {
+		return false
+	}
+	normalized, err := mandrill.NormalizeDomain(expanded)
+	if err != nil {
+		return false
+	}
+	other, err := mandrill.NormalizeDomain(domain)
+	return err == nil && normalized == other
+}
+
+// find reads the account's domains first: asking for the check of a domain adds it to the account.
+func (o *domainOptions) find(ctx context.Context, client *mandrill.Client, name string) (mandrill.Domain, error) {
+	domains, err := client.Domains(ctx)
+	if err != nil {
+		return mandrill.Domain{}, err
+	}
+	known := slices.ContainsFunc(domains, func(d mandrill.Domain) bool { return strings.EqualFold(d.Domain, name) })
+	if !known && !o.add {
+		return mandrill.Domain{}, errors.New("the account doesn't have this domain: " +
+			"run the command again with --add to add it")
+	}
+	return client.CheckDomain(ctx, name)
+}
+
+// report says in words what is missing, and returns an error if anything is.
+func report(cmd *cobra.Command, d mandrill.Domain) error {
+	ready := true
+	say := func(what string, ok bool, remedy string, details ...string) {
+		state := "ok"
+		if !ok {
+			ready, state = false, "missing"
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%-13s %s\n", what, state)
+		if ok {
+			return
+		}
+		for _, line := range append([]string{remedy}, details...) {
+			if line != "" {
+				fmt.Fprintf(cmd.OutOrStdout(), "              %s\n", line)
+			}
+		}
+	}
+	say("verification", d.VerifiedAt != "",
+		"Prove that the domain is yours: have Mandrill send a mail to an address there (Settings > Domains), "+
+			"or set the TXT record",
+		verificationRecord(d))
+	say("SPF", d.SPF.Valid,
+		"Add include:spf.mandrillapp.com to the domain's TXT record that begins with v=spf1, for example",
+		d.Domain+". TXT \"v=spf1 include:spf.mandrillapp.com ?all\"", mandrillSays(d.SPF))
+	say("DKIM", d.DKIM.Valid,
+		"Set the CNAME records mte1._domainkey."+d.Domain+" and mte2._domainkey."+d.Domain+
+			" as Mandrill shows them (Settings > Domains)",
+		mandrillSays(d.DKIM))
+	if !ready || !d.ValidSigning {
+		return fmt.Errorf("%s: Mandrill rejects its mail as \"unsigned\" until this is mended. "+
+			"New DNS records can take a day to be seen", d.Domain)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "\nMandrill sends for %s.\n", d.Domain)
+	return nil
+}
+
+func verificationRecord(d mandrill.Domain) string {
+	if d.VerifyTXTKey == "" {
+		return ""
+	}
+	return d.Domain + ". TXT \"mandrill_verify." + d.VerifyTXTKey + "\""
+}
+
+func mandrillSays(r mandrill.Record) string {
+	if r.Error == "" {
+		return ""
+	}
+	return "Mandrill says: " + r.Error
+}
+
+// withRemedy adds the remedy to an error of Mailchimp's.
+func withRemedy(err error) error {
+	var failure interface {
+		error
+		Remedy() string
+	}
+	if errors.As(err, &failure) && failure.Remedy() != "" {
+		return fmt.Errorf("%w: %s", err, failure.Remedy())
+	}
+	return err
+}

@@ -1,0 +1,9 @@
+package command
+
+import (
+	"testing"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
+)
+
+func TestMain(m *testing.M) { edgetest.Main(m) }

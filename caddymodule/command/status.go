@@ -1,0 +1,177 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/admin"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+func statusCommand() *cobra.Command {
+	o := new(adminFlags)
+	cmd := o.addJSON(&cobra.Command{
+		Use:   "status",
+		Short: "Says whether mail flows, and what waits for you",
+		Long: `
+Asks the running Caddy whether hooks are stored, and mails and changes of
+audiences go out. The first line is the answer. The command ends with status 1
+where something doesn't flow. An audience's sender is list:<id>.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.status(cmd) },
+	})
+	o.addTo(cmd)
+	return printErrors(cmd)
+}
+
+// What doesn't flow.
+var (
+	errNoFlow = errors.New("mail doesn't flow")
+	errNoList = errors.New("changes of audiences don't flow")
+	errNone   = errors.New("neither mail nor changes of audiences flow")
+)
+
+// headline says in one line what flows. Its error says what does not.
+func headline(s admin.Status) (string, error) {
+	ofList := func(sender string) bool { return strings.HasPrefix(sender, caddymodule.ListPrefix) }
+	ofMail := func(sender string) bool { return !ofList(sender) }
+	named := append(slices.Clone(s.Stopped), s.Senders...)
+	lists, mails := slices.ContainsFunc(named, ofList), slices.ContainsFunc(named, ofMail)
+	noList, noMail := slices.ContainsFunc(s.Stopped, ofList), slices.ContainsFunc(s.Stopped, ofMail)
+	loud := func(err error) string { return strings.ToUpper(err.Error()) }
+	switch {
+	case s.Flows && lists && mails:
+		return "Mail flows, and so do changes of audiences.", nil
+	case s.Flows && lists:
+		return "Changes of audiences flow.", nil
+	case s.Flows:
+		return "Mail flows.", nil
+	case noList && noMail:
+		return loud(errNone) + ".", errNone
+	case noList && mails:
+		return loud(errNoList) + ", mail does.", errNoList
+	case noList:
+		return loud(errNoList) + ".", errNoList
+	case lists:
+		return loud(errNoFlow) + ", changes of audiences do.", errNoFlow
+	}
+	return loud(errNoFlow) + ".", errNoFlow
+}
+
+func (o *adminFlags) status(cmd *cobra.Command) error {
+	var s admin.Status
+	if err := o.call(http.MethodGet, "status", nil, &s); err != nil {
+		return err
+	}
+	line, broken := headline(s)
+	if !o.asJSON {
+		fmt.Fprintln(cmd.OutOrStdout(), line)
+		printStatus(cmd, s)
+	} else if err := printJSON(cmd, s); err != nil {
+		return err
+	}
+	return broken
+}
+
+// printStatus prints for people what stands below the headline.
+func printStatus(cmd *cobra.Command, s admin.Status) {
+	w := cmd.OutOrStdout()
+	for _, line := range append(s.Troubles, s.Attention...) {
+		fmt.Fprintln(w, "- "+printable(line))
+	}
+	fmt.Fprintf(w, "\nOutbox: %s\n", s.Outbox)
+	if s.Outbox != "off" {
+		table := newTable(cmd, "STATE", "ENTRIES", "OLDEST")
+		for _, state := range outbox.States {
+			fmt.Fprintf(table, "%s\t%d\t%s\n", state, s.Counts[state], since(s.Oldest[state]))
+		}
+		_ = table.Flush()
+	}
+	fmt.Fprintln(w)
+	table := newTable(cmd, "SENDER", "WAITING", "STATE")
+	for _, sender := range s.Senders {
+		state := "sends"
+		switch hold, held := s.Holds[sender]; {
+		case held && hold.Paused:
+			state = "paused"
+		case held:
+			state = "held for " + since(hold.Since)
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\n", sender, s.Waiting[sender], state)
+	}
+	for sender, n := range s.Unknown {
+		fmt.Fprintf(table, "%s\t%d\thas no account\n", oneLine(sender), n)
+	}
+	_ = table.Flush()
+	fmt.Fprintln(w)
+	table = newTable(cmd, "TEMPLATE", "VERSION", "LOADED", "STATE")
+	for _, t := range s.Templates {
+		state := "in force"
+		if t.Error != "" {
+			state = "broken on disk: " + printable(t.Error)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s ago\t%s\n", t.Template, t.Version, since(t.LoadedAt), state)
+	}
+	_ = table.Flush()
+	if last := s.LastError; last != nil {
+		entry := last.Sender
+		if last.Entry != "" {
+			entry = "entry " + last.Entry
+		}
+		fmt.Fprintf(w, "\nLast error: %s, %s, %s: %s\n",
+			last.Time.Local().Format(time.DateTime), entry, last.Event, printable(last.Reason))
+	}
+}
+
+func sendTestCommand() *cobra.Command {
+	o := new(adminFlags)
+	var from string
+	cmd := o.addJSON(&cobra.Command{
+		Use:   "send-test <address>",
+		Short: "Sends a test mail with the running Caddy's account",
+		Long: `
+Has the running Caddy send a mail to the address, past the outbox, and says what
+Mandrill answered. The command ends with status 1 where Mandrill didn't take it.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.sendTest(cmd, admin.TestMail{To: args[0], From: from})
+		},
+	})
+	cmd.Flags().StringVar(&from, "from", "", "The sender's address; its domain must be a sender_domain")
+	o.addTo(cmd)
+	return printErrors(cmd)
+}
+
+func (o *adminFlags) sendTest(cmd *cobra.Command, mail admin.TestMail) error {
+	var answer admin.TestResult
+	if err := o.call(http.MethodPost, "send-test", mail, &answer); err != nil {
+		return err
+	}
+	if o.asJSON {
+		if err := printJSON(cmd, answer); err != nil {
+			return err
+		}
+	}
+	text := answer.Status
+	if answer.Reason != "" {
+		text += ": " + answer.Reason
+	}
+	if answer.Remedy != "" && !answer.Sent {
+		text += ": " + answer.Remedy
+	}
+	switch {
+	case !answer.Sent:
+		//nolint:staticcheck // Mandrill is a name
+		return fmt.Errorf("Mandrill didn't take the mail from %s: %s", answer.From, text)
+	case !o.asJSON:
+		fmt.Fprintf(cmd.OutOrStdout(), "Mandrill took the mail from %s: %s (%s)\n", answer.From, text, answer.ID)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package caddymodule
+
+import (
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
+)
+
+// enqueue renders a hook and stores the result. A hook that can't be rendered is stored too: a person who registers
+// must not see an error because a template has one.
+func (c *call) enqueue(hook *ory.Hook) answer {
+	o, err := c.render(hook)
+	if errors.Is(err, render.ErrCancelled) {
+		return c.end(outcomeCancelled, nil, nil)
+	}
+	var entry outbox.New
+	given := ""
+	if err == nil {
+		given = o.IdempotencyKey()
+		if entry, err = c.entry(o); err != nil {
+			return c.end(outcomeMessage, ory.ErrMessage, err)
+		}
+	} else {
+		c.cause = err
+		if entry, err = c.unrendered(hook.Ctx, c.hook.explain(err, false)); err != nil {
+			return c.end(outcomeTemplate, ory.ErrTemplate, err)
+		}
+	}
+	key, ofBody := c.key(hook, given)
+	c.setKey(&entry, key, ofBody)
+	ctx, span := startSpan(c.request.Context(), "mailchimp.store")
+	receipt, err := c.hook.app.put(ctx, entry)
+	span.SetAttributes(
+		attribute.String("mailchimp.entry", receipt.ID), attribute.Bool("mailchimp.duplicate", receipt.Duplicate))
+	c.hook.endSpan(span, err)
+	if err != nil {
+		return c.end(outcomeUnavailable, ory.ErrStore, err)
+	}
+	c.outcome = outcomeQueued
+	switch {
+	case receipt.Duplicate:
+		c.outcome = outcomeRepeated
+	case entry.Unrendered != "":
+		c.outcome = outcomeUnrendered
+	}
+	return answer{entry: receipt.ID, queued: true, duplicate: receipt.Duplicate}
+}
+
+// entry returns the entry for what was rendered.
+func (c *call) entry(o outgoing) (outbox.New, error) {
+	entry, err := newEntry(o, time.Now())
+	c.setOrigin(&entry)
+	return entry, err
+}
+
+// newEntry returns the entry for what was rendered, without its origin. It expires as long after it was accepted as the
+// template says.
+func newEntry(o outgoing, accepted time.Time) (outbox.New, error) {
+	entry := outbox.New{Sender: o.sender(), Recipients: o.Recipients(), Private: o.Private()}
+	if o.ExpiresIn() > 0 {
+		entry.Expires = accepted.Add(o.ExpiresIn())
+	}
+	var err error
+	entry.Content, err = o.MarshalJSON() // json.Marshal would go over it once more
+	return entry, err
+}
+
+// setOrigin sets where the entry comes from.
+func (c *call) setOrigin(entry *outbox.New) {
+	entry.Hook, entry.Template, entry.Handler, entry.Trace = c.path(), c.hook.Template, c.hook.id, traceOf(c.request)
+}
+
+// setKey sets the entry's key. A key that is not the hash of a body is known for as long as the entry is.
+func (c *call) setKey(entry *outbox.New, key string, ofBody bool) {
+	entry.Key, entry.Ordered = key, c.hook.kind.ordered()
+	if ofBody {
+		entry.Remember = rememberBody
+	}
+}
+
+// render evaluates the template and checks what it returned.
+func (c *call) render(hook *ory.Hook) (outgoing, error) {
+	started := time.Now()
+	ctx, span := startSpan(c.request.Context(), "mailchimp.render",
+		attribute.String("mailchimp.template", c.hook.Template))
+	message, err := c.hook.template.Render(ctx, hook.Ctx)
+	c.hook.endSpan(span, err)
+	c.hook.app.metrics.renderSeconds.Observe(time.Since(started).Seconds())
+	if err != nil {
+		return nil, err
+	}
+	return c.hook.kind.parse(message)
+}

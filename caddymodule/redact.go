@@ -1,0 +1,103 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// courierLinks are what a courier's mail is about.
+var courierLinks = []string{"recovery_url", "verification_url"}
+
+// courierExpiry is how long a courier's mail is kept if it does not say when its code expires.
+const courierExpiry = 15 * time.Minute
+
+// unrendered returns the entry for a ctx that can't be rendered, without the secrets in it.
+func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error) {
+	entry := outbox.New{Sender: c.hook.kind.sender(), Unrendered: reason}
+	c.setOrigin(&entry)
+	_, courier := ctx["template_type"]
+	if courier {
+		// A code or a link soon expires, and is what the mail is about.
+		minutes, _ := object(ctx["template_data"])["expires_in_minutes"].(float64)
+		expiry := courierExpiry
+		if minutes > 0 && minutes < 7*24*60 {
+			expiry = time.Duration(minutes * float64(time.Minute))
+		}
+		entry.Expires, entry.Private = time.Now().Add(expiry), true
+	}
+	stripped := withoutQueries(ctx).(map[string]any)
+	for _, name := range courierLinks {
+		if link, has := object(ctx["template_data"])[name]; has && courier {
+			object(stripped["template_data"])[name] = link
+		}
+	}
+	ctx = stripped
+	if flow, has := ctx["flow"].(map[string]any); has {
+		delete(flow, "ui")
+	}
+	delete(ctx, "request_cookies")
+	if headers, has := ctx["request_headers"].(map[string]any); has {
+		ctx["request_headers"] = map[string]any{"Accept-Language": headers["Accept-Language"]}
+		if headers["Accept-Language"] == nil {
+			delete(ctx, "request_headers")
+		}
+	}
+	entry.Recipients = addressesIn(ctx)
+	var err error
+	entry.Content, err = json.Marshal(ctx)
+	return entry, err
+}
+
+// withoutQueries copies a value, and removes the queries of URLs in it, which may have tokens.
+func withoutQueries(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		copied := make(map[string]any, len(value))
+		for name, child := range value {
+			copied[name] = withoutQueries(child)
+		}
+		return copied
+	case []any:
+		copied := make([]any, len(value))
+		for i, child := range value {
+			copied[i] = withoutQueries(child)
+		}
+		return copied
+	case string:
+		if strings.HasPrefix(value, "http://") || strings.HasPrefix(value, "https://") {
+			value, _, _ = strings.Cut(value, "?")
+		}
+		return value
+	}
+	return value
+}
+
+func object(value any) map[string]any {
+	found, _ := value.(map[string]any)
+	return found
+}
+
+// addressesIn returns the addresses of the person that a ctx is about, so that the entry can be found and forgotten.
+func addressesIn(ctx map[string]any) []string {
+	var addresses []string
+	add := func(value any) {
+		if address, ok := value.(string); ok && address != "" && !slices.Contains(addresses, address) {
+			addresses = append(addresses, address)
+		}
+	}
+	add(ctx["recipient"])
+	for _, identity := range []map[string]any{
+		object(ctx["identity"]), object(object(ctx["flow"])["identity"]), object(object(ctx["template_data"])["identity"]),
+	} {
+		add(object(identity["traits"])["email"])
+		list, _ := identity["verifiable_addresses"].([]any)
+		for _, element := range list {
+			add(object(element)["value"])
+		}
+	}
+	return addresses
+}
