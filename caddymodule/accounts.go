@@ -98,6 +98,17 @@ func (a *App) Senders() []string {
 	return append(domains, slices.Sorted(maps.Keys(a.lists))...)
 }
 
+// accountNames names the account of each sender by its key. Senders with one key share its workers and holds.
+func (a *App) accountNames() map[string]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	names := maps.Clone(a.keyOf)
+	for sender, account := range a.lists {
+		names[sender] = account.base + " " + account.key
+	}
+	return names
+}
+
 // Domains returns the sender domains of the app and of all hooks, sorted.
 func (a *App) Domains() []string {
 	a.mu.Lock()

@@ -23,7 +23,12 @@ func (c change) sender() string { return listSender(c.account.list) }
 
 func (c change) Recipients() []string { return c.Addresses() }
 
+func (c change) Subaccount() string { return "" }
+
 func (c change) Private() bool { return false }
+
+// tie does nothing: the address of a change is what identifies it.
+func (c change) tie(string, string) {}
 
 // accepted returns true: what Mailchimp answers for is done, and a refusal is an error.
 func (c change) accepted(mandrill.Recipient) bool { return true }
@@ -52,7 +57,7 @@ func recipientsOf(members []audience.Member) []mandrill.Recipient {
 }
 
 func (c change) outcome(recipients []mandrill.Recipient) outbox.Result {
-	result := outbox.Result{Verdict: outbox.VerdictSent, Outcome: c.app.encodeOutcome(recipients)}
+	result := outbox.Result{Verdict: outbox.VerdictSent, Outcome: c.app.storedOutcome(recipients)}
 	var statuses []string
 	for _, recipient := range recipients {
 		statuses = append(statuses, labelFor(recipient.Status, audience.Statuses))

@@ -77,7 +77,7 @@ func TestAudienceHold(t *testing.T) {
 	id := e.Post(wants(true, "")).Entry()
 	box := edgetest.Outbox()
 	edgetest.WaitUntil(t, "the list is not held", func() bool {
-		return strings.Contains(box.Holds()["list:l1"].Reason, "check api_key")
+		return strings.Contains(box.HoldsBySender()["list:l1"].Reason, "check api_key")
 	})
 	if held := box.Holds(); len(held) != 1 {
 		t.Errorf("holds: %+v", held)

@@ -20,6 +20,8 @@ type outgoing interface {
 	ExpiresIn() time.Duration
 	// Recipients returns the addresses that it is for.
 	Recipients() []string
+	// Subaccount names the part of the account that sends it, or is empty.
+	Subaccount() string
 	// Private reports whether its content must not be kept.
 	Private() bool
 	// sender names the account that sends it.
@@ -30,7 +32,13 @@ type outgoing interface {
 	accepted(recipient mandrill.Recipient) bool
 	// outcome turns what Mailchimp said of the recipients into the result of an attempt.
 	outcome(recipients []mandrill.Recipient) outbox.Result
-	// attempt tries to send the entry that it was restored from. The timeout is that of one call.
+	// tie adds what ties a message to its entry of an outbox.
+	tie(entry, outbox string)
+}
+
+// stored is an outgoing message or change that was read from the outbox.
+type stored interface {
+	// attempt tries to send the entry. The timeout is that of one call.
 	attempt(ctx context.Context, entry outbox.Delivery, timeout time.Duration) outbox.Result
 }
 
@@ -59,6 +67,8 @@ var verdicts = map[outbox.Verdict]string{
 	outbox.VerdictUnrendered: "unrendered",
 	outbox.VerdictRendered:   "rendered",
 	outbox.VerdictGivenUp:    "dead",
+	outbox.VerdictBacklogged: "backlogged",
+	outbox.VerdictResend:     "resend",
 }
 
 func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Result {
@@ -71,10 +81,8 @@ func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 		return outbox.Result{Verdict: outbox.VerdictDead, Reason: "the entry's content can't be read"}
 	}
 	if o == nil {
-		// A reload removed this sender's account: the new configuration drops its queue, or adds an account.
-		return outbox.Result{
-			Verdict: outbox.VerdictHold, Reason: "no api_key is configured for the sender", Uncertain: entry.Uncertain,
-		}
+		// A reload removed this sender's account: its entries wait until there is one.
+		return outbox.Result{Verdict: outbox.VerdictWait, Reason: "no api_key is configured for the sender"}
 	}
 	timeout := DefaultTimeout
 	if hook != nil {
@@ -84,7 +92,7 @@ func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 }
 
 // restore returns what was stored as an entry, or nil if there is no account for its sender.
-func (d deliverer) restore(entry outbox.Delivery) (outgoing, error) {
+func (d deliverer) restore(entry outbox.Delivery) (stored, error) {
 	if account := d.app.listFor(entry.Sender); account != nil {
 		restored := new(audience.Change)
 		err := json.Unmarshal(entry.Content, restored)
@@ -94,9 +102,8 @@ func (d deliverer) restore(entry outbox.Delivery) (outgoing, error) {
 	if client == nil {
 		return nil, nil
 	}
-	request := new(mandrill.Request)
-	err := json.Unmarshal(entry.Content, request)
-	return mail{request, d.app, client}, err
+	message, err := mandrill.ParseStored(entry.Content)
+	return storedMail{message, d.app, client}, err
 }
 
 // hook returns the hook that made an entry, else one with its template and sender, else nil.
@@ -138,6 +145,11 @@ func (d deliverer) render(ctx context.Context, hook *Webhook, entry outbox.Deliv
 	if err != nil {
 		return still(hook.explain(err, false))
 	}
+	box, err := d.app.outbox.ID()
+	if err != nil {
+		return still(err.Error())
+	}
+	o.tie(entry.ID, box)
 	rendered, err := newEntry(o, entry.Accepted)
 	if err != nil {
 		return still(err.Error())

@@ -22,9 +22,15 @@ func (c *call) enqueue(hook *ory.Hook) answer {
 	given := ""
 	if err == nil {
 		given = o.IdempotencyKey()
+		id, box, err := c.hook.app.name(c.request.Context())
+		if err != nil {
+			return c.end(outcomeUnavailable, ory.ErrStore, err)
+		}
+		o.tie(id, box)
 		if entry, err = c.entry(o); err != nil {
 			return c.end(outcomeMessage, ory.ErrMessage, err)
 		}
+		entry.ID = id
 	} else {
 		c.cause = err
 		if entry, err = c.unrendered(hook.Ctx, c.hook.explain(err, false)); err != nil {
@@ -61,7 +67,9 @@ func (c *call) entry(o outgoing) (outbox.New, error) {
 // newEntry returns the entry for what was rendered, without its origin. It expires as long after it was accepted as the
 // template says.
 func newEntry(o outgoing, accepted time.Time) (outbox.New, error) {
-	entry := outbox.New{Sender: o.sender(), Recipients: o.Recipients(), Private: o.Private()}
+	entry := outbox.New{
+		Sender: o.sender(), Subaccount: o.Subaccount(), Recipients: o.Recipients(), Private: o.Private(),
+	}
 	if o.ExpiresIn() > 0 {
 		entry.Expires = accepted.Add(o.ExpiresIn())
 	}

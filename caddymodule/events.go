@@ -158,7 +158,7 @@ func (h *Events) tie(r *http.Request, events []mandrill.Event) *refusal {
 	heard := make([]outbox.Heard, len(events))
 	for i, e := range events {
 		heard[i].MailEvent = outbox.MailEvent{Time: e.Time, Event: e.Event, Message: e.ID, Detail: e.Detail}
-		if whose, says := e.Metadata[outboxField].(string); !says || h.app.ownsMail(r.Context(), whose) {
+		if whose, says := e.Metadata[outboxField].(string); !says || h.app.ownsMail(whose) {
 			heard[i].Entry, _ = e.Metadata[entryField].(string)
 		}
 	}

@@ -1,6 +1,12 @@
 package caddymodule
 
-import "container/list"
+import (
+	"container/list"
+	"time"
+)
+
+// SetUncertainWait shortens the time between an attempt whose outcome is unknown and the search for it.
+func SetUncertainWait(wait time.Duration) { uncertainWait = wait }
 
 // ForgetReplies forgets the answers to sync hooks that are in memory.
 func ForgetReplies() {

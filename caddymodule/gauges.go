@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,10 +57,10 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		gauge(g.ready, 1)
 		return
 	}
-	gauge(g.ready, boolGauge(app.outbox.Ready(context.Background()) == nil))
+	gauge(g.ready, boolGauge(app.outbox.Ready() == nil))
 	gauge(g.undelivered, float64(app.outbox.Undelivered()))
 	gauge(g.maxPending, float64(app.outbox.MaxPending()))
-	holds := app.outbox.Holds()
+	holds := app.outbox.HoldsBySender()
 	for _, sender := range app.Senders() {
 		hold := holds[sender]
 		gauge(g.held, boolGauge(hold.Reason != ""), sender, "hold")

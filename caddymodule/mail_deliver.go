@@ -19,10 +19,10 @@ const (
 	outboxField = "outbox"
 )
 
-// backlogged is how long Mandrill keeps the mail of an account that can't send.
-const backlogged = 48 * time.Hour
+// backlogged is how long Mandrill keeps mail that it does not send: 3 days for a paused sub-account.
+const backlogged = 72 * time.Hour
 
-// mail is a mail that Mandrill sends.
+// mail is a message that a template returned.
 type mail struct {
 	*mandrill.Request
 	app    *App
@@ -36,27 +36,44 @@ func (m mail) accepted(recipient mandrill.Recipient) bool { return recipient.Tak
 func (m mail) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	started := time.Now()
 	recipients, err := m.client.Send(ctx, m.Request)
-	m.app.metrics.sendSeconds.Observe(time.Since(started).Seconds())
-	for _, recipient := range recipients {
-		m.app.metrics.countRecipient(recipient)
-	}
+	m.app.countSending(started, recipients)
 	return recipients, err
 }
 
-func (m mail) attempt(ctx context.Context, entry outbox.Delivery, timeout time.Duration) outbox.Result {
-	return attempt{mail: m, entry: entry, timeout: timeout}.run(ctx)
+// countSending counts a call of Mandrill and what it said of the recipients.
+func (a *App) countSending(started time.Time, recipients []mandrill.Recipient) {
+	a.metrics.sendSeconds.Observe(time.Since(started).Seconds())
+	for _, recipient := range recipients {
+		a.metrics.countRecipient(recipient)
+	}
+}
+
+// tie adds the metadata fields by which Mandrill's search and its events find the entry. A message whose metadata has no
+// room for them cannot be searched for.
+func (m mail) tie(entry, outbox string) {
+	m.SetMetadata(entryField, entry)
+	m.SetMetadata(outboxField, outbox)
 }
 
 func (m mail) outcome(recipients []mandrill.Recipient) outbox.Result {
-	result := outbox.Result{Verdict: outbox.VerdictRejected, Outcome: m.app.encodeOutcome(recipients)}
+	return m.app.mailOutcome(recipients, m)
+}
+
+// primaries says which addresses a message is to.
+type primaries interface{ IsPrimary(address string) bool }
+
+// mailOutcome turns what Mandrill said of the recipients of a message into the result of an attempt.
+func (a *App) mailOutcome(recipients []mandrill.Recipient, of primaries) outbox.Result {
+	result := outbox.Result{Verdict: outbox.VerdictRejected, Outcome: a.storedOutcome(recipients)}
 	for _, recipient := range recipients {
 		switch {
 		case recipient.Held():
-			result.Verdict, result.Reason = outbox.VerdictHold, "Mandrill queued the mail: "+recipient.QueuedReason
+			result.Verdict, result.Scope = outbox.VerdictBacklogged, outbox.ScopeSubaccount
+			result.Reason = "Mandrill queued the mail: " + recipient.QueuedReason
 			return result
 		case !recipient.Taken():
 			result.Reason = refusalOf(recipient)
-		case m.IsPrimary(recipient.Email):
+		case of.IsPrimary(recipient.Email):
 			result.Verdict = outbox.VerdictSent
 		}
 	}
@@ -75,71 +92,48 @@ func refusalOf(r mandrill.Recipient) string {
 	return reason
 }
 
-// attempt is one try to send a message.
-type attempt struct {
-	mail
-	entry outbox.Delivery
-	// timeout is that of one call.
-	timeout time.Duration
+// storedMail is a message that was stored.
+type storedMail struct {
+	*mandrill.Stored
+	app    *App
+	client *mandrill.Client
 }
 
-func (a attempt) run(ctx context.Context) outbox.Result {
-	if !a.entry.Taken.IsZero() {
-		return a.lookUp(ctx)
+func (m storedMail) attempt(ctx context.Context, entry outbox.Delivery, timeout time.Duration) outbox.Result {
+	// Whoever can write to the database must not send in the name of another domain.
+	if m.SenderDomain() != entry.Sender {
+		return outbox.Result{Verdict: outbox.VerdictDead, Reason: "from_email is not of the entry's sender domain"}
 	}
-	uncertain := a.entry.Uncertain
-	if uncertain {
-		result, answered := a.search(ctx)
-		if result != nil {
-			return *result
-		}
-		uncertain = !answered
-	}
-	a.SetMetadata(entryField, a.entry.ID)
-	a.SetMetadata(outboxField, a.app.outbox.ID())
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	recipients, err := a.send(ctx)
+	switch {
+	case entry.Uncertain:
+		return m.search(ctx, entry)
+	case entry.State == outbox.Backlogged:
+		return m.lookUp(ctx, entry)
+	}
+	started := time.Now()
+	recipients, err := m.client.SendStored(ctx, m.Stored)
+	m.app.countSending(started, recipients)
 	if err != nil {
-		result := failure(err)
-		result.Uncertain = uncertain
-		return result
+		return failure(err)
 	}
-	return a.outcome(recipients)
+	return m.app.mailOutcome(recipients, m)
 }
 
-// search looks for the mail of an attempt whose outcome is unknown. Its result is nil if the mail must be sent: it was
-// not found, or the search was not answered because the key may not search.
-func (a attempt) search(ctx context.Context) (result *outbox.Result, answered bool) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	found, err := a.client.Search(ctx, "u_"+entryField+":"+a.entry.ID, 100)
+// search looks for the mail of an attempt whose outcome is unknown.
+func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Result {
+	found, err := m.client.Search(ctx, "u_"+entryField+":"+entry.ID, 100)
 	if err != nil {
 		failed := failure(err)
-		if failed.Verdict != outbox.VerdictRetry && failed.Verdict != outbox.VerdictUnknown {
-			return nil, false
+		if failed.Verdict == outbox.VerdictDead {
+			failed.Verdict, failed.Reason = outbox.VerdictResend, "the key may not search: it is sent once more"
 		}
-		failed.Verdict, failed.Uncertain = outbox.VerdictRetry, true
-		return &failed, false
+		return failed
 	}
-	ours := func(info mandrill.Info) bool {
-		if info.Metadata[entryField] != a.entry.ID {
-			return false
-		}
-		// A message whose metadata had no room does not say whose it is.
-		if whose, says := info.Metadata[outboxField].(string); says {
-			if whose == a.app.outbox.ID() {
-				return true
-			}
-			if !a.app.outbox.Took(ctx, whose) {
-				return false
-			}
-		}
-		return slices.ContainsFunc(a.Recipients(), func(to string) bool { return strings.EqualFold(to, info.Email) })
-	}
-	found = slices.DeleteFunc(found, func(info mandrill.Info) bool { return !ours(info) })
+	found = slices.DeleteFunc(found, func(info mandrill.Info) bool { return !m.isOf(info, entry.ID) })
 	if len(found) == 0 {
-		return nil, true
+		return outbox.Result{Verdict: outbox.VerdictResend, Reason: "it was not found at Mandrill: it is sent once more"}
 	}
 	recipients := make([]mandrill.Recipient, len(found))
 	for i, info := range found {
@@ -148,26 +142,37 @@ func (a attempt) search(ctx context.Context) (result *outbox.Result, answered bo
 			recipients[i].Status, recipients[i].RejectReason = "rejected", info.RejectReason
 		}
 	}
-	outcome := a.outcome(recipients)
+	outcome := m.app.mailOutcome(recipients, m)
 	if outcome.Reason == "" {
 		outcome.Reason = "found at Mandrill after an attempt whose end wasn't known"
 	}
-	return &outcome, true
+	return outcome
+}
+
+// isOf reports whether a message that was found is that of an entry.
+func (m storedMail) isOf(info mandrill.Info, entry string) bool {
+	if info.Metadata[entryField] != entry {
+		return false
+	}
+	// A message whose metadata had no room does not say whose it is.
+	if whose, says := info.Metadata[outboxField].(string); says {
+		if took, err := m.app.outbox.Took(whose); err != nil || !took {
+			return false
+		}
+	}
+	return slices.ContainsFunc(m.Recipients(), func(to string) bool { return strings.EqualFold(to, info.Email) })
 }
 
 // lookUp asks for the state of a mail that Mandrill queued for a reason that lies with the account.
-func (a attempt) lookUp(ctx context.Context) outbox.Result {
-	recipients, err := decodeOutcome(a.entry.Outcome)
-	if err != nil {
-		return outbox.Result{Verdict: outbox.VerdictDead, Reason: "what Mandrill said of the entry can't be read"}
-	}
-	addressed(recipients, a.mail)
+func (m storedMail) lookUp(ctx context.Context, entry outbox.Delivery) outbox.Result {
+	recipients := recipientsFrom(entry.Outcome)
+	addressed(recipients, m)
 	waiting := false
 	for i, recipient := range recipients {
 		if !recipient.Held() || recipient.ID == "" {
 			continue
 		}
-		state, err := a.state(ctx, recipient.ID)
+		state, err := m.state(ctx, recipient.ID)
 		if err != nil {
 			return failure(err)
 		}
@@ -181,25 +186,23 @@ func (a attempt) lookUp(ctx context.Context) outbox.Result {
 		}
 	}
 	switch {
-	case waiting && time.Since(a.entry.Taken) > backlogged:
+	case waiting && time.Since(entry.Backlogged) > backlogged:
 		return outbox.Result{
-			Verdict: outbox.VerdictGivenUp, Outcome: a.app.encodeOutcome(recipients),
-			Reason: fmt.Sprintf("Mandrill queued the mail and gave it up after %s", backlogged),
+			Verdict: outbox.VerdictGivenUp, Outcome: m.app.storedOutcome(recipients),
+			Reason: fmt.Sprintf("Mandrill queued the mail and did not send it for %s", backlogged),
 		}
 	case waiting:
 		return outbox.Result{
-			Verdict: outbox.VerdictHold, Outcome: a.app.encodeOutcome(recipients),
-			Reason: "Mandrill queued the mail for the account's sake",
+			Verdict: outbox.VerdictBacklogged, Outcome: m.app.storedOutcome(recipients),
+			Reason: entry.Reason,
 		}
 	}
-	return a.outcome(recipients)
+	return m.app.mailOutcome(recipients, m)
 }
 
 // state asks for the state of one message. Mandrill knows a message only some time after it has queued it.
-func (a attempt) state(ctx context.Context, id string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	info, err := a.client.Info(ctx, id)
+func (m storedMail) state(ctx context.Context, id string) (string, error) {
+	info, err := m.client.Info(ctx, id)
 	var failed *mandrill.Error
 	if errors.As(err, &failed) && failed.Name == "Unknown_Message" {
 		return "queued", nil

@@ -3,10 +3,15 @@ package caddymodule_test
 import (
 	"flag"
 	"testing"
+	"time"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
 
-func TestMain(m *testing.M) { edgetest.Main(m) }
+func TestMain(m *testing.M) {
+	caddymodule.SetUncertainWait(500 * time.Millisecond)
+	edgetest.Main(m)
+}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -29,17 +30,22 @@ func LastOutboxError() *OutboxError { return lastError.Load() }
 func (a *App) onOutboxEvent(e outbox.Event) {
 	a.metrics.outboxEvents.WithLabelValues(e.Name).Inc()
 	if troubling[e.Name] {
-		lastError.Store(&OutboxError{time.Now(), e.Name, e.Entry.ID, e.Entry.Sender, e.Reason})
+		lastError.Store(&OutboxError{time.Now(), e.Name, e.Entry.ID, cmp.Or(e.Entry.Sender, e.Hold.Sender), e.Reason})
 	}
 	if name := eventNames[e.Name]; name != "" {
-		a.emit(name, entryData(e.Entry, e.Reason))
+		data := entryData(e.Entry, e.Reason)
+		if e.Hold.Scope != "" {
+			data["sender"], data["scope"] = e.Hold.Sender, string(e.Hold.Scope)
+		}
+		a.emit(name, data)
 	}
 	if e.Name == "lost" && e.Entry.ID == "" {
 		a.logger.Error("entries were forgotten", zap.String("state", string(e.Entry.State)), zap.String("reason", e.Reason))
 		return
 	}
 	if e.Entry.ID == "" {
-		a.logger.Warn("sender "+eventWords[e.Name], zap.String("sender", e.Entry.Sender), zap.String("reason", e.Reason))
+		a.logger.Warn("sender "+eventWords[e.Name], zap.String("sender", e.Hold.Sender),
+			zap.String("scope", string(e.Hold.Scope)), zap.String("reason", e.Reason))
 		return
 	}
 	fields := []zap.Field{
@@ -96,15 +102,13 @@ func entryData(e outbox.Entry, reason string) map[string]any {
 	}
 	data["entry"], data["state"], data["hook"], data["template"] = e.ID, string(e.State), e.Hook, e.Template
 	data["attempts"], data["trace"] = len(e.Attempts), traceID(e.Trace)
-	if recipients, err := decodeOutcome(e.Outcome); err == nil {
-		var ids []string
-		for _, recipient := range recipients {
-			if recipient.ID != "" {
-				ids = append(ids, recipient.ID)
-			}
+	var ids []string
+	for _, recipient := range e.Outcome {
+		if recipient.ID != "" {
+			ids = append(ids, recipient.ID)
 		}
-		data["message_ids"] = strings.Join(ids, " ")
 	}
+	data["message_ids"] = strings.Join(ids, " ")
 	return data
 }
 

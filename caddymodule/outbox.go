@@ -195,12 +195,15 @@ func (a *App) releaseOutbox() error {
 
 func (a *App) outboxSettings() outbox.Settings {
 	return outbox.Settings{
-		Senders: a.Senders(), Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
+		Senders: a.Senders(), Accounts: a.accountNames(), Logger: a.slogger, UncertainWait: uncertainWait, Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
 		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep),
 		MaxPending: a.MaxPending, KeepContent: a.KeepContent,
 		Keys: a.outboxKeys, Postgres: a.outboxConfig.Postgres,
 	}
 }
+
+// uncertainWait replaces the outbox's own in tests.
+var uncertainWait time.Duration
 
 var errOutboxOff = errors.New(
 	"delivery queued needs the outbox, which is off: write delivery sync, or take outbox off away")
@@ -232,12 +235,29 @@ func (a *App) noteEvents(ctx context.Context, heard []outbox.Heard) ([]outbox.No
 }
 
 // ownsMail reports whether mails of an outbox are those of this one, which may not be open yet.
-func (a *App) ownsMail(ctx context.Context, id string) bool {
+func (a *App) ownsMail(id string) bool {
 	select {
 	case <-a.opened:
-		return a.outbox != nil && a.outbox.Took(ctx, id)
 	default:
 		return true
+	}
+	if a.outbox == nil {
+		return false
+	}
+	took, err := a.outbox.Took(id)
+	return err != nil || took
+}
+
+// name returns the ID of an entry that is about to be put, and that of the outbox. It waits for the outbox as put does.
+func (a *App) name(ctx context.Context) (entry, box string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
+	select {
+	case <-a.opened:
+		box, err = a.outbox.ID()
+		return a.outbox.NewID(), box, err
+	case <-ctx.Done():
+		return "", "", fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
 	}
 }
 

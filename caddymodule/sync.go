@@ -105,11 +105,11 @@ func (c *call) claimAndSend(o outgoing, key string, ofBody bool) (answer, time.D
 // answerFromRecord returns the answer to a call whose key the outbox knows.
 func (c *call) answerFromRecord(receipt outbox.Receipt, o outgoing) answer {
 	found := c.end(outcomeRepeated, nil, nil)
-	recipients, err := decodeOutcome(receipt.Entry.Outcome)
+	recipients := recipientsFrom(receipt.Entry.Outcome)
 	switch {
 	case receipt.Claimed:
 		found = c.end(outcomeUnknown, ory.ErrUnavailable, nil)
-	case receipt.Entry.State == outbox.Sent && err == nil && len(recipients) > 0:
+	case receipt.Entry.State == outbox.Sent && len(recipients) > 0:
 		addressed(recipients, o)
 		found = c.answerFor(o, recipients)
 	default:

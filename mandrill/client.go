@@ -69,11 +69,20 @@ func (c *Client) Send(ctx context.Context, r *Request) ([]Recipient, error) {
 	if err != nil {
 		return nil, &Error{Kind: Refused, Err: err}
 	}
+	sendAt, _ := r.body["send_at"].(string)
+	return c.send(ctx, r.endpoint(), body, sendAt != "")
+}
+
+// SendStored is Send for a message that was stored.
+func (c *Client) SendStored(ctx context.Context, s *Stored) ([]Recipient, error) {
+	return c.send(ctx, s.endpoint, s.body, s.scheduled)
+}
+
+func (c *Client) send(ctx context.Context, endpoint string, body []byte, scheduled bool) ([]Recipient, error) {
 	var recipients []Recipient
-	if err := c.post(ctx, r.endpoint(), body, &recipients); err != nil {
+	if err := c.post(ctx, endpoint, body, &recipients); err != nil {
 		var failure *Error
-		if sendAt, _ := r.body["send_at"].(string); sendAt != "" && errors.As(err, &failure) &&
-			failure.Name == "PaymentRequired" {
+		if scheduled && errors.As(err, &failure) && failure.Name == "PaymentRequired" {
 			// Scheduling is what isn't paid for: other messages can be sent.
 			failure.Kind = Refused
 		}

@@ -1,19 +1,15 @@
 package mandrill
 
 import (
-	"bytes"
-	"encoding/json"
 	"maps"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
 // A Request is the body of messages/send or messages/send-template, checked and ready to be sent.
-// It is made by NewRequest, and restored from its JSON by json.Unmarshal: without what the template
-// said of the delivery, and without a second look at its policy and limits.
+// It is made by NewRequest. What MarshalJSON returns can be stored, and sent as a Stored.
 type Request struct {
 	// body is what is sent, but for the key.
 	body map[string]any
@@ -81,34 +77,27 @@ func (r *Request) ExpiresIn() time.Duration { return r.expiresIn }
 func (r *Request) SenderDomain() string { return r.senderDomain }
 
 // Recipients returns the addresses of all recipients, as they were written.
-func (r *Request) Recipients() []string {
-	var addresses []string
-	for _, to := range objects(r.message, "to") {
-		address, _ := to["email"].(string)
-		addresses = append(addresses, address)
-	}
-	return addresses
-}
+func (r *Request) Recipients() []string { return addresses(r.addressees()) }
 
 // IsPrimary reports whether the address is one that the message is to, and not a copy. If a message has
 // copies only, they are what it is to. An address that isn't among the recipients, as Mandrill may write it in another
 // way, counts as one that the message is to.
-func (r *Request) IsPrimary(address string) bool {
-	isCopy, named := false, false
+func (r *Request) IsPrimary(address string) bool { return isPrimary(r.addressees(), address) }
+
+func (r *Request) addressees() []addressee {
+	var list []addressee
 	for _, to := range objects(r.message, "to") {
-		kind, _ := to["type"].(string)
 		email, _ := to["email"].(string)
-		same := strings.EqualFold(email, address)
-		switch {
-		case kind != "" && kind != "to":
-			isCopy = isCopy || same
-		case same:
-			return true
-		default:
-			named = true
-		}
+		kind, _ := to["type"].(string)
+		list = append(list, addressee{email, kind})
 	}
-	return !isCopy || !named
+	return list
+}
+
+// Subaccount is the sub-account that sends the message, or empty.
+func (r *Request) Subaccount() string {
+	name, _ := r.message["subaccount"].(string)
+	return name
 }
 
 // Private reports whether the content is not to be kept: view_content_link is false.
@@ -133,37 +122,18 @@ func (r *Request) SetMetadata(name, value string) bool {
 	return true
 }
 
+const (
+	sendEndpoint         = "messages/send"
+	sendTemplateEndpoint = "messages/send-template"
+)
+
 // endpoint is the path of the call below the API's base.
 func (r *Request) endpoint() string {
 	if _, isTemplate := r.body["template_name"]; isTemplate {
-		return "messages/send-template"
+		return sendTemplateEndpoint
 	}
-	return "messages/send"
+	return sendEndpoint
 }
 
 // MarshalJSON returns the body as it is sent, but for the key.
 func (r *Request) MarshalJSON() ([]byte, error) { return mailchimp.Encode(r.body) }
-
-// UnmarshalJSON restores a request from what MarshalJSON returned. It knows neither HadKey, nor
-// IdempotencyKey, nor ExpiresIn. Errors are those of the JSON, or *InvalidError.
-func (r *Request) UnmarshalJSON(data []byte) error {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	var body map[string]any
-	if err := decoder.Decode(&body); err != nil {
-		return err
-	}
-	// The accessors count on the types.
-	if err := checkFields("", body, reflect.TypeFor[templateBody]()); err != nil {
-		return err
-	}
-	message, ok := body["message"].(map[string]any)
-	if !ok {
-		return mailchimp.Invalid("message", "is missing")
-	}
-	*r = Request{body: body, message: message}
-	if from, _ := message["from_email"].(string); from != "" {
-		r.senderDomain, _ = domainOf(from)
-	}
-	return nil
-}

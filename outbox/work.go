@@ -104,7 +104,7 @@ func (o *Outbox) judgeHolds(ctx context.Context, s *store, c *claimed, r Result)
 	switch {
 	case slices.Contains(answered, r.Verdict):
 		return o.endHolds(ctx, s, c.probed)
-	case r.Verdict == VerdictHold, r.Verdict == VerdictBacklogged && c.State == Sending:
+	case c.State == Sending && (r.Verdict == VerdictHold || r.Verdict == VerdictBacklogged):
 		hold := o.holdFor(c, r)
 		met := func(h *Hold) bool { return h.name() == hold.name() }
 		if slices.ContainsFunc(c.probed, met) {

@@ -51,6 +51,7 @@ var routes = []route{
 	{http.MethodPost, "outbox/retry", retryEntries},
 	{http.MethodPost, "outbox/discard", discardEntries},
 	{http.MethodPost, "outbox/forget", forgetRecipient},
+	{http.MethodPost, "outbox/backup", backUp},
 	{http.MethodGet, "outbox/{id}", showEntry},
 	{http.MethodPost, "outbox/{id}/retry", retryEntry},
 	{http.MethodPost, "outbox/{id}/discard", discardEntry},

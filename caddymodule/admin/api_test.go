@@ -120,7 +120,7 @@ func TestAddressesOfOldOutcomes(t *testing.T) {
 	}
 	outcome := outbox.Result{
 		Verdict: outbox.VerdictSent,
-		Outcome: json.RawMessage(`[{"email":"ada@example.net","status":"sent"}]`),
+		Outcome: []outbox.Recipient{{Email: "ada@example.net", Status: "sent"}},
 	}
 	if err := edgetest.Outbox().Settle(t.Context(), receipt.ID, entry, outcome); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -27,9 +28,6 @@ func (c Conditions) filter() (outbox.Filter, error) {
 	}
 	if f.State != "" && !f.State.Valid() {
 		return bad("state", fmt.Sprintf("one of %v", outbox.States))
-	}
-	if _, err := strconv.ParseInt(c.Before, 10, 64); c.Before != "" && err != nil {
-		return bad("before", "an entry's id")
 	}
 	for name, times := range map[string]struct {
 		text string
@@ -73,6 +71,22 @@ func conditionsOf(query url.Values) (Conditions, error) {
 			`POST {"recipient": "<address>"} to %soutbox/search`, Path)
 	}
 	return c, nil
+}
+
+// backUp copies the outbox to a file of this machine.
+func backUp(w http.ResponseWriter, r *http.Request) error {
+	_, box, err := runningOutbox()
+	if err != nil {
+		return err
+	}
+	var to Backup
+	if err := readJSON(r, &to); err != nil {
+		return err
+	}
+	if !filepath.IsAbs(to.File) {
+		return problem(http.StatusBadRequest, "file must be an absolute path")
+	}
+	return writeDone(w, box.Backup(r.Context(), to.File))
 }
 
 // listEntries answers with a page of entries. If there may be more, the header Link names the next page.

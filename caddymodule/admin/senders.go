@@ -31,7 +31,7 @@ func findSender(r *http.Request) (*outbox.Outbox, string, error) {
 		return nil, "", err
 	}
 	sender := strings.ToLower(r.PathValue("sender"))
-	if known := app.Senders(); !slices.Contains(known, sender) && !box.Holds()[sender].Paused {
+	if known := app.Senders(); !slices.Contains(known, sender) && !box.HoldsBySender()[sender].Paused {
 		return nil, "", problem(http.StatusNotFound,
 			"there is no sender %s: known are %s", sender, strings.Join(known, ", "))
 	}

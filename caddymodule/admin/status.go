@@ -37,9 +37,14 @@ func StatusOf(ctx context.Context, app *caddymodule.App) Status {
 	}
 	if box := app.RunningOutbox(); box != nil {
 		var err error
-		if s.Status, err = box.Status(ctx); err != nil {
-			s.troubleAll("the outbox's database can't be reached: hooks get 503")
-		} else if errors.Is(box.Ready(ctx), outbox.ErrFull) {
+		s.Status, err = box.Status(ctx)
+		for _, trouble := range s.Status.Troubles {
+			s.troubleAll(trouble)
+		}
+		s.Status.Troubles = nil
+		if err != nil && len(s.Troubles) == 0 {
+			s.troubleAll(err.Error())
+		} else if errors.Is(box.Ready(), outbox.ErrFull) {
 			s.troubleAll("the outbox has as many undelivered entries as max_pending allows: hooks get 503")
 		}
 	}
@@ -122,13 +127,13 @@ func (s *Status) listAttention() {
 }
 
 // showReady is for orchestrators: it answers 200 if hooks would be stored.
-func showReady(w http.ResponseWriter, r *http.Request) error {
+func showReady(w http.ResponseWriter, _ *http.Request) error {
 	app := caddymodule.Running()
 	if app == nil {
 		return problem(http.StatusServiceUnavailable, "the running configuration has no mailchimp")
 	}
 	if box := app.RunningOutbox(); box != nil {
-		if err := box.Ready(r.Context()); err != nil {
+		if err := box.Ready(); err != nil {
 			return problem(http.StatusServiceUnavailable, "%w", err)
 		}
 	}

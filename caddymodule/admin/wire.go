@@ -47,6 +47,11 @@ type Recipient struct {
 	Recipient string `json:"recipient"`
 }
 
+// Backup names the file that the outbox is copied to.
+type Backup struct {
+	File string `json:"file"`
+}
+
 // Forgotten answers how many entries were erased.
 type Forgotten struct {
 	Forgotten int `json:"forgotten"`

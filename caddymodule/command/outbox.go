@@ -37,7 +37,7 @@ func outboxCommand() *cobra.Command {
 			"Keeps the entries of a sender domain, or of an audience (list:<id>), back until it is resumed"),
 		o.pauseCommand("resume", "sends again",
 			"Sends the entries of a paused sender domain or audience (list:<id>) again"),
-		moveCommand(o),
+		moveCommand(o), newKeyCommand(), o.backupCommand(),
 	)
 	return printErrors(cmd)
 }
