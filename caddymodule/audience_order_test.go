@@ -71,7 +71,7 @@ func TestAudienceKeepsOrder(t *testing.T) {
 // TestAudienceHold holds the list alone while its account has trouble.
 func TestAudienceHold(t *testing.T) {
 	e := newAudienceEdge(t, consent, "")
-	if err := e.members.Fail(members.Failure{Calls: 3, Status: 401, Title: "API Key Invalid"}); err != nil {
+	if err := e.members.Fail(members.Failure{Calls: 2, Status: 401, Title: "API Key Invalid"}); err != nil {
 		t.Fatal(err)
 	}
 	id := e.Post(wants(true, "")).Entry()

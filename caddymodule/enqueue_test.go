@@ -34,7 +34,7 @@ func TestQueuedHook(t *testing.T) {
 		t.Errorf("metadata %v", mail.Message.Metadata)
 	}
 	entry := e.WaitState(body.ID, outbox.Sent)
-	if entry.Content != nil || !strings.Contains(string(entry.Outcome), "sent") {
+	if entry.Content != nil || len(entry.Outcome) != 1 || entry.Outcome[0].Status != "sent" {
 		t.Errorf("%+v", entry)
 	}
 	if len(e.Sandbox.Mails()) != 1 {

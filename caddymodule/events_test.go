@@ -59,6 +59,10 @@ func TestEventsAreTied(t *testing.T) {
 			"msg":{"_id":%[2]q,"email":"ada@example.net","metadata":%[4]s,"bounce_description":"mailbox_full"}}`,
 			kind, id, at, metadata)
 	}
+	box, err := edgetest.Outbox().ID()
+	if err != nil {
+		t.Fatal(err)
+	}
 	events := "[" + strings.Join([]string{
 		event("delivered", message, `{"outbox_entry":"`+id+`"}`, 1_700_000_000),
 		event("open", message, `[]`, 1_700_000_060),
@@ -66,7 +70,7 @@ func TestEventsAreTied(t *testing.T) {
 		event("soft_bounce", "another-edge's", `{"outbox_entry":"`+id+`"}`, 1_700_000_000),
 		event("spam", "gone", `{"outbox_entry":"4711"}`, 1_700_000_000),
 		event("unsub", "", `{"outbox_entry":"`+id+`","outbox":"another"}`, 1_700_000_000),
-		event("deferral", "", `{"outbox_entry":"`+id+`","outbox":"`+edgetest.Outbox().ID()+`"}`, 1_600_000_000),
+		event("deferral", "", `{"outbox_entry":"`+id+`","outbox":"`+box+`"}`, 1_600_000_000),
 	}, ",") + "]"
 	wants := map[string]float64{
 		`caddy_mailchimp_mail_events_total{event="delivered",tied="true"}`:    1,

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// SetUncertainWait shortens the time between an attempt whose outcome is unknown and the search for it.
-func SetUncertainWait(wait time.Duration) { uncertainWait = wait }
+// SetWaits shortens the time until an entry is looked for at Mandrill.
+func SetWaits(wait time.Duration) { uncertainWait, lookUpWait = wait, wait }
 
 // ForgetReplies forgets the answers to sync hooks that are in memory.
 func ForgetReplies() {

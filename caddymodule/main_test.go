@@ -12,6 +12,6 @@ import (
 var update = flag.Bool("update", false, "write golden files anew")
 
 func TestMain(m *testing.M) {
-	caddymodule.SetUncertainWait(500 * time.Millisecond)
+	caddymodule.SetWaits(500 * time.Millisecond)
 	edgetest.Main(m)
 }

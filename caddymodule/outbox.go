@@ -195,15 +195,15 @@ func (a *App) releaseOutbox() error {
 
 func (a *App) outboxSettings() outbox.Settings {
 	return outbox.Settings{
-		Senders: a.Senders(), Accounts: a.accountNames(), Logger: a.slogger, UncertainWait: uncertainWait, Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
+		Senders: a.Senders(), Accounts: a.accountNames(), Logger: a.slogger, UncertainWait: uncertainWait, LookUpWait: lookUpWait, Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
 		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep),
 		MaxPending: a.MaxPending, KeepContent: a.KeepContent,
 		Keys: a.outboxKeys, Postgres: a.outboxConfig.Postgres,
 	}
 }
 
-// uncertainWait replaces the outbox's own in tests.
-var uncertainWait time.Duration
+// uncertainWait and lookUpWait replace the outbox's own in tests.
+var uncertainWait, lookUpWait time.Duration
 
 var errOutboxOff = errors.New(
 	"delivery queued needs the outbox, which is off: write delivery sync, or take outbox off away")

@@ -359,43 +359,41 @@ func TestRequestProperties(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var restored mandrill.Request
-	if err := json.Unmarshal(data, &restored); err != nil {
-		t.Fatal(err)
-	}
-	again, err := json.Marshal(&restored)
-	if err != nil || !bytes.Equal(again, data) || restored.SenderDomain() != r.SenderDomain() || !restored.Private() ||
-		!strings.Contains(string(data), `"entry":"e1"`) {
-		t.Errorf("restored %s, %v", again, err)
+	stored, err := mandrill.ParseStored(data)
+	if err != nil || stored.SenderDomain() != r.SenderDomain() || !strings.Contains(string(data), `"entry":"e1"`) ||
+		!reflect.DeepEqual(stored.Recipients(), r.Recipients()) || !stored.IsPrimary("a@b.c") {
+		t.Errorf("stored %+v, %v", stored, err)
 	}
 }
 
-func TestUnmarshalRefuses(t *testing.T) {
+func TestParseStoredRefuses(t *testing.T) {
 	for _, body := range []string{
-		`null`, `[]`, `{}`, `{"message":null}`, `{"message":[]}`, `{"message":{"to":{}}}`, `{"message":{"to":[null]}}`,
-		`{"message":{"metadata":1}}`,
+		`null`, `[]`, `{}`, `{"message":null}`, `{"message":[]}`, `{"message":{"to":{}}}`, `{"message":{"to":[1]}}`,
+		`{"message":{"from_email":1}}`, `{"message":{}`,
 	} {
-		var r mandrill.Request
-		if err := json.Unmarshal([]byte(body), &r); err == nil {
-			t.Errorf("%s is restored", body)
+		if stored, err := mandrill.ParseStored([]byte(body)); err == nil {
+			t.Errorf("%s is taken as %+v", body, stored)
 		}
 	}
 }
 
-func FuzzUnmarshal(f *testing.F) {
+// FuzzParseStored compares what is read of a stored message with what the request said that it was made from.
+func FuzzParseStored(f *testing.F) {
 	f.Add([]byte(message(`,"metadata":{"a":1},"view_content_link":false`)))
-	f.Add([]byte(`{"message":{"to":[{}],"from_email":"x"}}`))
+	f.Add([]byte(message(`,"to":[{"email":"a@b.c","type":"cc"},{"email":"d@e.f"}]`)))
+	p := policy(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var r mandrill.Request
-		if json.Unmarshal(data, &r) != nil {
+		r, err := mandrill.ParseRequest(data, p)
+		if err != nil {
 			return
 		}
-		r.SenderDomain()
-		r.Recipients()
-		r.Private()
-		r.SetMetadata("entry", "e1")
-		if _, err := json.Marshal(&r); err != nil {
-			t.Error(err)
+		body, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := mandrill.ParseStored(body)
+		if err != nil || stored.SenderDomain() != r.SenderDomain() || !reflect.DeepEqual(stored.Recipients(), r.Recipients()) {
+			t.Errorf("%s is stored as %+v, %v", body, stored, err)
 		}
 	})
 }

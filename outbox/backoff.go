@@ -6,8 +6,7 @@ const (
 	firstRetry = time.Second
 	lastRetry  = 15 * time.Minute
 
-	firstLookUp = time.Minute
-	lastLookUp  = time.Hour
+	lastLookUp = time.Hour
 )
 
 // backoff is the time between the attempt that is the nth to fail and the next: 1 s, doubled each time up to
@@ -20,7 +19,8 @@ func backoff(n int, jitter float64) time.Duration {
 	return delay - time.Duration(jitter*float64(delay)/4)
 }
 
-// lookUpDelay is the time until the next look-up of an entry that has waited for a while: 1 min, growing to 1 h.
-func lookUpDelay(waited time.Duration) time.Duration {
-	return min(max(waited/4, firstLookUp), lastLookUp)
+// lookUpDelay is the time until the next look-up of an entry that has waited for a while: the first delay, growing to
+// 1 h.
+func lookUpDelay(first, waited time.Duration) time.Duration {
+	return min(max(waited/4, first), lastLookUp)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,11 @@ func putMilliseconds(id []byte, t time.Time) {
 }
 
 func encodeID(id []byte) string { return strings.ToLower(idEncoding.EncodeToString(id)) }
+
+var idPattern = regexp.MustCompile(`^[0-9a-v]{23}$`)
+
+// IsID reports whether a text has the form of an entry's ID.
+func IsID(text string) bool { return idPattern.MatchString(text) }
 
 // firstID returns the least ID that can be made at a time: entries accepted since then have that ID or a later one.
 func firstID(t time.Time) string {

@@ -62,6 +62,8 @@ type Settings struct {
 	// UncertainWait is the time between an attempt whose outcome is unknown and the search for it. Default: 2 min,
 	// and 20 s for an entry that is urgent.
 	UncertainWait time.Duration
+	// LookUpWait is the time until an entry that the account keeps back is looked up first. Default: 1 min.
+	LookUpWait time.Duration
 }
 
 // Event is something that happened to an entry or to a hold.
@@ -96,6 +98,9 @@ func (s Settings) withDefaults() *Settings {
 	}
 	if s.MaxDeadBytes == 0 {
 		s.MaxDeadBytes = 1 << 30
+	}
+	if s.LookUpWait == 0 {
+		s.LookUpWait = time.Minute
 	}
 	if s.Notify == nil {
 		s.Notify = func(Event) {}

@@ -34,7 +34,7 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 		change.state, change.freesKey = Rejected, true
 	case VerdictBacklogged:
 		row.backlogged = now
-		change.state, change.due = Backlogged, now.Add(firstLookUp)
+		change.state, change.due = Backlogged, now.Add(o.settings.Load().LookUpWait)
 	default:
 		n, err := s.exec(ctx, "DELETE FROM entry WHERE id = $1 AND claimed = 1 AND state = 'sending'", id)
 		o.pending.Add(-n)
@@ -60,7 +60,9 @@ func (o *Outbox) settled(ctx context.Context, s *store, r *row, state State, sta
 		return nil
 	}
 	r.State, r.Ended = state, now
-	if !state.undelivered() {
+	if state.undelivered() {
+		o.wake()
+	} else {
 		o.pending.Add(-1)
 		o.tally.addEnd(r)
 		o.notify(string(state), r.Entry, r.Reason, 0)

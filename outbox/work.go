@@ -233,7 +233,7 @@ func (o *Outbox) lookUpLater(ctx context.Context, s *store, c *claimed, r Result
 			return o.save(ctx, s, c, Retrying, 0)
 		}
 	}
-	delay := lookUpDelay(o.now().Sub(since))
+	delay := lookUpDelay(o.settings.Load().LookUpWait, o.now().Sub(since))
 	if c.State == Uncertain {
 		delay = o.settings.Load().uncertainWait(true)
 	}
@@ -249,7 +249,8 @@ func (o *Outbox) backlogged(ctx context.Context, s *store, c *claimed, r Result)
 	if c.Reason != r.Reason {
 		c.note(o.now(), r.Reason)
 	}
-	return o.save(ctx, s, c, Backlogged, lookUpDelay(o.now().Sub(c.row.backlogged)))
+	first := o.settings.Load().LookUpWait
+	return o.save(ctx, s, c, Backlogged, lookUpDelay(first, o.now().Sub(c.row.backlogged)))
 }
 
 // later gives the entry back for another attempt.

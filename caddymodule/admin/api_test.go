@@ -1,7 +1,6 @@
 package admin_test
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"

@@ -29,6 +29,9 @@ func (c Conditions) filter() (outbox.Filter, error) {
 	if f.State != "" && !f.State.Valid() {
 		return bad("state", fmt.Sprintf("one of %v", outbox.States))
 	}
+	if c.Before != "" && !outbox.IsID(c.Before) {
+		return bad("before", "an entry's id")
+	}
 	for name, times := range map[string]struct {
 		text string
 		to   *time.Time
