@@ -73,7 +73,8 @@ type App struct {
 	domains []string
 	base    string
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	pings pings
 	// keyOf is the key that sends for a domain. A domain has one.
 	keyOf   map[string]string
 	clients map[string]*mandrill.Client

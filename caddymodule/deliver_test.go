@@ -49,8 +49,9 @@ func TestMessageOfNoUse(t *testing.T) {
 		state   outbox.State
 		reason  string
 	}{
-		"refused":  {sandbox.Failure{Status: 422, Name: "ValidationError"}, outbox.Dead, "ValidationError"},
-		"rejected": {sandbox.Failure{RejectReason: "unsigned"}, outbox.Rejected, "check-domain"},
+		"refused":             {sandbox.Failure{Status: 422, Name: "ValidationError"}, outbox.Dead, "ValidationError"},
+		"rejected":            {sandbox.Failure{RejectReason: "spam"}, outbox.Rejected, "denylist"},
+		"forbidden by a rule": {sandbox.Failure{RejectReason: "rule"}, outbox.Dead, "a rule of the account"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := edgetest.NewWith(t, edgetest.Minimal, "", "")

@@ -119,7 +119,7 @@ func TestCaddyEvents(t *testing.T) {
 		failure sandbox.Failure
 	}{
 		{"mailchimp.dead", sandbox.Failure{Status: 422, Name: "ValidationError"}},
-		{"mailchimp.rejected", sandbox.Failure{RejectReason: "unsigned"}},
+		{"mailchimp.rejected", sandbox.Failure{RejectReason: "spam"}},
 		{"mailchimp.held", sandbox.Failure{Name: "PaymentRequired"}},
 	} {
 		if err := e.Sandbox.Fail(test.failure); err != nil {

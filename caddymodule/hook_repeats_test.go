@@ -40,7 +40,7 @@ func TestHookRepeats(t *testing.T) {
 		{"same by the template", `{"a":8,"key":"t1"}`, edgetest.Header("Idempotency-Key", "new"), nil, 204, "true", 6},
 		{"rejected", `{"a":9}`, edgetest.Header("X", "1"), &sandbox.Failure{RejectReason: "spam"}, 422, "", 7},
 		{"rejected, then taken", `{"a":9}`, edgetest.Header("X", "1"), nil, 204, "", 8},
-		{"refused", `{"a":10}`, edgetest.Header("X", "1"), &sandbox.Failure{Status: 500}, 503, "", 8},
+		{"refused", `{"a":10}`, edgetest.Header("X", "1"), &sandbox.Failure{Status: 503}, 503, "", 8},
 		{"refused, then taken", `{"a":10}`, edgetest.Header("X", "1"), nil, 204, "", 9},
 		{"unknown", `{"a":11}`, edgetest.Header("X", "1"), &sandbox.Failure{Reset: "after"}, 503, "", 10},
 		{"unknown, not sent again", `{"a":11}`, edgetest.Header("X", "1"), nil, 503, "true", 10},

@@ -65,20 +65,47 @@ type primaries interface{ IsPrimary(address string) bool }
 // mailOutcome turns what Mandrill said of the recipients of a message into the result of an attempt.
 func (a *App) mailOutcome(recipients []mandrill.Recipient, of primaries) outbox.Result {
 	result := outbox.Result{Verdict: outbox.VerdictRejected, Outcome: a.storedOutcome(recipients)}
+	sent, refused := false, make(map[mandrill.Refusal]string)
 	for _, recipient := range recipients {
+		refusal := recipient.Refusal()
 		switch {
 		case recipient.Held():
 			result.Verdict, result.Scope = outbox.VerdictBacklogged, outbox.ScopeSubaccount
 			result.Reason = "Mandrill queued the mail: " + recipient.QueuedReason
 			return result
-		case !recipient.Taken():
+		case refusal != mandrill.NotRefused:
 			result.Reason = refusalOf(recipient)
+			refused[refusal] = result.Reason
 		case of.IsPrimary(recipient.Email):
-			result.Verdict = outbox.VerdictSent
+			sent = true
 		}
+	}
+	// What lies with the operator loses no mail.
+	for _, refusal := range []mandrill.Refusal{mandrill.OfDomain, mandrill.OfKey, mandrill.OfMessage} {
+		reason, has := refused[refusal]
+		switch {
+		case !has:
+		case sent:
+			result.Verdict, result.Reason, result.KeepContent = outbox.VerdictSent, reason, true
+			return result
+		default:
+			result.Verdict, result.Scope, result.Reason = refusalVerdicts[refusal], refusalScopes[refusal], reason
+			return result
+		}
+	}
+	if sent {
+		result.Verdict = outbox.VerdictSent
 	}
 	return result
 }
+
+// What refusals that lie with the operator mean for an entry, and what they hold.
+var (
+	refusalVerdicts = map[mandrill.Refusal]outbox.Verdict{
+		mandrill.OfDomain: outbox.VerdictHold, mandrill.OfKey: outbox.VerdictHold, mandrill.OfMessage: outbox.VerdictDead,
+	}
+	refusalScopes = map[mandrill.Refusal]outbox.Scope{mandrill.OfDomain: outbox.ScopeDomain, mandrill.OfKey: outbox.ScopeKey}
+)
 
 // refusalOf returns why a recipient was refused, with the remedy.
 func refusalOf(r mandrill.Recipient) string {
@@ -116,9 +143,22 @@ func (m storedMail) attempt(ctx context.Context, entry outbox.Delivery, timeout 
 	recipients, err := m.client.SendStored(ctx, m.Stored)
 	m.app.countSending(started, recipients)
 	if err != nil {
-		return failure(err)
+		return m.doubt(ctx, err, failure(err))
 	}
 	return m.app.mailOutcome(recipients, m)
+}
+
+// doubt turns a hold into a retry if not Mandrill itself has refused the call, and the account answers: then it is this
+// message that something between does not let through.
+func (m storedMail) doubt(ctx context.Context, err error, result outbox.Result) outbox.Result {
+	var failed *mandrill.Error
+	if result.Verdict != outbox.VerdictHold || !errors.As(err, &failed) || failed.Named() {
+		return result
+	}
+	if m.app.ping(ctx, m.client) == nil {
+		result.Verdict = outbox.VerdictRetry
+	}
+	return result
 }
 
 // search looks for the mail of an attempt whose outcome is unknown.

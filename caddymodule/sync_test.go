@@ -73,7 +73,7 @@ func TestSyncOutcomes(t *testing.T) {
 		t.Errorf("unknown, again: %+v, %d mails", got, len(e.Sandbox.Mails()))
 	}
 	// What didn't go out may be tried again.
-	if err := e.Sandbox.Fail(sandbox.Failure{Status: 500}); err != nil {
+	if err := e.Sandbox.Fail(sandbox.Failure{Status: 503}); err != nil {
 		t.Fatal(err)
 	}
 	const dora = `{"identity":{"traits":{"email":"dora@example.net"}}}`

@@ -60,6 +60,10 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Named reports whether Mandrill itself has answered: another answer may come from a proxy or a firewall between, which
+// judges by what is sent.
+func (e *Error) Named() bool { return e.Name != "" }
+
 // RateLimited reports whether the account is only asked to slow down, which passes by itself.
 func (e *Error) RateLimited() bool {
 	return e.Name == "RequestLimitExceeded" || e.Status == http.StatusTooManyRequests
@@ -93,7 +97,8 @@ var kinds = map[string]Kind{
 	"PoorReputation":       Account,
 	"RequestLimitExceeded": Account,
 
-	"GeneralError":       Retry,
+	// Mandrill's words for the first one are that an unexpected error occurred: the message may be on its way.
+	"GeneralError":       Unknown,
 	"ServiceUnavailable": Retry,
 
 	"ValidationError":                    Refused,
@@ -135,13 +140,14 @@ func kindOf(name string, status int) Kind {
 	case http.StatusNotFound, http.StatusRequestTimeout:
 		// An api_base that leads elsewhere is mended by the operator, not by dropping mail.
 		return Retry
-	case http.StatusGatewayTimeout:
-		return Unknown
 	}
 	switch {
 	case status < http.StatusMultipleChoices:
 		return Unknown
-	case name != "" && status >= http.StatusBadRequest && status < http.StatusInternalServerError:
+	case status >= http.StatusInternalServerError:
+		// No name of Mandrill's: this may be the word of a proxy, and Mandrill may have accepted the message.
+		return Unknown
+	case name != "" && status >= http.StatusBadRequest:
 		return Refused
 	}
 	return Retry
@@ -172,7 +178,7 @@ var errorName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 func (b errorBody) sort(status int) *Error {
 	code, _ := strconv.Atoi(string(b.Code))
 	e := &Error{Kind: kindOf(b.Name, status), Name: b.Name, Code: code, Status: status, Detail: b.Message}
-	if e.Kind == Unknown && e.Name == "" {
+	if e.Kind == Unknown && e.Name == "" && status < http.StatusMultipleChoices {
 		e.Err = mailchimp.ErrNonsense
 	}
 	return e

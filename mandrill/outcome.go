@@ -34,10 +34,49 @@ var accountReasons = []string{
 	"account-suspended",
 }
 
-// Taken reports whether Mandrill has the message for this recipient.
-func (r Recipient) Taken() bool {
-	return r.Status == "sent" || r.Status == "queued" || r.Status == "scheduled"
+// Refusal says with whom the reason lies why a recipient was refused.
+type Refusal string
+
+// The refusals.
+const (
+	// NotRefused: Mandrill has accepted the message for the recipient.
+	NotRefused Refusal = ""
+	// OfRecipient: another message to the recipient would be refused too.
+	OfRecipient Refusal = "recipient"
+	// OfMessage: the operator must change the message or the account's rules. New statuses and reasons count as such,
+	// so that no mail is lost.
+	OfMessage Refusal = "message"
+	// OfDomain: Mandrill does not send for the domain of from_email.
+	OfDomain Refusal = "domain"
+	// OfKey: the API key cannot send.
+	OfKey Refusal = "key"
+)
+
+// refusals are those of Mandrill's reasons for rejecting a recipient.
+var refusals = map[string]Refusal{
+	"hard-bounce": OfRecipient, "soft-bounce": OfRecipient, "spam": OfRecipient, "unsub": OfRecipient,
+	"custom": OfRecipient, "invalid": OfRecipient, "": OfRecipient,
+	"invalid-sender": OfMessage, "rule": OfMessage,
+	"unsigned": OfDomain, "test-mode-limit": OfKey,
 }
+
+// Refusal returns whose trouble it is that the recipient was refused.
+func (r Recipient) Refusal() Refusal {
+	switch r.Status {
+	case "sent", "queued", "scheduled":
+		return NotRefused
+	case "invalid":
+		return OfRecipient
+	case "rejected":
+		if refusal, known := refusals[r.RejectReason]; known {
+			return refusal
+		}
+	}
+	return OfMessage
+}
+
+// Taken reports whether Mandrill has the message for this recipient.
+func (r Recipient) Taken() bool { return r.Refusal() == NotRefused }
 
 // Held reports whether Mandrill has the message and keeps it back for a reason that lies with the account.
 func (r Recipient) Held() bool {

@@ -30,6 +30,10 @@ type account struct {
 	sending, urgent, lookUps int
 	// limit is how many may be sent at once after a hold: it grows with each success. 0 is no limit.
 	limit int
+	// accepted is when an entry was last answered for, by the database's clock.
+	accepted time.Time
+	// unknowns counts the attempts since then whose outcome is unknown.
+	unknowns int
 	// turn rotates the lanes, so that none comes first always.
 	turn int
 }
@@ -42,6 +46,8 @@ type claimed struct {
 	probed []*Hold
 	// began is when it was claimed.
 	began time.Time
+	// keepContent keeps the content although the entry was sent.
+	keepContent bool
 }
 
 // dispatch claims what is due and starts a worker for each entry, until ctx ends. Workers' calls end with working.
@@ -325,6 +331,11 @@ func (o *Outbox) claimStatement(s *store, c claim, prober string, now time.Time)
 		// The statement before must have made the probe this prober's.
 		where += " AND EXISTS (SELECT 1 FROM hold WHERE scope = " + a.add(string(h.Scope)) + " AND target = " + a.add(h.Target) +
 			" AND prober = " + a.add(prober) + ")"
+	}
+	if len(c.probed) > 0 {
+		// An entry that may have gone out before is a probe only if there is no other.
+		where += " AND (unknowns = 0 OR NOT EXISTS (SELECT 1 FROM entry AS other WHERE other.state IN ('pending', 'retrying') " +
+			"AND other.lane = entry.lane AND other.due <= " + a.add(now.UnixMilli()) + " AND other.unknowns = 0))"
 	}
 	picked := "SELECT id FROM entry WHERE " + where + " ORDER BY due LIMIT " + a.add(c.n)
 	return &database.Statement{

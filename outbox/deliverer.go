@@ -12,6 +12,12 @@ type Deliverer interface {
 	Deliver(ctx context.Context, d Delivery) Result
 }
 
+// A Prober is a Deliverer that can ask whether a hold may be over without delivering anything. Its error is the reason
+// why it is not; without one, the entry is delivered as a probe.
+type Prober interface {
+	Probe(ctx context.Context, hold Hold, entry Entry) error
+}
+
 // Delivery is one attempt.
 type Delivery struct {
 	Entry
@@ -72,6 +78,8 @@ type Result struct {
 	Scope Scope
 	// Outcome is kept with the entry.
 	Outcome []Recipient
+	// KeepContent keeps the content of an entry that was sent, for those recipients that were refused.
+	KeepContent bool
 	// Rendered is what an entry that was unrendered has become: its Sender, Subaccount, Recipients, Content, Private
 	// and Expires.
 	Rendered *New

@@ -8,13 +8,18 @@ import (
 )
 
 const (
-	firstProbe = time.Second
-	lastProbe  = 30 * time.Second
 	// longestProbe bounds what a Retry-After can ask for.
 	longestProbe = time.Hour
 	// probeLease is how long a probe may take before another one is made.
 	probeLease = time.Minute
 )
+
+// probeDelays are the times before the first probe of a hold, and between two at most.
+var probeDelays = map[Scope]struct{ first, last time.Duration }{
+	ScopeKey:        {time.Second, 30 * time.Second},
+	ScopeDomain:     {time.Minute, 10 * time.Minute},
+	ScopeSubaccount: {5 * time.Minute, 5 * time.Minute},
+}
 
 // Scope says what a hold or a pause keeps back.
 type Scope string
@@ -187,7 +192,7 @@ func (o *Outbox) endHolds(ctx context.Context, s *store, probed []*Hold) error {
 // extendHolds keeps those in force that a probe has met again. The next probe comes later.
 func (o *Outbox) extendHolds(ctx context.Context, s *store, probed []*Hold, reason string, after time.Duration) error {
 	return o.changeProbed(ctx, s, probed, "", func(h *Hold) *database.Statement {
-		delay := min(max(2*h.delay, firstProbe), lastProbe)
+		delay := min(max(2*h.delay, probeDelays[h.Scope].first), probeDelays[h.Scope].last)
 		next := o.now().Add(max(delay, min(after, longestProbe)))
 		if reason == "" {
 			reason = h.Reason
@@ -233,8 +238,7 @@ func claimProbe(h *Hold, prober string, now time.Time) *database.Statement {
 
 // probeNow makes all holds be probed at once: what caused them may be fixed.
 func (o *Outbox) probeNow(ctx context.Context, s *store) error {
-	_, err := s.exec(ctx, "UPDATE hold SET probe = $1, delay = $2 WHERE scope NOT IN ('pause', 'pause_template')",
-		o.now().UnixMilli(), firstProbe.Milliseconds()/2)
+	_, err := s.exec(ctx, "UPDATE hold SET probe = $1, delay = 0 WHERE scope NOT IN ('pause', 'pause_template')", o.now().UnixMilli())
 	if err == nil {
 		err = o.readHolds(ctx, s)
 	}

@@ -63,6 +63,9 @@ func (o *Outbox) work(ctx context.Context, c *claimed) error {
 	if err != nil {
 		return errors.Join(o.sealed(ctx, s, c, err), o.extendHolds(ctx, s, c.probed, "", 0))
 	}
+	if reason := o.probe(ctx, c); reason != "" {
+		return errors.Join(o.later(ctx, s, c, 0), o.extendHolds(ctx, s, c.probed, reason, 0))
+	}
 	d := Delivery{
 		Entry: c.Entry, Uncertain: c.State == Uncertain, Unrendered: c.unrendered, Backlogged: c.backlogged, Revived: c.revived,
 	}
@@ -73,6 +76,26 @@ func (o *Outbox) work(ctx context.Context, c *claimed) error {
 		return nil
 	}, "entry", c.ID)
 	return o.judge(ctx, s, c, r)
+}
+
+// probe returns why the holds that the entry is the probe of are not over, or nothing if it is to be delivered to see.
+func (o *Outbox) probe(ctx context.Context, c *claimed) (reason string) {
+	prober, is := o.settings.Load().Deliverer.(Prober)
+	if !is || len(c.probed) == 0 {
+		return ""
+	}
+	err := o.safely("probing a hold", func() error {
+		for _, h := range c.probed {
+			if err := prober.Probe(ctx, *h, c.Entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, "entry", c.ID)
+	if err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // sealed lets an entry wait whose content cannot be opened without another key, and ends one whose content is damaged.
@@ -91,6 +114,9 @@ func (o *Outbox) sealed(ctx context.Context, s *store, c *claimed, reason error)
 func (o *Outbox) judge(ctx context.Context, s *store, c *claimed, r Result) error {
 	if r.Outcome != nil {
 		c.Outcome = r.Outcome
+	}
+	if r.Verdict == VerdictHold && c.State == Sending && o.meetsHoldsAlone(c) {
+		r.Verdict, r.Reason = VerdictRetry, "it meets holds while other mail is accepted: "+r.Reason
 	}
 	holding := o.judgeHolds(ctx, s, c, r)
 	return errors.Join(o.judgeEntry(ctx, s, c, r), holding)
@@ -113,7 +139,24 @@ func (o *Outbox) judgeHolds(ctx context.Context, s *store, c *claimed, r Result)
 		// The account answers, and holds something else.
 		return errors.Join(o.endHolds(ctx, s, c.probed), o.beginHold(ctx, s, hold, c.began))
 	}
-	return o.extendHolds(ctx, s, c.probed, "", 0)
+	err := o.extendHolds(ctx, s, c.probed, "", 0)
+	if c.State == Sending && r.Verdict == VerdictUnknown && len(c.probed) == 0 && o.isOutage(c) {
+		r.Reason = "the last attempts had no answer that tells what became of them: " + r.Reason
+		err = errors.Join(err, o.beginHold(ctx, s, o.holdFor(c, r), c.began))
+	}
+	return err
+}
+
+// manyUnknowns is how many attempts of an account in a row, whose outcome is unknown, are an outage.
+const manyUnknowns = 3
+
+// isOutage counts an attempt whose outcome is unknown, and reports whether there were many in a row.
+func (o *Outbox) isOutage(c *claimed) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a := o.accountNamed(c.account)
+	a.unknowns++
+	return a.unknowns >= manyUnknowns
 }
 
 func (o *Outbox) holdFor(c *claimed, r Result) Hold {
@@ -130,10 +173,10 @@ func (o *Outbox) holdFor(c *claimed, r Result) Hold {
 	case scope == ScopeSubaccount:
 		target += "/" + c.Subaccount
 	}
-	now := o.now()
+	now, first := o.now(), probeDelays[scope].first
 	return Hold{
 		Scope: scope, Target: target, Sender: c.Sender, Reason: r.Reason, Since: now, Entry: c.ID,
-		Probe: now.Add(max(firstProbe, min(r.After, longestProbe))), delay: firstProbe,
+		Probe: now.Add(max(first, min(r.After, longestProbe))), delay: first,
 	}
 }
 
@@ -141,6 +184,7 @@ func (o *Outbox) judgeEntry(ctx context.Context, s *store, c *claimed, r Result)
 	lookedUp := c.State != Sending
 	switch r.Verdict {
 	case VerdictSent:
+		c.keepContent = r.KeepContent
 		return o.end(ctx, s, c, Sent, r.Reason)
 	case VerdictRejected:
 		return o.end(ctx, s, c, Rejected, r.Reason)
@@ -162,12 +206,11 @@ func (o *Outbox) judgeEntry(ctx context.Context, s *store, c *claimed, r Result)
 			c.note(o.now(), r.Reason) // once: from here on it is retrying
 		}
 		return o.later(ctx, s, c, r.After)
-	case VerdictHold:
+	case VerdictHold: // a look-up never holds
 		if lookedUp {
 			return o.lookUpLater(ctx, s, c, r)
 		}
 		c.Reason = r.Reason
-		c.holds++
 		return o.later(ctx, s, c, 0)
 	case VerdictUnknown:
 		if lookedUp {
@@ -179,6 +222,22 @@ func (o *Outbox) judgeEntry(ctx context.Context, s *store, c *claimed, r Result)
 		return o.lookUpLater(ctx, s, c, r)
 	}
 	return o.retry(ctx, s, c, r)
+}
+
+// mostHolds is how many holds an entry may meet while others of its account are accepted in between.
+const mostHolds = 3
+
+// meetsHoldsAlone counts that an attempt met a hold, and reports whether the entry meets them again and again while
+// others pass: then it has trouble of its own.
+func (o *Outbox) meetsHoldsAlone(c *claimed) bool {
+	o.mu.Lock()
+	passed := o.accountNamed(c.account).accepted
+	o.mu.Unlock()
+	// An entry that was given back is due since then.
+	if c.holds == 0 || passed.After(c.Due) {
+		c.holds++
+	}
+	return c.holds >= mostHolds
 }
 
 // retry tries the entry again after a failed attempt, until it has been retried for as long as it may be. Only delays
@@ -274,8 +333,8 @@ func (o *Outbox) save(ctx context.Context, s *store, c *claimed, state State, de
 // end stores the end of an entry, and wipes its content in the same statement.
 func (o *Outbox) end(ctx context.Context, s *store, c *claimed, state State, reason string) error {
 	c.note(o.now(), reason)
-	wipe := state != Dead && state != Unrendered && (c.Private || !o.settings.Load().KeepContent)
-	change := &change{state: state, wipe: wipe, freesKey: freesKey(c.row, state)}
+	keep := state == Dead || state == Unrendered || c.keepContent || o.settings.Load().KeepContent && !c.Private
+	change := &change{state: state, wipe: !keep, freesKey: freesKey(c.row, state)}
 	if state != Unrendered {
 		change.ended = o.now()
 	}
@@ -363,7 +422,9 @@ func (o *Outbox) countAnswers(c *claimed, r Result) {
 	switch {
 	case slices.Contains(answered, r.Verdict):
 		delete(o.failing, c.Sender)
-		if a := o.accountNamed(c.account); a.limit > 0 {
+		a := o.accountNamed(c.account)
+		a.accepted, a.unknowns = o.now(), 0
+		if a.limit > 0 {
 			if a.limit *= 2; a.limit >= o.settings.Load().Workers {
 				a.limit = 0
 			}

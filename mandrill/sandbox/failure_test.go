@@ -19,14 +19,14 @@ func TestFailures(t *testing.T) {
 		kind    mandrill.Kind
 		mails   int
 	}{
-		{"server error", sandbox.Failure{Status: 500}, mandrill.Retry, 0},
+		{"server error", sandbox.Failure{Status: 500}, mandrill.Unknown, 0},
 		{"status alone", sandbox.Failure{Status: 401}, mandrill.Account, 0},
 		{"name alone", sandbox.Failure{Name: "Unknown_Template"}, mandrill.Refused, 0},
 		{"unavailable", sandbox.Failure{Status: 503}, mandrill.Retry, 0},
 		{"error with status 200", sandbox.Failure{Status: 200, Name: "ValidationError"}, mandrill.Refused, 0},
 		{"rate limit", sandbox.Failure{Status: 429, Name: "RequestLimitExceeded", RetryAfter: 3}, mandrill.Account, 0},
 		{"malformed body", sandbox.Failure{Body: "<html>"}, mandrill.Unknown, 0},
-		{"HTML", sandbox.Failure{Status: 500, Body: "<html>"}, mandrill.Retry, 0},
+		{"HTML", sandbox.Failure{Status: 500, Body: "<html>"}, mandrill.Unknown, 0},
 		{"reset", sandbox.Failure{Reset: "before"}, mandrill.Unknown, 0},
 		{"reset after recording", sandbox.Failure{Reset: "after"}, mandrill.Unknown, 1},
 		{"delay", sandbox.Failure{Delay: "10ms"}, "", 1},

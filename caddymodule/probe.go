@@ -1,0 +1,75 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// pingInterval is how long an answer to users/ping2 is good for.
+const pingInterval = 10 * time.Second
+
+// pings are the last answers of accounts, by their clients.
+type pings struct {
+	mu   sync.Mutex
+	last map[*mandrill.Client]ping
+}
+
+type ping struct {
+	at  time.Time
+	err error
+}
+
+// ping asks whether an account works, without sending anything. It asks Mandrill at most once in pingInterval.
+func (a *App) ping(ctx context.Context, client *mandrill.Client) error {
+	a.pings.mu.Lock()
+	defer a.pings.mu.Unlock()
+	if last, has := a.pings.last[client]; has && time.Since(last.at) < pingInterval {
+		return last.err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), DefaultTimeout)
+	defer cancel()
+	err := client.Ping(ctx)
+	if a.pings.last == nil {
+		a.pings.last = make(map[*mandrill.Client]ping)
+	}
+	a.pings.last[client] = ping{time.Now(), err}
+	return err
+}
+
+// Probe asks whether a hold may be over, before a message is sent to see. Its error is the reason why it is not.
+func (d deliverer) Probe(ctx context.Context, hold outbox.Hold, entry outbox.Entry) error {
+	client := d.app.ClientFor(entry.Sender)
+	if client == nil {
+		return nil // an audience: its changes are the probes
+	}
+	switch hold.Scope {
+	case outbox.ScopeKey:
+		if err := d.app.ping(ctx, client); err != nil {
+			return fmt.Errorf("%s", Explain(err, false))
+		}
+	case outbox.ScopeDomain:
+		return checkSigning(ctx, client, entry.Sender)
+	}
+	return nil
+}
+
+// checkSigning returns an error while Mandrill does not sign for a domain.
+func checkSigning(ctx context.Context, client *mandrill.Client, domain string) error {
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	defer cancel()
+	domains, err := client.Domains(ctx)
+	if err != nil {
+		return fmt.Errorf("%s", Explain(err, false))
+	}
+	for _, found := range domains {
+		if found.Domain == domain && found.ValidSigning {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s", refusalOf(mandrill.Recipient{Status: "rejected", RejectReason: "unsigned"}))
+}
