@@ -1,0 +1,210 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+func toSubaccount(name string) func(*outbox.New) {
+	return func(n *outbox.New) { n.Subaccount = name }
+}
+
+// delivered returns how often an entry was sent, look-ups not counted.
+func (f *fake) sends(id string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, d := range f.delivered {
+		if d.ID == id && d.State == outbox.Sending {
+			n++
+		}
+	}
+	return n
+}
+
+// TestHeldSubaccount keeps the entries of a paused sub-account, and no others.
+func TestHeldSubaccount(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+			if d.Subaccount == "paused" {
+				return outbox.Result{Verdict: outbox.VerdictBacklogged, Scope: outbox.ScopeSubaccount, Reason: "sending-paused"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f, func(s *outbox.Settings) { s.Workers = 4 })
+		start(t, o)
+		first := put(t, o, "paused 0", toSubaccount("paused")).ID
+		f.waitEvents(t, "hold", 1)
+		var held []string
+		for n := range 40 {
+			held = append(held, put(t, o, fmt.Sprint("paused ", n+1), toSubaccount("paused")).ID)
+			put(t, o, fmt.Sprint("healthy ", n))
+		}
+		f.waitEvents(t, "sent", 40)
+		if entry := get(t, o, first); entry.State != outbox.Backlogged {
+			t.Errorf("what Mandrill has is %+v", entry)
+		}
+		for _, id := range held {
+			if entry := get(t, o, id); entry.State != outbox.Pending || f.sends(id) != 0 {
+				t.Fatalf("%+v was sent %d times", entry, f.sends(id))
+			}
+		}
+		if holds := o.Holds(); len(holds) != 1 || !strings.HasSuffix(holds[0].Target, "/paused") || holds[0].Entry != first {
+			t.Errorf("holds %+v", holds)
+		}
+	})
+}
+
+// prober says what is to be said of a hold.
+type prober struct {
+	*fake
+	probed []time.Time
+	err    error
+}
+
+func (p *prober) Probe(context.Context, outbox.Hold, outbox.Entry) error {
+	p.probed = append(p.probed, time.Now())
+	return p.err
+}
+
+// TestProbes asks first whether a hold may be over, and sends nothing until it may.
+func TestProbes(t *testing.T) {
+	for _, test := range []struct {
+		scope outbox.Scope
+		// at is when the first probes come, in seconds after the hold began.
+		at []int
+	}{
+		{outbox.ScopeKey, []int{1, 3, 7, 15, 31, 61, 91}},
+		{outbox.ScopeDomain, []int{60, 180, 420, 900, 1500}},
+		{outbox.ScopeSubaccount, []int{300, 600, 900}},
+	} {
+		t.Run(string(test.scope), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &prober{err: errors.New("not yet")}
+				p.fake = newFake(func(_ outbox.Delivery, n int) outbox.Result {
+					if n == 1 {
+						return outbox.Result{Verdict: outbox.VerdictHold, Scope: test.scope, Reason: "x"}
+					}
+					return outbox.Result{Verdict: outbox.VerdictSent}
+				})
+				o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, p.fake, func(s *outbox.Settings) { s.Deliverer = p })
+				start(t, o)
+				began := time.Now()
+				put(t, o, "one", toSubaccount("s"))
+				p.waitEvents(t, "hold", 1)
+				put(t, o, "two", toSubaccount("s"))
+				time.Sleep(time.Duration(test.at[len(test.at)-1])*time.Second + 500*time.Millisecond)
+				var at []int
+				for _, probe := range p.probed {
+					at = append(at, int(probe.Sub(began).Round(time.Second).Seconds()))
+				}
+				if fmt.Sprint(at) != fmt.Sprint(test.at) || len(p.delivered) != 1 {
+					t.Errorf("probed after %v, want %v; %d delivered", at, test.at, len(p.delivered))
+				}
+				p.err = nil
+				p.waitEvents(t, "sent", 2)
+				if p.count("release") != 1 {
+					t.Errorf("events %v", p.counts())
+				}
+			})
+		})
+	}
+}
+
+// TestRetryAfter waits for as long as Mandrill asks, an hour at most.
+func TestRetryAfter(t *testing.T) {
+	for after, want := range map[time.Duration]time.Duration{
+		2 * time.Minute: 2 * time.Minute, 3 * time.Hour: time.Hour, 0: time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
+				if n == 1 {
+					return outbox.Result{Verdict: outbox.VerdictHold, Reason: "RequestLimitExceeded", After: after}
+				}
+				return outbox.Result{Verdict: outbox.VerdictSent}
+			})
+			o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f)
+			start(t, o)
+			began := time.Now()
+			put(t, o, "one")
+			f.waitEvents(t, "sent", 1)
+			if waited := time.Since(began).Round(time.Second); waited != want {
+				t.Errorf("after %v: waited %v", after, waited)
+			}
+		})
+	}
+}
+
+// TestPoison has one entry meet holds while all others pass.
+func TestPoison(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+			if strings.Contains(string(d.Content), "poison") {
+				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "403 of a firewall"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f, func(s *outbox.Settings) { s.RetryFor = time.Minute })
+		start(t, o)
+		id := put(t, o, "poison").ID
+		for n := range 60 {
+			put(t, o, fmt.Sprint("healthy ", n))
+			time.Sleep(5 * time.Second)
+		}
+		f.waitEvents(t, "dead", 1)
+		entry := get(t, o, id)
+		if !strings.Contains(entry.Reason, "403 of a firewall") || f.count("hold") > 3 || f.count("sent") != 60 {
+			t.Errorf("%s; %v", entry.Reason, f.counts())
+		}
+	})
+}
+
+// TestOutage holds an account whose answers are lost, one after the other.
+func TestOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := true
+		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+			switch {
+			case d.Uncertain:
+				return outbox.Result{Verdict: outbox.VerdictResend, Reason: "no index"}
+			case lost:
+				return outbox.Result{Verdict: outbox.VerdictUnknown, Reason: "the connection broke"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f, func(s *outbox.Settings) { s.Workers = 1 })
+		start(t, o)
+		for n := range 20 {
+			put(t, o, fmt.Sprint(n))
+		}
+		f.waitEvents(t, "hold", 1)
+		time.Sleep(20 * time.Second)
+		f.mu.Lock()
+		sent := len(f.delivered)
+		f.mu.Unlock()
+		// Three in a row, and the probes after 1, 3, 7 and 15 s.
+		if sent > 3+5 {
+			t.Errorf("%d were sent into the outage", sent)
+		}
+		lost = false
+		f.waitEvents(t, "sent", 20)
+		perEntry := make(map[string]int)
+		for _, d := range f.delivered {
+			if !d.Uncertain {
+				perEntry[d.ID]++
+			}
+		}
+		for id, n := range perEntry {
+			if n > 2 {
+				t.Errorf("%s was sent %d times", id, n)
+			}
+		}
+	})
+}
