@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -75,6 +76,10 @@ type App struct {
 
 	mu    sync.Mutex
 	pings pings
+	// formerOutboxes are files of outboxes that earlier configurations had.
+	formerOutboxes []string
+	// leftBehind is how many entries they had when that was counted last.
+	leftBehind atomic.Int64
 	// keyOf is the key that sends for a domain. A domain has one.
 	keyOf   map[string]string
 	clients map[string]*mandrill.Client

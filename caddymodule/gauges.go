@@ -8,11 +8,10 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// gauges collect the state of the running configuration's outbox at each scrape. They use what the outbox counted last:
-// a
+// gauges collect the state of the running configuration's outbox at each scrape. They use what was counted last: a
 // scrape never waits for the database.
 type gauges struct {
-	entries, oldest, undelivered, maxPending, held, ready, broken *prometheus.Desc
+	entries, oldest, undelivered, maxPending, held, ready, broken, leftBehind *prometheus.Desc
 }
 
 func newGauges() *gauges {
@@ -28,6 +27,8 @@ func newGauges() *gauges {
 		held: desc("sender_held",
 			"Whether a sender (a domain, or list: and an id) sends nothing, because its account can't (reason hold) "+
 				"or because the operator paused it (reason pause).", "sender", "reason"),
+		leftBehind: desc("outbox_left_behind",
+			"Undelivered entries in the file of a former outbox, which nobody delivers."),
 		ready: desc("ready", "Whether hooks would be stored."),
 		broken: desc("template_broken",
 			"Whether the file of a template is broken, so that its last good version is in force.", "template"),
@@ -36,7 +37,8 @@ func newGauges() *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{g.entries, g.oldest, g.undelivered, g.maxPending, g.held, g.ready, g.broken} {
+	for _, desc := range []*prometheus.Desc{g.entries, g.oldest, g.undelivered, g.maxPending, g.held, g.ready, g.broken,
+		g.leftBehind} {
 		to <- desc
 	}
 }
@@ -57,6 +59,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		gauge(g.ready, 1)
 		return
 	}
+	gauge(g.leftBehind, float64(app.leftBehind.Load()))
 	gauge(g.ready, boolGauge(app.outbox.Ready() == nil))
 	gauge(g.undelivered, float64(app.outbox.Undelivered()))
 	gauge(g.maxPending, float64(app.outbox.MaxPending()))

@@ -135,6 +135,7 @@ func (a *App) startOutbox() error {
 			return err // Cleanup gives it up
 		}
 	}
+	a.rememberOutbox()
 	close(a.opened)
 	return nil
 }
@@ -166,7 +167,8 @@ func (a *App) leavesBehind(before *App) error {
 			"this configuration would leave behind: %w", err)
 	case n > 0:
 		return fmt.Errorf("outbox: the present one has %d undelivered entries, which this configuration would leave behind: "+
-			"wait until they are delivered, or discard them, and load it again", n)
+			"wait until they are delivered, discard them, or stop Caddy and move them "+
+			"with caddy mailchimp outbox move; then load it again", n)
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
 const (
@@ -206,4 +208,14 @@ func (o *Outbox) Ready() error {
 		return ErrFull
 	}
 	return nil
+}
+
+// LeftIn counts what is not delivered in the SQLite file of another outbox, which may be open in another process. It
+// returns 0 if there is no such file, or if it is no outbox.
+func LeftIn(ctx context.Context, file string) int {
+	n, err := database.CountIn(ctx, file, "SELECT count(*) FROM entry WHERE "+isUndelivered+" OR state IN ('unrendered', 'dead')")
+	if err != nil {
+		return 0
+	}
+	return n
 }

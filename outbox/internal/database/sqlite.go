@@ -344,3 +344,18 @@ func (db *sqliteDB) release() error {
 	}
 	return err
 }
+
+// CountIn returns the number that a query gives in a file that may belong to another process.
+func CountIn(ctx context.Context, file, query string) (n int, err error) {
+	if _, err := os.Stat(file); err != nil {
+		return 0, err
+	}
+	location := url.URL{Scheme: "file", Path: filepath.ToSlash(file)}
+	db, err := openConnections(location, url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(1000)"}}, 1)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	err = db.QueryRowContext(ctx, query).Scan(&n)
+	return n, err
+}
