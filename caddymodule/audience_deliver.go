@@ -92,7 +92,7 @@ func (c change) attempt(ctx context.Context, entry outbox.Delivery, timeout time
 	c.timeout = timeout
 	recipients, err := c.send(ctx)
 	if err != nil {
-		return failure(err)
+		return c.app.failure(err, entry.Content)
 	}
 	result := c.outcome(recipients)
 	if len(late) > 0 {

@@ -139,11 +139,11 @@ func (d deliverer) render(ctx context.Context, hook *Webhook, entry outbox.Deliv
 		return outbox.Result{Verdict: outbox.VerdictDiscarded, Reason: "the template cancelled"}
 	}
 	if err != nil {
-		return still(hook.explain(err, false))
+		return still(hook.explain(err, d.app.LogRecipients))
 	}
 	o, err := hook.kind.parse(message)
 	if err != nil {
-		return still(hook.explain(err, false))
+		return still(hook.explain(err, d.app.LogRecipients))
 	}
 	box, err := d.app.outbox.ID()
 	if err != nil {
@@ -160,9 +160,9 @@ func (d deliverer) render(ctx context.Context, hook *Webhook, entry outbox.Deliv
 	return outbox.Result{Verdict: outbox.VerdictRendered, Rendered: &rendered}
 }
 
-// failure turns the error of a call into the result of an attempt.
-func failure(err error) outbox.Result {
-	result := outbox.Result{Verdict: outbox.VerdictRetry, Reason: Explain(err, false)}
+// failure turns the error of a call into the result of an attempt. The content is that of the entry.
+func (a *App) failure(err error, content []byte) outbox.Result {
+	result := outbox.Result{Verdict: outbox.VerdictRetry, Reason: a.why(err, content)}
 	var changing *audience.Error
 	if errors.As(err, &changing) {
 		return changeFailure(changing, result)

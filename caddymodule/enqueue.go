@@ -33,7 +33,7 @@ func (c *call) enqueue(hook *ory.Hook) answer {
 		entry.ID = id
 	} else {
 		c.cause = err
-		if entry, err = c.unrendered(hook.Ctx, c.hook.explain(err, false)); err != nil {
+		if entry, err = c.unrendered(hook.Ctx, c.hook.explain(err, c.hook.app.LogRecipients)); err != nil {
 			return c.end(outcomeTemplate, ory.ErrTemplate, err)
 		}
 	}

@@ -36,6 +36,23 @@ func Explain(err error, whole bool) string {
 	return err.Error()
 }
 
+// why returns the text of a failed call for the outbox, which keeps it. Mailchimp's own words are whole if
+// log_recipients is on, and else masked by the content that they are about.
+func (a *App) why(err error, content []byte) string {
+	if a.LogRecipients {
+		return Explain(err, true)
+	}
+	var send *mandrill.Error
+	if errors.As(err, &send) {
+		return describe(err.Error(), masked(send.Detail, content), send.Remedy(), true)
+	}
+	var change *audience.Error
+	if errors.As(err, &change) {
+		return describe(err.Error(), masked(change.Detail, content), change.Remedy(), true)
+	}
+	return err.Error()
+}
+
 func describe(text, detail, remedy string, whole bool) string {
 	if whole && detail != "" {
 		text += ": " + detail

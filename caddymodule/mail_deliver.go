@@ -143,7 +143,7 @@ func (m storedMail) attempt(ctx context.Context, entry outbox.Delivery, timeout 
 	recipients, err := m.client.SendStored(ctx, m.Stored)
 	m.app.countSending(started, recipients)
 	if err != nil {
-		return m.doubt(ctx, err, failure(err))
+		return m.doubt(ctx, err, m.app.failure(err, entry.Content))
 	}
 	return m.app.mailOutcome(recipients, m)
 }
@@ -165,7 +165,7 @@ func (m storedMail) doubt(ctx context.Context, err error, result outbox.Result) 
 func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Result {
 	found, err := m.client.Search(ctx, "u_"+entryField+":"+entry.ID, 100)
 	if err != nil {
-		failed := failure(err)
+		failed := m.app.failure(err, entry.Content)
 		if failed.Verdict == outbox.VerdictDead {
 			failed.Verdict, failed.Reason = outbox.VerdictResend, "the key may not search: it is sent once more"
 		}
@@ -214,7 +214,7 @@ func (m storedMail) lookUp(ctx context.Context, entry outbox.Delivery) outbox.Re
 		}
 		state, err := m.state(ctx, recipient.ID)
 		if err != nil {
-			return failure(err)
+			return m.app.failure(err, entry.Content)
 		}
 		switch state {
 		case "queued", "scheduled":

@@ -128,7 +128,11 @@ func (c *call) sendOnce(o outgoing) (answer, outbox.Result) {
 	recipients, err := o.send(ctx)
 	c.hook.endSpan(span, err)
 	if err != nil {
-		result := failure(err)
+		content, encoding := o.MarshalJSON()
+		if encoding != nil {
+			content = nil
+		}
+		result := c.hook.app.failure(err, content)
 		return c.failed(result.Verdict, err), result
 	}
 	for _, recipient := range recipients {
