@@ -20,7 +20,7 @@ type executor interface {
 	isOfWrite(err error) bool
 	// isConflict reports whether an error says that a unique value is taken.
 	isConflict(err error) bool
-	// check reports what is wrong with the database although it may still take writes.
+	// check reports what is wrong with the database although it seems to take writes. execute checks it too.
 	check() error
 }
 
@@ -82,7 +82,7 @@ func (c *committer) succeeded() {
 func (c *committer) Write(ctx context.Context, w *Write) error {
 	if !w.Patient {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, Patience, errNoAnswer)
+		ctx, cancel = WithPatience(ctx)
 		defer cancel()
 	}
 	for _, s := range w.Statements {
@@ -114,6 +114,11 @@ func clean(args []any) {
 	}
 }
 
+// WithPatience returns a context that ends after Patience. A Write that it ends says that the database hangs.
+func WithPatience(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, Patience, errNoAnswer)
+}
+
 var errNoAnswer = fmt.Errorf("the database has not answered for %v", Patience)
 
 func (c *committer) timedOut(ctx context.Context) error {
@@ -125,6 +130,17 @@ func (c *committer) timedOut(ctx context.Context) error {
 }
 
 var errCrashed = errors.New("committing crashed")
+
+// rowError is the error of a Row.
+type rowError struct{ error }
+
+func (e rowError) Unwrap() error { return e.error }
+
+// isOfOne reports whether an error lies with one of the writes, so that the others can be committed without it.
+func (c *committer) isOfOne(err error) bool {
+	var row rowError
+	return errors.Is(err, errCrashed) || errors.As(err, &row) || c.isOfWrite(err)
+}
 
 func (c *committer) commit() {
 	for {
@@ -159,16 +175,15 @@ func (c *committer) run(batch []waiting) {
 	err := c.safely(writes)
 	for i, one := range batch {
 		each := err
-		if err != nil && len(batch) > 1 {
+		if err != nil && len(batch) > 1 && c.isOfOne(err) {
 			each = c.safely(writes[i : i+1])
 		}
 		switch {
 		case each == nil:
 			c.succeeded()
-		case errors.Is(each, errCrashed):
 		case c.isConflict(each):
 			each = fmt.Errorf("%w: %w", ErrConflict, each)
-		case !c.isOfWrite(each):
+		case !c.isOfOne(each):
 			c.failed(each)
 			each = fmt.Errorf("%w: %w", ErrUnavailable, each)
 		}
@@ -211,9 +226,11 @@ func (c *committer) probe() {
 		if c.Trouble() == nil && time.Since(time.Unix(0, c.stored.Load())) < probeIdle {
 			continue
 		}
-		_ = c.Write(c.stopped, &Write{Statements: []*Statement{{SQL: probeStatement, Args: []any{strconv.FormatInt(time.Now().UnixMilli(), 10)}}}})
+		now := strconv.FormatInt(time.Now().UnixMilli(), 10)
+		_ = c.Write(c.stopped, &Write{Statements: []*Statement{{SQL: probeStatement, Args: []any{now}}}})
 	}
 }
 
 // probeStatement writes to the disk, on PostgreSQL too.
-const probeStatement = "INSERT INTO setting (name, value) VALUES ('probe', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+const probeStatement = "INSERT INTO setting (name, value) VALUES ('probe', $1) " +
+	"ON CONFLICT (name) DO UPDATE SET value = excluded.value"

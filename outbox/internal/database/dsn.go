@@ -109,6 +109,8 @@ func explainPostgres(err error) error {
 		advice = "create the schema that search_path names, or name another one"
 	case strings.HasPrefix(failure.Code, "42"):
 		advice = "the outbox's tables are not as this version made them"
+	case strings.Contains(failure.Message, "unsupported startup parameter"):
+		advice = "remove the parameter from the DSN: PgBouncer does not pass it on. ALTER ROLE … SET gives it to a role"
 	case failure.Code == "25006":
 		advice = "the server is read-only: name the primary"
 	default:

@@ -21,6 +21,9 @@ const versionTable = "outbox_version"
 var ErrOldOutbox = errors.New("it was made by an earlier version: let that version deliver what is in it, " +
 	"then name a new file or database")
 
+// ErrNewOutbox means that the tables are those of a version after this one.
+var ErrNewOutbox = errors.New("it was made by a later version")
+
 // migrate brings the tables up to date.
 func migrate(ctx context.Context, db *sql.DB, postgres bool) error {
 	current, err := isCurrent(ctx, db, postgres)
@@ -63,8 +66,8 @@ func isCurrent(ctx context.Context, db *sql.DB, postgres bool) (bool, error) {
 	newest := sources[len(sources)-1].Version
 	version, err := schemaVersion(ctx, db, postgres)
 	if err == nil && version > newest {
-		err = fmt.Errorf("it was made by a later version (its tables are version %d, this one knows %d): "+
-			"install that version", version, newest)
+		err = fmt.Errorf("%w (its tables are version %d, this one knows %d): install that version",
+			ErrNewOutbox, version, newest)
 	}
 	return version == newest, err
 }
