@@ -36,6 +36,9 @@ type committer struct {
 	writes chan waiting
 	// trouble is why the last commit failed.
 	trouble atomic.Pointer[error]
+	// needed is about how many bytes it could not store: as many must be stored before the trouble is over. On a disk
+	// that is full, a small write may succeed while no entry fits.
+	needed atomic.Int64
 	// stored is the time of the last success, in nanoseconds.
 	stored atomic.Int64
 
@@ -71,9 +74,10 @@ func (c *committer) Trouble() error {
 // failed records why the database does not store.
 func (c *committer) failed(err error) { c.trouble.Store(&err) }
 
-func (c *committer) succeeded() {
+func (c *committer) succeeded(size int) {
 	c.stored.Store(time.Now().UnixNano())
-	if c.trouble.Load() != nil {
+	if c.trouble.Load() != nil && int64(size) >= c.needed.Load() {
+		c.needed.Store(0)
 		c.trouble.Store(nil)
 	}
 }
@@ -180,10 +184,11 @@ func (c *committer) run(batch []waiting) {
 		}
 		switch {
 		case each == nil:
-			c.succeeded()
+			c.succeeded(one.Size)
 		case c.isConflict(each):
 			each = fmt.Errorf("%w: %w", ErrConflict, each)
 		case !c.isOfOne(each):
+			c.needed.Store(min(max(c.needed.Load(), int64(one.Size)), maxProbe))
 			c.failed(each)
 			each = fmt.Errorf("%w: %w", ErrUnavailable, each)
 		}
@@ -226,8 +231,9 @@ func (c *committer) probe() {
 		if c.Trouble() == nil && time.Since(time.Unix(0, c.stored.Load())) < probeIdle {
 			continue
 		}
-		now := strconv.FormatInt(time.Now().UnixMilli(), 10)
-		_ = c.Write(c.stopped, &Write{Statements: []*Statement{{SQL: probeStatement, Args: []any{now}}}})
+		needed := int(c.needed.Load())
+		text := strconv.FormatInt(time.Now().UnixMilli(), 10) + strings.Repeat(" ", needed)
+		_ = c.Write(c.stopped, &Write{Statements: []*Statement{{SQL: probeStatement, Args: []any{text}}}, Size: needed})
 	}
 }
 

@@ -312,3 +312,36 @@ func TestClean(t *testing.T) {
 		t.Errorf("got %v", args)
 	}
 }
+
+// TestTroubleLasts has small writes succeed while large ones do not fit: it is not ready before a large one does.
+func TestTroubleLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		space := make(chan struct{})
+		s := newScript(t, func(batch []string) error {
+			select {
+			case <-space:
+			default:
+				if batch[0] == "large" || batch[0] == probeStatement {
+					return errDiskGone
+				}
+			}
+			return nil
+		})
+		if err := s.Write(t.Context(), named("large", 10_000)); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("a large write: %v", err)
+		}
+		if err := s.Write(t.Context(), named("small", 100)); err != nil {
+			t.Errorf("a small write: %v", err)
+		}
+		time.Sleep(10 * probeAfterFailure)
+		if err := s.Trouble(); !errors.Is(err, errDiskGone) {
+			t.Errorf("trouble %v", err)
+		}
+		close(space)
+		time.Sleep(probeAfterFailure)
+		synctest.Wait()
+		if err := s.Trouble(); err != nil {
+			t.Errorf("with space: %v", err)
+		}
+	})
+}

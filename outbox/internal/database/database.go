@@ -96,3 +96,6 @@ const (
 	probeAfterFailure = 2 * time.Second
 	probeIdle         = 30 * time.Second
 )
+
+// maxProbe bounds what a probe writes.
+const maxProbe = 1 << 20

@@ -36,7 +36,6 @@ var foreign = map[string]string{
 	"tcp_user_timeout":          "an option of libpq: remove it",
 	"fallback_application_name": "an option of libpq: write application_name",
 	"binary_parameters":         "an option of lib/pq: remove it",
-	"statement_cache_capacity":  "an option of an earlier pgx: remove it",
 	"prepareThreshold":          "an option of JDBC: remove it",
 	"currentSchema":             "an option of JDBC: write search_path",
 	"ssl":                       "an option of JDBC: write sslmode",
