@@ -46,7 +46,9 @@ var foreign = map[string]string{
 // parseDSN parses a DSN and sets what works through poolers in transaction mode: no statement outlives its
 // transaction.
 func parseDSN(dsn string) (*pgxpool.Config, error) {
-	if scheme, _, has := strings.Cut(dsn, "://"); has && !strings.ContainsAny(scheme, " =") && scheme != "postgres" && scheme != "postgresql" {
+	scheme, _, isURL := strings.Cut(dsn, "://")
+	isURL = isURL && !strings.ContainsAny(scheme, " =")
+	if isURL && scheme != "postgres" && scheme != "postgresql" {
 		return nil, fmt.Errorf("the DSN begins with %s: write postgres://user:password@host/database", scheme)
 	}
 	config, err := pgxpool.ParseConfig(dsn)

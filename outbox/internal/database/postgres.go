@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 const (
@@ -21,8 +20,6 @@ const (
 	committers = 2
 	// defaultConnections is the size of the pool if pool_max_conns of the DSN says nothing.
 	defaultConnections = 8
-	// migrationLock serialises processes that make the tables at the same time. The number is arbitrary.
-	migrationLock = 7205759403792793
 )
 
 // Postgres is a PostgreSQL database, which several processes may share.
@@ -85,40 +82,10 @@ func OpenPostgres(ctx context.Context, dsn string) (*Postgres, error) {
 	return db, nil
 }
 
-// prepare migrates and reads the clock. The migration holds a lock, on a connection that is not the pool's: the
-// pool may have one alone.
-func (db *Postgres) prepare(ctx context.Context) error {
-	if err := db.ReadClock(ctx); err != nil {
-		return err
-	}
-	shared := stdlib.OpenDBFromPool(db.pool)
-	defer shared.Close()
-	current, err := isCurrent(ctx, shared, true)
-	if err != nil || current {
-		return err
-	}
-	config := db.pool.Config().ConnConfig
-	login := db.login.Load()
-	config.User, config.Password = login.User, login.Password
-	locking, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return err
-	}
-	defer locking.Close(context.WithoutCancel(ctx))
-	tx, err := locking.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // it holds the lock, and nothing else
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
-		return err
-	}
-	return migrate(ctx, shared, true)
-}
-
 // ReadClock reads the database's clock, which all processes go by.
 func (db *Postgres) ReadClock(ctx context.Context) error {
-	return db.Read(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", nil, func(scan func(...any) error) error {
+	const query = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+	return db.Read(ctx, query, nil, func(scan func(...any) error) error {
 		var now int64
 		if err := scan(&now); err != nil {
 			return err
