@@ -10,6 +10,14 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
+// Tests that wait for a server have shorter leases.
+var (
+	// leaseInterval is how often a process renews the leases of what it sends, and leaseEnd how long others respect
+	// them. On SQLite, there is no other process, and no lease.
+	leaseInterval = 5 * time.Second
+	leaseEnd      = 20 * time.Second
+)
+
 const (
 	// pollInterval is how often PostgreSQL is asked for the entries of other processes, and pollHearing how often
 	// if it notifies us of them.
@@ -17,10 +25,6 @@ const (
 	pollHearing  = 2 * time.Second
 	// longestSleep bounds the wait for an entry that is due later, whatever the clock does.
 	longestSleep = 30 * time.Second
-	// leaseInterval is how often a process renews the leases of what it sends, and leaseEnd how long others respect
-	// them. On SQLite, there is no other process, and no lease.
-	leaseInterval = 5 * time.Second
-	leaseEnd      = 20 * time.Second
 )
 
 // account is what this process does for one account. o.mu is held for it.
@@ -62,7 +66,7 @@ func (o *Outbox) dispatch(ctx, working context.Context) {
 		if err != nil {
 			sleep = time.Second
 		}
-		if !errors.Is(err, ErrUnavailable) {
+		if !errors.Is(err, ErrUnavailable) || errors.Is(err, database.ErrDamaged) {
 			o.troubles.set(o, "claiming entries", err)
 		}
 		var wakes <-chan struct{}

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-const (
+// Tests that wait for a server have shorter ones.
+var (
 	maintainInterval = 10 * time.Second
 	reachInterval    = 2 * time.Second
 )
@@ -27,10 +28,10 @@ func (o *Outbox) maintain() {
 		err := o.safely("reaching the database", func() error {
 			ctx, cancel := context.WithTimeout(o.closed, time.Minute)
 			defer cancel()
-			return o.reach(ctx, o.settings.Load().Keys)
+			return o.reach(ctx)
 		})
-		if err != nil && o.closed.Err() == nil {
-			o.logger().Error("opening the outbox", "error", err)
+		if o.closed.Err() == nil {
+			o.troubles.set(o, reaching, err)
 		}
 	}
 	o.wake()
@@ -165,5 +166,9 @@ func (o *Outbox) reclaim(ctx context.Context, s *store) error {
 	if s.dialect.Postgres {
 		return nil
 	}
-	return errors.Join(s.Maintain(ctx, "PRAGMA incremental_vacuum(500)"), s.Maintain(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"))
+	err := errors.Join(s.Maintain(ctx, "PRAGMA incremental_vacuum(500)"), s.Maintain(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"))
+	if errors.Is(err, ErrUnavailable) {
+		return nil // the next round does it
+	}
+	return err
 }

@@ -84,24 +84,32 @@ func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	}
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := o.reach(patient, s.Keys); err != nil {
-		if !errors.Is(err, ErrUnavailable) {
+	if err := o.reach(patient); err != nil {
+		if !errors.Is(err, ErrUnavailable) || errors.Is(err, database.ErrDamaged) {
 			o.closing()
 			return nil, fmt.Errorf("opening the outbox: %w", err)
 		}
-		o.logger().Error("opening the outbox", "error", err)
+		o.troubles.set(o, reaching, err)
 	}
 	o.done.Go(o.maintain)
 	return o, nil
 }
 
+// reaching is what is in trouble while the database cannot be opened.
+const reaching = "opening the outbox"
+
 // reach opens the database, takes over what this process's predecessor was sending, and starts what Start could not.
-func (o *Outbox) reach(ctx context.Context, keys []string) error {
-	wrapping, err := newWrappingKeys(keys)
+func (o *Outbox) reach(ctx context.Context) error {
+	settings := o.settings.Load()
+	wrapping, err := newWrappingKeys(settings.Keys)
 	if err != nil {
 		return err
 	}
-	s, v, err := openStore(ctx, o.config, wrapping)
+	c := o.config
+	if settings.Postgres != "" {
+		c.Postgres = settings.Postgres
+	}
+	s, v, err := openStore(ctx, c, wrapping)
 	if err != nil {
 		o.failure.Store(&err)
 		return err
@@ -198,8 +206,6 @@ func (o *Outbox) Configure(ctx context.Context, s Settings) error {
 		if err := o.reconfigure(ctx, opened, wrapping, s); err != nil {
 			return err
 		}
-	} else if s.Postgres != "" {
-		o.config.Postgres = s.Postgres
 	}
 	o.settings.Store(s.withDefaults())
 	o.wake()

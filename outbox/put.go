@@ -38,6 +38,9 @@ func (o *Outbox) Put(ctx context.Context, entry New) (Receipt, error) {
 	if trouble := s.Trouble(); trouble != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, trouble)
 	}
+	// One patience for all that an entry may need.
+	ctx, cancel := database.WithPatience(ctx)
+	defer cancel()
 	if entry.ID == "" {
 		entry.ID = o.NewID()
 	}

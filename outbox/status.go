@@ -135,7 +135,10 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 func (o *Outbox) Troubles() []string {
 	found := o.troubles.list()
 	if _, err := o.opened(); err != nil {
-		return append(found, err.Error())
+		if len(found) == 0 {
+			found = append(found, err.Error())
+		}
+		return found
 	}
 	if trouble := o.store.Load().Trouble(); trouble != nil {
 		found = append(found, "the outbox does not store: "+trouble.Error())

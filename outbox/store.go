@@ -62,14 +62,14 @@ func (s *store) readKeys(ctx context.Context, w *wrappingKeys) (*vault, error) {
 	}
 	stored, err := s.settings(ctx)
 	if err != nil {
-		return nil, err
+		return nil, unavailable(err)
 	}
 	if stored[hashKeySetting] == "" || len(w.keys) > 0 && stored[dataKeySetting] == "" {
 		if err := s.Write(ctx, &database.Write{Statements: made}); err != nil {
 			return nil, err
 		}
 		if stored, err = s.settings(ctx); err != nil {
-			return nil, err
+			return nil, unavailable(err)
 		}
 	}
 	if _, sealed := stored[dataKeySetting]; sealed && len(w.keys) == 0 {

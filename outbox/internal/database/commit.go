@@ -20,7 +20,7 @@ type executor interface {
 	isOfWrite(err error) bool
 	// isConflict reports whether an error says that a unique value is taken.
 	isConflict(err error) bool
-	// check reports what is wrong with the database although it may still take writes.
+	// check reports what is wrong with the database although it seems to take writes. execute checks it too.
 	check() error
 }
 
@@ -36,6 +36,9 @@ type committer struct {
 	writes chan waiting
 	// trouble is why the last commit failed.
 	trouble atomic.Pointer[error]
+	// needed is about how many bytes it could not store: as many must be stored before the trouble is over. On a disk
+	// that is full, a small write may succeed while no entry fits.
+	needed atomic.Int64
 	// stored is the time of the last success, in nanoseconds.
 	stored atomic.Int64
 
@@ -71,9 +74,10 @@ func (c *committer) Trouble() error {
 // failed records why the database does not store.
 func (c *committer) failed(err error) { c.trouble.Store(&err) }
 
-func (c *committer) succeeded() {
+func (c *committer) succeeded(size int) {
 	c.stored.Store(time.Now().UnixNano())
-	if c.trouble.Load() != nil {
+	if c.trouble.Load() != nil && int64(size) >= c.needed.Load() {
+		c.needed.Store(0)
 		c.trouble.Store(nil)
 	}
 }
@@ -82,7 +86,7 @@ func (c *committer) succeeded() {
 func (c *committer) Write(ctx context.Context, w *Write) error {
 	if !w.Patient {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, Patience, errNoAnswer)
+		ctx, cancel = WithPatience(ctx)
 		defer cancel()
 	}
 	for _, s := range w.Statements {
@@ -114,6 +118,11 @@ func clean(args []any) {
 	}
 }
 
+// WithPatience returns a context that ends after Patience. A Write that it ends says that the database hangs.
+func WithPatience(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, Patience, errNoAnswer)
+}
+
 var errNoAnswer = fmt.Errorf("the database has not answered for %v", Patience)
 
 func (c *committer) timedOut(ctx context.Context) error {
@@ -125,6 +134,17 @@ func (c *committer) timedOut(ctx context.Context) error {
 }
 
 var errCrashed = errors.New("committing crashed")
+
+// rowError is the error of a Row.
+type rowError struct{ error }
+
+func (e rowError) Unwrap() error { return e.error }
+
+// isOfOne reports whether an error lies with one of the writes, so that the others can be committed without it.
+func (c *committer) isOfOne(err error) bool {
+	var row rowError
+	return errors.Is(err, errCrashed) || errors.As(err, &row) || c.isOfWrite(err)
+}
 
 func (c *committer) commit() {
 	for {
@@ -159,16 +179,16 @@ func (c *committer) run(batch []waiting) {
 	err := c.safely(writes)
 	for i, one := range batch {
 		each := err
-		if err != nil && len(batch) > 1 {
+		if err != nil && len(batch) > 1 && c.isOfOne(err) {
 			each = c.safely(writes[i : i+1])
 		}
 		switch {
 		case each == nil:
-			c.succeeded()
-		case errors.Is(each, errCrashed):
+			c.succeeded(one.Size)
 		case c.isConflict(each):
 			each = fmt.Errorf("%w: %w", ErrConflict, each)
-		case !c.isOfWrite(each):
+		case !c.isOfOne(each):
+			c.needed.Store(min(max(c.needed.Load(), int64(one.Size)), maxProbe))
 			c.failed(each)
 			each = fmt.Errorf("%w: %w", ErrUnavailable, each)
 		}
@@ -211,9 +231,12 @@ func (c *committer) probe() {
 		if c.Trouble() == nil && time.Since(time.Unix(0, c.stored.Load())) < probeIdle {
 			continue
 		}
-		_ = c.Write(c.stopped, &Write{Statements: []*Statement{{SQL: probeStatement, Args: []any{strconv.FormatInt(time.Now().UnixMilli(), 10)}}}})
+		needed := int(c.needed.Load())
+		text := strconv.FormatInt(time.Now().UnixMilli(), 10) + strings.Repeat(" ", needed)
+		_ = c.Write(c.stopped, &Write{Statements: []*Statement{{SQL: probeStatement, Args: []any{text}}}, Size: needed})
 	}
 }
 
 // probeStatement writes to the disk, on PostgreSQL too.
-const probeStatement = "INSERT INTO setting (name, value) VALUES ('probe', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+const probeStatement = "INSERT INTO setting (name, value) VALUES ('probe', $1) " +
+	"ON CONFLICT (name) DO UPDATE SET value = excluded.value"

@@ -1,8 +1,8 @@
 // Package database runs SQL on SQLite or PostgreSQL for the outbox.
 //
 // What callers want committed at the same time is committed together: a commit costs a flush of the disk,
-// whatever its size. Each caller is answered after the commit that has its statements. If a batch fails, its
-// writes are tried one by one, so that a write that cannot be stored fails alone.
+// whatever its size. Each caller is answered after the commit that has its statements. If a batch fails because of
+// one of its writes, they are tried one by one, so that a write that cannot be stored fails alone.
 //
 // One SQL text serves both databases: arguments are $1, $2, …, times are integer milliseconds, JSON is text.
 // What differs is in [Dialect]. Statements are never rewritten.
@@ -22,7 +22,8 @@ type DB interface {
 	Write(ctx context.Context, w *Write) error
 	// Read runs a query and calls row for each row that it returns.
 	Read(ctx context.Context, query string, args []any, row Row) error
-	// Maintain runs a statement alone, outside of any transaction.
+	// Maintain runs a statement alone, outside of any transaction. The error wraps ErrUnavailable if it may succeed
+	// later.
 	Maintain(ctx context.Context, statement string) error
 	// Now returns the time by the database's clock.
 	Now() time.Time
@@ -75,6 +76,8 @@ type Dialect struct {
 var (
 	// ErrUnavailable means that the database cannot store now. It may be able to later.
 	ErrUnavailable = errors.New("the outbox cannot store")
+	// ErrDamaged means that a file is no database, or not a whole one. It does not recover by itself.
+	ErrDamaged = errors.New("it is damaged")
 	// ErrConflict means that a row with the same unique value exists.
 	ErrConflict = errors.New("the value is taken")
 )
@@ -93,3 +96,6 @@ const (
 	probeAfterFailure = 2 * time.Second
 	probeIdle         = 30 * time.Second
 )
+
+// maxProbe bounds what a probe writes.
+const maxProbe = 1 << 20

@@ -36,7 +36,6 @@ var foreign = map[string]string{
 	"tcp_user_timeout":          "an option of libpq: remove it",
 	"fallback_application_name": "an option of libpq: write application_name",
 	"binary_parameters":         "an option of lib/pq: remove it",
-	"statement_cache_capacity":  "an option of an earlier pgx: remove it",
 	"prepareThreshold":          "an option of JDBC: remove it",
 	"currentSchema":             "an option of JDBC: write search_path",
 	"ssl":                       "an option of JDBC: write sslmode",
@@ -47,7 +46,9 @@ var foreign = map[string]string{
 // parseDSN parses a DSN and sets what works through poolers in transaction mode: no statement outlives its
 // transaction.
 func parseDSN(dsn string) (*pgxpool.Config, error) {
-	if scheme, _, has := strings.Cut(dsn, "://"); has && !strings.ContainsAny(scheme, " =") && scheme != "postgres" && scheme != "postgresql" {
+	scheme, _, isURL := strings.Cut(dsn, "://")
+	isURL = isURL && !strings.ContainsAny(scheme, " =")
+	if isURL && scheme != "postgres" && scheme != "postgresql" {
 		return nil, fmt.Errorf("the DSN begins with %s: write postgres://user:password@host/database", scheme)
 	}
 	config, err := pgxpool.ParseConfig(dsn)
@@ -109,6 +110,8 @@ func explainPostgres(err error) error {
 		advice = "create the schema that search_path names, or name another one"
 	case strings.HasPrefix(failure.Code, "42"):
 		advice = "the outbox's tables are not as this version made them"
+	case strings.Contains(failure.Message, "unsupported startup parameter"):
+		advice = "remove the parameter from the DSN: PgBouncer does not pass it on. ALTER ROLE … SET gives it to a role"
 	case failure.Code == "25006":
 		advice = "the server is read-only: name the primary"
 	default:

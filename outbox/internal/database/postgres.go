@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 const (
@@ -21,8 +20,6 @@ const (
 	committers = 2
 	// defaultConnections is the size of the pool if pool_max_conns of the DSN says nothing.
 	defaultConnections = 8
-	// migrationLock serialises processes that make the tables at the same time. The number is arbitrary.
-	migrationLock = 7205759403792793
 )
 
 // Postgres is a PostgreSQL database, which several processes may share.
@@ -70,7 +67,7 @@ func OpenPostgres(ctx context.Context, dsn string) (*Postgres, error) {
 	}
 	if err := db.prepare(ctx); err != nil {
 		db.pool.Close()
-		if errors.Is(err, ErrOldOutbox) {
+		if errors.Is(err, ErrOldOutbox) || errors.Is(err, ErrNewOutbox) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, explainPostgres(err))
@@ -85,40 +82,10 @@ func OpenPostgres(ctx context.Context, dsn string) (*Postgres, error) {
 	return db, nil
 }
 
-// prepare migrates and reads the clock. The migration holds a lock, on a connection that is not the pool's: the
-// pool may have one alone.
-func (db *Postgres) prepare(ctx context.Context) error {
-	if err := db.ReadClock(ctx); err != nil {
-		return err
-	}
-	shared := stdlib.OpenDBFromPool(db.pool)
-	defer shared.Close()
-	current, err := isCurrent(ctx, shared, true)
-	if err != nil || current {
-		return err
-	}
-	config := db.pool.Config().ConnConfig
-	login := db.login.Load()
-	config.User, config.Password = login.User, login.Password
-	locking, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return err
-	}
-	defer locking.Close(context.WithoutCancel(ctx))
-	tx, err := locking.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // it holds the lock, and nothing else
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
-		return err
-	}
-	return migrate(ctx, shared, true)
-}
-
 // ReadClock reads the database's clock, which all processes go by.
 func (db *Postgres) ReadClock(ctx context.Context) error {
-	return db.Read(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", nil, func(scan func(...any) error) error {
+	const query = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+	return db.Read(ctx, query, nil, func(scan func(...any) error) error {
 		var now int64
 		if err := scan(&now); err != nil {
 			return err
@@ -146,19 +113,41 @@ func (db *Postgres) Login(dsn string) error {
 // execute implements executor. A batch is one transaction, sent at once.
 func (db *Postgres) execute(writes []*Write) error {
 	err := db.send(writes)
-	var answered *pgconn.PgError
-	if err != nil && (!errors.As(err, &answered) || isGone(answered)) {
-		// The connection broke. What was committed all the same is recognised by the statements themselves.
+	if isBroken(err) {
+		// What was committed all the same is recognised by the statements themselves.
+		db.pool.Reset() // the other connections have ended too, as a rule
 		err = db.send(writes)
 	}
-	if err != nil {
-		return explainPostgres(err)
+	for n := range maxConflicts {
+		if !isOfOrder(err) {
+			break
+		}
+		time.Sleep(time.Duration(n) * time.Millisecond)
+		err = db.send(writes)
 	}
-	return nil
+	return explainPostgres(err)
 }
 
-// isGone reports whether the server ended the session: it restarts, or somebody terminated it.
-func isGone(err *pgconn.PgError) bool { return strings.HasPrefix(err.Code, "57P0") }
+// isBroken reports whether an error is that of a connection that has ended, so that another one may do better.
+func isBroken(err error) bool {
+	var row rowError
+	if err == nil || errors.As(err, &row) || pgconn.Timeout(err) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	var answer *pgconn.PgError
+	// The server restarts, or somebody terminated the session. Class 08 is what a pooler says of it.
+	return !errors.As(err, &answer) || strings.HasPrefix(answer.Code, "57P0") || strings.HasPrefix(answer.Code, "08")
+}
+
+// maxConflicts is how often a transaction is repeated that met another one.
+const maxConflicts = 5
+
+// isOfOrder reports whether a transaction was ended for the sake of another one (class 40): a deadlock, or, where
+// the operator has chosen so, what cannot be serialised.
+func isOfOrder(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && strings.HasPrefix(answer.Code, "40")
+}
 
 func (db *Postgres) send(writes []*Write) error {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -174,10 +163,10 @@ func (db *Postgres) send(writes []*Write) error {
 		}
 	}
 	results := db.pool.SendBatch(ctx, batch)
+	defer results.Close() // after a panic too, else the pool has a connection less; it may be closed twice
 	for _, w := range writes {
 		for _, s := range w.Statements {
 			if err := receive(results, s); err != nil {
-				_ = results.Close() // it repeats the error
 				return err
 			}
 		}
@@ -199,7 +188,7 @@ func receive(results pgx.BatchResults, s *Statement) error {
 	for rows.Next() {
 		s.Changed++
 		if err := s.Row(rows.Scan); err != nil {
-			return err
+			return rowError{err}
 		}
 	}
 	return rows.Err()
@@ -208,7 +197,8 @@ func receive(results pgx.BatchResults, s *Statement) error {
 // isOfWrite implements executor: class 22 is data that cannot be stored, 23 a constraint, 54 a limit.
 func (*Postgres) isOfWrite(err error) bool {
 	var failure *pgconn.PgError
-	return errors.As(err, &failure) && slices.Contains([]string{"22", "23", "54"}, failure.Code[:2])
+	ofClass := func(class string) bool { return strings.HasPrefix(failure.Code, class) }
+	return errors.As(err, &failure) && slices.ContainsFunc([]string{"22", "23", "54"}, ofClass)
 }
 
 // isConflict implements executor.
@@ -225,6 +215,20 @@ func (db *Postgres) Read(ctx context.Context, query string, args []any, row Row)
 	clean(args)
 	ctx, cancel := context.WithTimeout(ctx, 2*Patience)
 	defer cancel()
+	began := false
+	once := func(scan func(...any) error) error {
+		began = true
+		return row(scan)
+	}
+	err := db.readAll(ctx, query, args, once)
+	if isBroken(err) && !began {
+		db.pool.Reset()
+		err = db.readAll(ctx, query, args, once)
+	}
+	return explainPostgres(err)
+}
+
+func (db *Postgres) readAll(ctx context.Context, query string, args []any, row Row) error {
 	rows, err := db.pool.Query(ctx, query, args...)
 	if err != nil {
 		return err
@@ -232,7 +236,7 @@ func (db *Postgres) Read(ctx context.Context, query string, args []any, row Row)
 	defer rows.Close()
 	for rows.Next() {
 		if err := row(rows.Scan); err != nil {
-			return err
+			return rowError{err}
 		}
 	}
 	return rows.Err()

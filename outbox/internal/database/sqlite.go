@@ -24,7 +24,7 @@ const maxReaders = 4
 type sqliteDB struct {
 	committer
 	file string
-	// mode identifies the file that was opened, which may be deleted meanwhile.
+	// info identifies the file that was opened, which may be deleted meanwhile.
 	info  os.FileInfo
 	lock  *flock.Flock
 	owned *sql.DB
@@ -36,6 +36,11 @@ type sqliteDB struct {
 	mu       sync.Mutex
 	queries  map[string]*sql.Stmt
 }
+
+// busyTimeout is how long a lock of another program, such as a tool that copies the file, is waited for.
+var busyTimeout = 5 * time.Second
+
+func busyPragma() string { return fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()) }
 
 // errOpenElsewhere means that another Caddy has the file.
 var errOpenElsewhere = errors.New("another process has it open: one outbox file belongs to one Caddy. " +
@@ -49,6 +54,9 @@ func OpenSQLite(ctx context.Context, file string) (DB, error) {
 		db.release()
 		if isOfDisk(err) {
 			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if errors.Is(err, ErrDamaged) {
+			return nil, err
 		}
 		return nil, fmt.Errorf("the file %s: %w", file, err)
 	}
@@ -67,23 +75,26 @@ func (db *sqliteDB) open(ctx context.Context) error {
 	}
 	location := url.URL{Scheme: "file", Path: filepath.ToSlash(absolute)}
 	db.owned, err = openConnections(location, url.Values{"_pragma": {
-		"busy_timeout(5000)", "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)",
+		busyPragma(), "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)",
 	}}, 1)
 	if err != nil {
 		return err
 	}
 	if err := migrate(ctx, db.owned, false); err != nil {
-		return explainSQLite(err)
+		return db.explain(err)
 	}
 	if db.write, err = db.owned.Conn(ctx); err != nil {
 		return err
 	}
-	db.read, err = openConnections(location, url.Values{"_pragma": {"busy_timeout(5000)", "query_only(ON)"}}, maxReaders)
+	db.read, err = openConnections(location, url.Values{"_pragma": {busyPragma(), "query_only(ON)"}}, maxReaders)
 	return err
 }
 
 // own locks the file against other processes and makes sure that nobody else can read it.
 func (db *sqliteDB) own(file string) error {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return errNoFile
+	}
 	db.lock = flock.New(file+".lock", flock.SetPermissions(0o600))
 	locked, err := db.lock.TryLock()
 	if err != nil {
@@ -100,7 +111,7 @@ func (db *sqliteDB) own(file string) error {
 	if err := created.Chmod(0o600); err != nil {
 		return err
 	}
-	for _, beside := range []string{file + "-wal", file + "-shm"} {
+	for _, beside := range []string{file + "-wal", file + "-shm", file + ".lock"} {
 		if err := os.Chmod(beside, 0o600); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -108,6 +119,9 @@ func (db *sqliteDB) own(file string) error {
 	db.info, err = created.Stat()
 	return err
 }
+
+// errNoFile is a mistake of the operator, which does not pass.
+var errNoFile = errors.New("it is a folder: name a file in it")
 
 func openConnections(location url.URL, settings url.Values, most int) (*sql.DB, error) {
 	location.RawQuery = settings.Encode()
@@ -121,18 +135,18 @@ func openConnections(location url.URL, settings url.Values, most int) (*sql.DB, 
 	return db, nil
 }
 
-// explainSQLite adds what to do about a file that is no outbox.
-func explainSQLite(err error) error {
+// explain adds what to do about a file that is no outbox.
+func (db *sqliteDB) explain(err error) error {
 	var failure *sqlite.Error
-	if !errors.As(err, &failure) {
+	if !errors.As(err, &failure) || errors.Is(err, ErrDamaged) {
 		return err
 	}
 	switch failure.Code() & 0xff {
 	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("it is no outbox: name another file, or move this one away: %w", err)
+		return fmt.Errorf("%s is no outbox: name another file, or move this one away: %w: %w", db.file, ErrDamaged, err)
 	case sqlite3.SQLITE_CORRUPT:
-		return fmt.Errorf("it is damaged: stop Caddy, move the file away and restore a copy that "+
-			"`caddy mailchimp outbox backup` made, or start with a new one: %w", err)
+		return fmt.Errorf("%s: %w: stop Caddy, move the file away and restore a copy that "+
+			"`caddy mailchimp outbox backup` made, or start with a new one: %w", db.file, ErrDamaged, err)
 	}
 	return err
 }
@@ -150,171 +164,6 @@ func isOfDisk(err error) bool {
 	var path *os.PathError
 	return errors.As(err, &path)
 }
-
-// execute implements executor.
-func (db *sqliteDB) execute(writes []*Write) error {
-	ctx := context.Background() // one that can end costs a goroutine for each statement
-	if _, err := db.exec(ctx, "BEGIN IMMEDIATE", nil); err != nil {
-		return err
-	}
-	for _, w := range writes {
-		for _, s := range w.Statements {
-			if err := db.run(ctx, s); err != nil {
-				_, _ = db.exec(ctx, "ROLLBACK", nil) // the error before it is worth more
-				return err
-			}
-		}
-	}
-	_, err := db.exec(ctx, "COMMIT", nil)
-	if err != nil {
-		_, _ = db.exec(ctx, "ROLLBACK", nil) // SQLite keeps some transactions open whose commit failed
-	}
-	return err
-}
-
-func (db *sqliteDB) run(ctx context.Context, s *Statement) error {
-	if s.Row == nil {
-		result, err := db.exec(ctx, s.SQL, s.Args)
-		if err != nil {
-			return err
-		}
-		s.Changed, err = result.RowsAffected()
-		return err
-	}
-	prepared, err := db.prepare(ctx, s.SQL)
-	if err != nil {
-		return err
-	}
-	rows, err := prepared.QueryContext(ctx, s.Args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		s.Changed++
-		if err := s.Row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-func (db *sqliteDB) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
-	prepared, err := db.prepare(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	return prepared.ExecContext(ctx, args...)
-}
-
-// prepare compiles a statement once: that takes longer than running it.
-func (db *sqliteDB) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
-	if prepared, ok := db.prepared[query]; ok {
-		return prepared, nil
-	}
-	prepared, err := db.write.PrepareContext(ctx, query)
-	if err == nil {
-		db.prepared[query] = prepared
-	}
-	return prepared, err
-}
-
-// isOfWrite implements executor.
-func (*sqliteDB) isOfWrite(err error) bool {
-	var failure *sqlite.Error
-	if !errors.As(err, &failure) {
-		return false
-	}
-	switch failure.Code() & 0xff {
-	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_ERROR:
-		return true
-	}
-	return false
-}
-
-// isConflict implements executor.
-func (*sqliteDB) isConflict(err error) bool {
-	var failure *sqlite.Error
-	return errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
-}
-
-// check implements executor. Who deletes the file of a running Caddy loses all that is put into it.
-func (db *sqliteDB) check() error {
-	info, err := os.Stat(db.file)
-	if err == nil && os.SameFile(info, db.info) {
-		return nil
-	}
-	return fmt.Errorf("the file %s was deleted or replaced: entries that were in it are lost; restart Caddy", db.file)
-}
-
-// maxQueries is how many different queries are kept compiled.
-const maxQueries = 64
-
-// Read implements DB.
-func (db *sqliteDB) Read(ctx context.Context, query string, args []any, row Row) error {
-	clean(args)
-	prepared, err := db.query(ctx, query)
-	if err != nil {
-		return err
-	}
-	var rows *sql.Rows
-	if prepared != nil {
-		rows, err = prepared.QueryContext(ctx, args...)
-	} else {
-		rows, err = db.read.QueryContext(ctx, query, args...)
-	}
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-func (db *sqliteDB) query(ctx context.Context, query string) (*sql.Stmt, error) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	if prepared, ok := db.queries[query]; ok {
-		return prepared, nil
-	}
-	if len(db.queries) >= maxQueries {
-		return nil, nil
-	}
-	prepared, err := db.read.PrepareContext(ctx, query)
-	if err == nil {
-		db.queries[query] = prepared
-	}
-	return prepared, err
-}
-
-// Maintain implements DB. The statement runs on a connection of its own, since the writing one is busy.
-func (db *sqliteDB) Maintain(ctx context.Context, statement string) (err error) {
-	absolute, err := filepath.Abs(db.file)
-	if err != nil {
-		return err
-	}
-	conn, err := openConnections(url.URL{Scheme: "file", Path: filepath.ToSlash(absolute)},
-		url.Values{"_pragma": {"busy_timeout(1000)", "secure_delete(ON)"}}, 1)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	_, err = conn.ExecContext(ctx, statement)
-	return err
-}
-
-// Now implements DB.
-func (*sqliteDB) Now() time.Time { return time.Now() }
-
-// Dialect implements DB.
-func (*sqliteDB) Dialect() Dialect { return Dialect{PickedBegin: "id IN (", PickedEnd: ")"} }
-
-// Wakes implements DB: the file has no other process.
-func (*sqliteDB) Wakes() <-chan struct{} { return nil }
 
 // Close implements DB.
 func (db *sqliteDB) Close() error {
