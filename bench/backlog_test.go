@@ -7,12 +7,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,41 +18,13 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// databases are those that an outbox can be in. PostgreSQL is measured where OUTBOX_POSTGRES_DSN names an
-// empty database.
-func databases(b *testing.B) map[string]outbox.Config {
+// fill puts n entries with 64 callers, and returns when they are stored. Their keys begin with the first number.
+func fill(b *testing.B, o *outbox.Outbox, first, n int) {
 	b.Helper()
-	found := map[string]outbox.Config{"sqlite": {SQLite: filepath.Join(b.TempDir(), "outbox.db")}}
-	if dsn := os.Getenv("OUTBOX_POSTGRES_DSN"); dsn != "" {
-		found["postgres"] = outbox.Config{Postgres: dsn}
-	}
-	return found
-}
-
-// unbounded lets a million entries wait.
-const unbounded = 1 << 30
-
-// fill puts n entries with 64 callers, and returns when they are stored.
-func fill(b *testing.B, o *outbox.Outbox, name string, n int) {
-	b.Helper()
-	next := make(chan int)
-	var calling sync.WaitGroup
-	for range 64 {
-		calling.Go(func() {
-			for i := range next {
-				if _, err := o.Put(context.Background(), outbox.New{
-					Key: fmt.Sprint(name, i), Sender: "example.com", Content: payload,
-				}); err != nil {
-					b.Error(err)
-				}
-			}
-		})
-	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	calling.Wait()
+	call(b, 64, n, func(n int) error {
+		_, err := o.Put(context.Background(), entry(first+n))
+		return err
+	})
 }
 
 // client sends to a sandbox that answers after 50 ms.
@@ -99,19 +68,13 @@ func (c *client) Deliver(ctx context.Context, _ outbox.Delivery) outbox.Result {
 
 // BenchmarkDrain delivers a backlog of 20,000 entries to a sandbox that answers in 50 ms. Run it with -benchtime 1x.
 func BenchmarkDrain(b *testing.B) {
-	for name, config := range databases(b) {
+	for name, config := range databases() {
 		b.Run(name, func(b *testing.B) {
 			const backlog = 20_000
 			c := newClient(b)
-			o, err := outbox.Open(b.Context(), config, outbox.Settings{
-				Senders: []string{"example.com"}, Deliverer: c, MaxPending: unbounded,
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer o.Close()
-			for n := 0; b.Loop(); n++ {
-				fill(b, o, fmt.Sprint(b.Name(), time.Now().UnixNano(), n), backlog)
+			o := open(b, config(b), outbox.Settings{Deliverer: c})
+			for n := range b.N {
+				fill(b, o, n*backlog, backlog)
 				started := time.Now()
 				if err := o.Start(b.Context()); err != nil {
 					b.Fatal(err)
@@ -129,39 +92,67 @@ func BenchmarkDrain(b *testing.B) {
 }
 
 // BenchmarkAcceptDuringDrain accepts an entry every 5 ms while a backlog of 100,000 is delivered. Run it
-// with -benchtime 1x.
+// with -benchtime 4000x.
 func BenchmarkAcceptDuringDrain(b *testing.B) {
-	for name, config := range databases(b) {
+	for name, config := range databases() {
 		b.Run(name, func(b *testing.B) {
-			c := newClient(b)
-			o, err := outbox.Open(b.Context(), config, outbox.Settings{
-				Senders: []string{"example.com"}, Deliverer: c, MaxPending: unbounded,
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer o.Close()
-			run := fmt.Sprint(b.Name(), time.Now().UnixNano())
-			fill(b, o, run, 100_000)
+			const backlog = 100_000
+			o := open(b, config(b), outbox.Settings{Deliverer: newClient(b)})
+			fill(b, o, 0, backlog)
 			if err := o.Start(b.Context()); err != nil {
 				b.Fatal(err)
 			}
-			var all []time.Duration
-			for b.Loop() {
-				for n := range 4000 {
-					time.Sleep(5 * time.Millisecond)
-					started := time.Now()
-					if _, err := o.Put(b.Context(), outbox.New{
-						Key: fmt.Sprint(run, "new", n), Sender: "example.com", Content: payload,
-					}); err != nil {
-						b.Fatal(err)
-					}
-					all = append(all, time.Since(started))
-				}
+			reportPercentiles(b, acceptNow(b, o, backlog, func(accepted int) bool { return accepted == b.N }))
+		})
+	}
+}
+
+// acceptNow accepts an entry every 5 ms until done returns true, and returns how long each took.
+func acceptNow(b *testing.B, o *outbox.Outbox, first int, done func(accepted int) bool) (all []time.Duration) {
+	b.Helper()
+	for n := 0; !done(n); n++ {
+		time.Sleep(5 * time.Millisecond)
+		started := time.Now()
+		if _, err := o.Put(b.Context(), entry(first+n)); err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, time.Since(started))
+	}
+	return all
+}
+
+// BenchmarkForget accepts an entry every 5 ms while 100,000 delivered ones are forgotten. Run it with -benchtime 1x.
+func BenchmarkForget(b *testing.B) {
+	for name, config := range databases() {
+		b.Run(name, func(b *testing.B) {
+			const delivered = 100_000
+			f := &free{all: make(chan struct{})}
+			f.left.Store(delivered)
+			o := open(b, config(b), outbox.Settings{Deliverer: f})
+			if err := o.Start(b.Context()); err != nil {
+				b.Fatal(err)
 			}
-			slices.Sort(all)
-			b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "p50-ms")
-			b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
+			fill(b, o, 0, delivered)
+			<-f.all
+			if err := o.Stop(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			started := time.Now()
+			if err := o.Configure(b.Context(), outbox.Settings{Keep: time.Nanosecond, MaxPending: unbounded}); err != nil {
+				b.Fatal(err)
+			}
+			all := acceptNow(b, o, delivered, func(accepted int) bool {
+				if accepted%100 != 0 {
+					return false
+				}
+				sent, err := o.List(b.Context(), outbox.Filter{State: outbox.Sent, Limit: 1})
+				if err != nil {
+					b.Fatal(err)
+				}
+				return len(sent) == 0
+			})
+			b.ReportMetric(time.Since(started).Seconds(), "s-until-forgotten")
+			reportPercentiles(b, all)
 		})
 	}
 }
@@ -176,20 +167,13 @@ func BenchmarkPending(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	for name, config := range databases(b) {
+	for name, config := range databases() {
 		b.Run(name, func(b *testing.B) {
-			o, err := outbox.Open(b.Context(), config, outbox.Settings{MaxPending: unbounded})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer o.Close()
-			run := fmt.Sprint(b.Name(), time.Now().UnixNano())
-			for b.Loop() {
-				fill(b, o, run, 1000)
-				b.ReportMetric(resident(b), "MB-with-1000")
-				fill(b, o, run+"more", most-1000)
-				b.ReportMetric(resident(b), fmt.Sprintf("MB-with-%d", most))
-			}
+			o := open(b, config(b), outbox.Settings{})
+			fill(b, o, 0, 1000)
+			b.ReportMetric(resident(b), "MB-with-1000")
+			fill(b, o, 1000, most-1000)
+			b.ReportMetric(resident(b), fmt.Sprintf("MB-with-%d", most))
 		})
 	}
 }

@@ -1,65 +1,78 @@
 package bench
 
+// bench/outbox compiles this file with the former version of the outbox too: it uses what both have.
+
 import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/bench/bare"
+	"github.com/jackc/pgx/v5"
+
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-var payload = bytes.Repeat([]byte("x"), 4096)
+var (
+	payload = bytes.Repeat([]byte("x"), 4096)
+	callers = []int{1, 16, 64}
+)
 
-// BenchmarkAccept compares the acceptance of entries of 4 KB with bare River, batched in the same way, and with an
-// append and an fsync for each: durable entries a second, by the number of callers.
-func BenchmarkAccept(b *testing.B) {
-	for _, callers := range []int{1, 16, 64} {
-		for name, config := range databases(b) {
-			b.Run(fmt.Sprintf("%s/callers=%d/outbox", name, callers), func(b *testing.B) {
-				o := openOutbox(b, config)
-				run := time.Now().UnixNano()
-				accept(b, callers, func(n int) error {
-					_, err := o.Put(context.Background(), outbox.New{Key: fmt.Sprint(run, n), Sender: "example.com", Content: payload})
-					return err
-				})
-			})
-			b.Run(fmt.Sprintf("%s/callers=%d/river", name, callers), func(b *testing.B) {
-				queue := bareRiver(b, config)
-				accept(b, callers, func(int) error { return queue.Insert(payload) })
-			})
-		}
-		b.Run(fmt.Sprintf("fsync/callers=%d", callers), func(b *testing.B) {
-			file, err := os.Create(filepath.Join(b.TempDir(), "log"))
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer file.Close()
-			var mu sync.Mutex
-			accept(b, callers, func(int) error {
-				mu.Lock()
-				defer mu.Unlock()
-				if _, err := file.Write(payload); err != nil {
-					return err
-				}
-				return file.Sync()
-			})
-		})
+// unbounded lets a million entries wait.
+const unbounded = 1 << 30
+
+// databases returns what opens an empty database. PostgreSQL is measured where OUTBOX_POSTGRES_DSN is set, in a
+// schema that is dropped afterwards.
+func databases() map[string]func(b *testing.B) outbox.Config {
+	found := map[string]func(b *testing.B) outbox.Config{"sqlite": func(b *testing.B) outbox.Config {
+		return outbox.Config{SQLite: filepath.Join(b.TempDir(), "outbox.db")}
+	}}
+	if dsn := os.Getenv("OUTBOX_POSTGRES_DSN"); dsn != "" {
+		found["postgres"] = func(b *testing.B) outbox.Config { return outbox.Config{Postgres: inSchema(b, dsn)} }
 	}
+	return found
 }
 
-func openOutbox(b *testing.B, config outbox.Config) *outbox.Outbox {
+// inSchema returns the DSN of a new schema.
+func inSchema(b *testing.B, dsn string) string {
 	b.Helper()
-	if config.SQLite != "" {
-		config.SQLite = filepath.Join(b.TempDir(), "outbox.db")
+	location, err := url.Parse(dsn)
+	if err != nil {
+		b.Fatal(err)
 	}
-	o, err := outbox.Open(b.Context(), config, outbox.Settings{MaxPending: unbounded})
+	schema := fmt.Sprint("bench_", time.Now().UnixNano())
+	execute := func(statement string) {
+		conn, err := pgx.Connect(context.Background(), dsn)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		if _, err := conn.Exec(context.Background(), statement); err != nil {
+			b.Fatal(err)
+		}
+	}
+	execute("CREATE SCHEMA " + schema)
+	b.Cleanup(func() { execute("DROP SCHEMA " + schema + " CASCADE") })
+	query := location.Query()
+	query.Set("search_path", schema)
+	location.RawQuery = query.Encode()
+	return location.String()
+}
+
+// open opens an outbox that is closed before its database is removed.
+func open(b *testing.B, config outbox.Config, settings outbox.Settings) *outbox.Outbox {
+	b.Helper()
+	settings.MaxPending = unbounded
+	settings.Senders = []string{"example.com"}
+	o, err := outbox.Open(b.Context(), config, settings)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -67,93 +80,163 @@ func openOutbox(b *testing.B, config outbox.Config) *outbox.Outbox {
 	return o
 }
 
-func bareRiver(b *testing.B, config outbox.Config) *bare.Queue {
+// call has the callers call put with 0 to n-1, and returns when all of them have.
+func call(b *testing.B, callers, n int, put func(n int) error) {
 	b.Helper()
-	open, where := bare.Postgres, config.Postgres
-	if config.SQLite != "" {
-		open, where = bare.SQLite, filepath.Join(b.TempDir(), "river.db")
-	}
-	queue, err := open(b.Context(), where)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = queue.Close() })
-	return queue
-}
-
-// accept has the callers accept b.N entries, and reports how many a second that is.
-func accept(b *testing.B, callers int, put func(n int) error) {
-	b.Helper()
-	next := make(chan int)
 	var calling sync.WaitGroup
-	b.ResetTimer()
-	started := time.Now()
+	var next atomic.Int64
 	for range callers {
 		calling.Go(func() {
-			for n := range next {
-				if err := put(n); err != nil {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				if err := put(int(i)); err != nil {
 					b.Error(err)
 				}
 			}
 		})
 	}
-	for n := range b.N {
-		next <- n
-	}
-	close(next)
 	calling.Wait()
-	b.ReportMetric(float64(b.N)/time.Since(started).Seconds(), "entries/s")
 }
 
-// BenchmarkClaim measures what a sync hook asks of the outbox: an entry that its caller claims, and settles.
-func BenchmarkClaim(b *testing.B) {
-	for _, callers := range []int{1, 16, 64} {
-		for name, config := range databases(b) {
-			b.Run(fmt.Sprintf("%s/callers=%d", name, callers), func(b *testing.B) {
-				o := openOutbox(b, config)
-				run := time.Now().UnixNano()
-				accept(b, callers, func(n int) error {
-					entry := outbox.New{Key: fmt.Sprint(run, n), Sender: "example.com", Content: payload, Claim: time.Hour}
-					receipt, err := o.Put(context.Background(), entry)
-					if err != nil {
-						return err
-					}
-					return o.Settle(context.Background(), receipt.ID, entry, outbox.Result{Verdict: outbox.VerdictSent})
-				})
-			})
+// entry is an entry with a key of its own.
+func entry(n int) outbox.New {
+	return outbox.New{Key: fmt.Sprint("key ", n), Sender: "example.com", Content: payload}
+}
+
+// each runs a benchmark for each database and number of callers.
+func each(b *testing.B, run func(b *testing.B, config outbox.Config, callers int)) {
+	b.Helper()
+	for name, config := range databases() {
+		for _, callers := range callers {
+			b.Run(fmt.Sprintf("%s/callers=%d", name, callers), func(b *testing.B) { run(b, config(b), callers) })
 		}
 	}
+}
+
+// meter reports what was done a second, and the CPU of this process for each.
+type meter struct {
+	started time.Time
+	cpu     time.Duration
+}
+
+func cpu() time.Duration {
+	var used syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used) // never fails
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+func newMeter(b *testing.B) meter {
+	b.ResetTimer()
+	return meter{time.Now(), cpu()}
+}
+
+func (m meter) report(b *testing.B, unit string) {
+	b.ReportMetric(float64(b.N)/time.Since(m.started).Seconds(), unit)
+}
+
+func (m meter) reportCPU(b *testing.B) {
+	b.ReportMetric(float64((cpu() - m.cpu).Microseconds())/float64(b.N), "µs-CPU/entry")
+}
+
+// free delivers at no cost.
+type free struct {
+	left atomic.Int64
+	all  chan struct{}
+}
+
+func (f *free) Deliver(context.Context, outbox.Delivery) outbox.Result {
+	if f.left.Add(-1) == 0 {
+		close(f.all)
+	}
+	return outbox.Result{Verdict: outbox.VerdictSent}
+}
+
+// BenchmarkDeliver accepts and delivers at once, until all outcomes are stored.
+func BenchmarkDeliver(b *testing.B) {
+	each(b, func(b *testing.B, config outbox.Config, callers int) {
+		f := &free{all: make(chan struct{})}
+		f.left.Store(int64(b.N))
+		o := open(b, config, outbox.Settings{Deliverer: f})
+		if err := o.Start(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		m := newMeter(b)
+		call(b, callers, b.N, func(n int) error {
+			_, err := o.Put(context.Background(), entry(n))
+			return err
+		})
+		m.report(b, "accepted/s")
+		<-f.all
+		for o.Undelivered() > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		m.report(b, "delivered/s")
+		m.reportCPU(b)
+	})
+}
+
+// BenchmarkAccept accepts entries that are not delivered.
+func BenchmarkAccept(b *testing.B) {
+	each(b, func(b *testing.B, config outbox.Config, callers int) {
+		o := open(b, config, outbox.Settings{})
+		m := newMeter(b)
+		call(b, callers, b.N, func(n int) error {
+			_, err := o.Put(context.Background(), entry(n))
+			return err
+		})
+		m.report(b, "accepted/s")
+		m.reportCPU(b)
+	})
+}
+
+// BenchmarkClaim does what a sync hook asks of the outbox: an entry that its caller delivers, and settles.
+func BenchmarkClaim(b *testing.B) {
+	each(b, func(b *testing.B, config outbox.Config, callers int) {
+		o := open(b, config, outbox.Settings{})
+		m := newMeter(b)
+		call(b, callers, b.N, func(n int) error {
+			entry := entry(n)
+			entry.Claim = time.Hour
+			receipt, err := o.Put(context.Background(), entry)
+			if err != nil {
+				return err
+			}
+			return o.Settle(context.Background(), receipt.ID, entry, outbox.Result{Verdict: outbox.VerdictSent})
+		})
+		m.report(b, "settled/s")
+		m.reportCPU(b)
+	})
 }
 
 // BenchmarkLatency measures from the acceptance of an entry to the start of its delivery, on an idle outbox.
 func BenchmarkLatency(b *testing.B) {
-	started := make(chan time.Time)
-	o, err := outbox.Open(b.Context(), outbox.Config{SQLite: filepath.Join(b.TempDir(), "outbox.db")}, outbox.Settings{
-		Senders: []string{"example.com"}, Deliverer: deliverer(started),
-	})
-	if err != nil {
-		b.Fatal(err)
+	for name, config := range databases() {
+		b.Run(name, func(b *testing.B) {
+			started := make(chan time.Time)
+			o := open(b, config(b), outbox.Settings{Deliverer: deliverer(started)})
+			if err := o.Start(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			var all []time.Duration
+			for n := range b.N {
+				// The former version fetched no sooner than some milliseconds after the last time.
+				time.Sleep(20 * time.Millisecond)
+				if _, err := o.Put(b.Context(), entry(n)); err != nil {
+					b.Fatal(err)
+				}
+				accepted := time.Now()
+				all = append(all, (<-started).Sub(accepted))
+			}
+			reportPercentiles(b, all)
+		})
 	}
-	defer o.Close()
-	if err := o.Start(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	var all []time.Duration
-	for n := 0; b.Loop(); n++ {
-		// The outbox is to be idle: it fetches no sooner than some milliseconds after the last time.
-		time.Sleep(20 * time.Millisecond)
-		if _, err := o.Put(b.Context(), outbox.New{Key: fmt.Sprint(n), Sender: "example.com", Content: payload}); err != nil {
-			b.Fatal(err)
-		}
-		accepted := time.Now()
-		all = append(all, (<-started).Sub(accepted))
-	}
-	percentile := func(p int) float64 {
-		slices.Sort(all)
-		return float64(all[len(all)*p/100].Microseconds()) / 1000
-	}
-	b.ReportMetric(percentile(50), "p50-ms")
-	b.ReportMetric(percentile(99), "p99-ms")
+}
+
+// reportPercentiles reports the median and the 99th percentile.
+func reportPercentiles(b *testing.B, all []time.Duration) {
+	b.Helper()
+	slices.Sort(all)
+	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
 }
 
 type deliverer chan time.Time

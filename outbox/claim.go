@@ -327,7 +327,11 @@ func (o *Outbox) claimStatement(s *store, c claim, prober string, now time.Time)
 		set = "attempt = attempt + 1, due = " + a.add(now.Add(lookUpLease).UnixMilli())
 		where = isLookedUp + " AND sender IN (" + a.list(c.senders) + ")"
 	} else {
-		set = "state = 'sending', attempt = attempt + 1, lease = " + a.add(s.leaseUntil(now)) + ", owner = " + a.add(o.process)
+		// SQLite rewrites a row in place, without its content, as long as its size stays as it is.
+		set = "state = 'sending', attempt = attempt + 1"
+		if s.dialect.Postgres {
+			set += ", lease = " + a.add(now.Add(leaseEnd).UnixMilli()) + ", owner = " + a.add(o.process)
+		}
 		where = isWaiting + " AND lane = " + a.add(c.lane.name)
 	}
 	where += " AND due <= " + a.add(now.UnixMilli())
@@ -347,12 +351,4 @@ func (o *Outbox) claimStatement(s *store, c claim, prober string, now time.Time)
 			" RETURNING " + columns + ", content",
 		Args: a.values,
 	}
-}
-
-// leaseUntil returns the end of a new lease, or 0 on SQLite.
-func (s *store) leaseUntil(now time.Time) int64 {
-	if !s.dialect.Postgres {
-		return 0
-	}
-	return now.Add(leaseEnd).UnixMilli()
 }

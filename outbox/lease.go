@@ -20,7 +20,7 @@ func (o *Outbox) renewLeases(ctx context.Context, s *store) error {
 		return nil
 	}
 	a := new(arguments)
-	_, err := s.exec(ctx, "UPDATE entry SET lease = "+a.add(s.leaseUntil(o.now()))+" WHERE lease > 0 AND state = 'sending' AND "+
+	_, err := s.exec(ctx, "UPDATE entry SET lease = "+a.add(o.now().Add(leaseEnd).UnixMilli())+" WHERE lease > 0 AND state = 'sending' AND "+
 		"owner = "+a.add(o.process)+" AND id IN ("+a.list(ids)+")", a.values...)
 	return err
 }

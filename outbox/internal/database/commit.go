@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,6 +157,8 @@ func (c *committer) commit() {
 		case <-c.stopped.Done():
 			return
 		}
+		// Callers that the last commit has answered get the time to come back.
+		runtime.Gosched()
 	collecting:
 		for len(batch) < maxBatch && size < maxBatchSize {
 			select {
