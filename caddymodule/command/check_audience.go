@@ -18,7 +18,7 @@ func checkAudienceCommand() *cobra.Command {
 	var o keySource
 	cmd := &cobra.Command{
 		Use:   "check-audience <list>",
-		Short: "Says whether Mailchimp knows an API key and an audience",
+		Short: "Shows whether Mailchimp knows an API key and an audience",
 		Long: `
 Asks Mailchimp for the audience with this id, and changes nothing.
 
@@ -26,7 +26,7 @@ The API key comes from --key-file, else from the mailchimp_audience with this
 list in the configuration (--config), else from the environment variable
 MAILCHIMP_API_KEY. It is a key of Mailchimp, not of Mandrill.
 
-The command ends with status 1 where Mailchimp doesn't know the key or the
+The command exits with status 1 if Mailchimp doesn't know the key or the
 audience.`,
 		Example: "MAILCHIMP_API_KEY=… caddy mailchimp check-audience a1b2c3d4e5",
 		Args:    cobra.ExactArgs(1),
@@ -55,7 +55,7 @@ func checkAudience(cmd *cobra.Command, source *keySource, id string) error {
 	if err != nil {
 		return fmt.Errorf("asking Mailchimp about the audience %s: %w", id, withRemedy(err))
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "Mailchimp takes the key, and has the audience %s: %q, %d subscribed.\n",
+	fmt.Fprintf(cmd.OutOrStdout(), "Mailchimp accepts the key, and has the audience %s: %q, %d subscribed.\n",
 		id, list.Name, list.Stats.Subscribed)
 	return nil
 }

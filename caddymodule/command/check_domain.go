@@ -26,16 +26,16 @@ func checkDomainCommand() *cobra.Command {
 	var o domainOptions
 	cmd := &cobra.Command{
 		Use:   "check-domain <domain>",
-		Short: "Says whether Mandrill sends for a domain, and what to do if not",
+		Short: "Shows whether Mandrill sends for a domain, and what to do if not",
 		Long: `
-Asks Mandrill about the domain's verification, SPF and DKIM, and says in words
-what is missing. Mail from a domain that lacks them is rejected as "unsigned".
+Asks Mandrill about the domain's verification, SPF and DKIM, and explains what is
+missing. Mail from a domain that lacks them is rejected as "unsigned".
 
 The API key comes from --key-file, else from the configuration (--config), else
 from the environment variable MANDRILL_API_KEY.
 
-Only with --add is a domain added to the account that isn't there.
-The command ends with status 1 where the domain can't send.`,
+With --add, a domain that is not in the account is added to it.
+The command exits with status 1 if the domain can't send.`,
 		Example: "MANDRILL_API_KEY=… caddy mailchimp check-domain example.com",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
@@ -175,7 +175,7 @@ func report(cmd *cobra.Command, d mandrill.Domain) error {
 			" as Mandrill shows them (Settings > Domains)",
 		mandrillSays(d.DKIM))
 	if !ready || !d.ValidSigning {
-		return fmt.Errorf("%s: Mandrill rejects its mail as \"unsigned\" until this is mended. "+
+		return fmt.Errorf("%s: Mandrill rejects its mail as \"unsigned\" until this is fixed. "+
 			"New DNS records can take a day to be seen", d.Domain)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "\nMandrill sends for %s.\n", d.Domain)

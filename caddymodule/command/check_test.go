@@ -82,8 +82,8 @@ func TestCheckAudienceCommand(t *testing.T) {
 		errors string
 	}{
 		{"key file", "l1 --key-file key --api-base " + base, "", `has the audience l1: "Sandbox", 0 subscribed.`, ""},
-		{"environment", "l1 --api-base " + base, "valid", "Mailchimp takes the key", ""},
-		{"configuration", "l1 --config Caddyfile", "", "Mailchimp takes the key", ""},
+		{"environment", "l1 --api-base " + base, "valid", "Mailchimp accepts the key", ""},
+		{"configuration", "l1 --config Caddyfile", "", "Mailchimp accepts the key", ""},
 		{
 			"invalid key", "l1 --key-file invalid --api-base " + base, "", "",
 			"asking Mailchimp about the audience l1: calling Mailchimp: account: status 401: API Key Invalid: check api_key: ",

@@ -12,8 +12,8 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "mailchimp",
 		Usage: "<command>",
-		Short: "Renders templates and looks after the sending of mail",
-		Long:  "Commands for the writers of mail templates and for the operators of mailchimp_hook and mailchimp_audience.",
+		Short: "Renders templates and operates the delivery of mail",
+		Long:  "Commands for people who write mail templates or operate mailchimp_hook and mailchimp_audience.",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.RunE = helpOrUnknown
 			printErrors(cmd)

@@ -25,16 +25,18 @@ func moveCommand(o *adminFlags) *cobra.Command {
 		Short: "Moves the outbox to another file or database",
 		Long: `
 Moves all entries of an outbox to another one, from SQLite to PostgreSQL or back,
-with their states, keys and content, and leaves the first one empty. Stop each
-Caddy that has the first one open. If the command is interrupted, run it again.
+with their IDs, states, keys and content. Stop each Caddy that has the first
+outbox open. If the command is interrupted, run it again: it continues where it
+stopped.
 
-An outbox is a file, or the DSN of a database. The target is the one that
---config names, or --to. If the configuration has outbox_key, name --config.`,
+An outbox is a file, or the DSN of a database. The target is the outbox of the
+configuration (--config), or --to. If you use outbox_key, name --config.`,
 		Example: "caddy mailchimp outbox move --from /var/lib/caddy/mailchimp/outbox.db --config /etc/caddy/Caddyfile",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.move(cmd, from, to) },
 	}
-	cmd.Flags().StringVar(&from, "from", caddymodule.DefaultOutboxFile(), "The file or the DSN of the outbox to move")
+	cmd.Flags().StringVar(&from, "from", caddymodule.DefaultOutboxFile(),
+		"The file or the DSN of the outbox to move; takes placeholders such as {env.DSN}")
 	cmd.Flags().StringVar(&to, "to", "", "The file or the DSN of the target; takes placeholders such as {env.DSN}")
 	return printErrors(cmd)
 }
@@ -128,7 +130,8 @@ func newKeyCommand() *cobra.Command {
 		Short: "Makes a key for outbox_key",
 		Long: `
 Prints 32 random bytes in base64, for outbox_key. Keep the key in a file or a
-variable that the configuration names, such as outbox_key {file./etc/caddy/outbox.key}.`,
+variable and name that in the configuration, such as
+outbox_key {file./etc/caddy/outbox.key}.`,
 		Args: cobra.NoArgs,
 		Run:  func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), outbox.NewKey()) },
 	})
@@ -140,7 +143,7 @@ func (o *adminFlags) backupCommand() *cobra.Command {
 		Short: "Copies the running Caddy's SQLite outbox to a new file",
 		Long: `
 Has the running Caddy copy its outbox to a file that does not exist yet. Hooks are
-stored meanwhile. The file is one of the machine and of the user that Caddy runs as.`,
+stored meanwhile. The file is created on Caddy's machine, by Caddy's user.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file, err := filepath.Abs(args[0])

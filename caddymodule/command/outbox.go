@@ -27,16 +27,16 @@ func outboxCommand() *cobra.Command {
 	}
 	o.addTo(cmd)
 	cmd.AddCommand(o.listCommand(), o.showCommand(),
-		o.changeCommand("retry", "Tries entries again that wait, are dead or couldn't be rendered"),
-		o.changeCommand("discard", "Takes entries out that wait, are dead or couldn't be rendered"),
+		o.changeCommand("retry", "Queues waiting, dead or unrendered entries for immediate delivery"),
+		o.changeCommand("discard", "Removes waiting, dead or unrendered entries"),
 		printErrors(&cobra.Command{
 			Use: "forget <address>", Short: "Erases all entries to an address", Args: cobra.ExactArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error { return o.forget(cmd, args[0]) },
 		}),
 		o.pauseCommand("pause", "is paused",
-			"Keeps the entries of a sender domain, or of an audience (list:<id>), back until it is resumed"),
+			"Keeps back the entries of a sender domain, or of an audience (list:<id>), until you resume it"),
 		o.pauseCommand("resume", "sends again",
-			"Sends the entries of a paused sender domain or audience (list:<id>) again"),
+			"Ends the pause of a sender domain or of an audience (list:<id>)"),
 		moveCommand(o), newKeyCommand(), o.backupCommand(),
 	)
 	return printErrors(cmd)
@@ -51,11 +51,11 @@ func (c *conditionFlags) addTo(cmd *cobra.Command) {
 		fmt.Sprintf("Only those in a state, one of %v", outbox.States))
 	flags.StringVar(&c.Sender, "sender", "", "Only those of a sender domain, or of an audience (list:<id>)")
 	flags.StringVar(&c.Template, "template", "", "Only those of a template, as the configuration names it")
-	flags.StringVar(&c.Recipient, "recipient", "", "Only those to an address, or with its hash")
-	flags.StringVar(&c.Reason, "reason", "", "Only those whose reason has this text")
+	flags.StringVar(&c.Recipient, "recipient", "", "Only those to a recipient, named by address or hash")
+	flags.StringVar(&c.Reason, "reason", "", "Only those whose reason contains this text")
 	flags.StringVar(&c.Since, "since", "",
-		"Only those accepted since a time, such as 2006-01-02T15:04:05Z, or for so long, such as 24h")
-	flags.StringVar(&c.Until, "until", "", "Only those accepted before a time, or so long ago")
+		"Only those accepted since a time, such as 2006-01-02T15:04:05Z, or within a duration, such as 24h")
+	flags.StringVar(&c.Until, "until", "", "Only those accepted before a time, or longer ago than a duration")
 }
 
 // read returns the conditions with times in place of durations.
@@ -75,8 +75,8 @@ func (o *adminFlags) listCommand() *cobra.Command {
 	cmd := o.addJSON(&cobra.Command{Use: "list", Short: "Lists entries, the newest first", Args: cobra.NoArgs})
 	var conditions conditionFlags
 	conditions.addTo(cmd)
-	limit := cmd.Flags().Int("limit", admin.DefaultLimit, "How many at most, up to 1000")
-	before := cmd.Flags().String("before", "", "Only those before an entry: the next page")
+	limit := cmd.Flags().Int("limit", admin.DefaultLimit, "How many entries to list, 1000 at most")
+	before := cmd.Flags().String("before", "", "Only those before an entry: lists the next page")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := conditions.read()
 		if err != nil {
@@ -119,11 +119,11 @@ func (o *adminFlags) list(cmd *cobra.Command, c admin.Conditions) error {
 
 func (o *adminFlags) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show <id>", Short: "Shows an entry with its attempts, what Mailchimp said and what was heard since",
+		Use: "show <id>", Short: "Shows an entry with its attempts, Mailchimp's answer and later events",
 		Args: cobra.ExactArgs(1),
 	}
 	content := cmd.Flags().Bool("content", false,
-		"Show the content too: the mail or the change of an audience, or the ctx of an unrendered one")
+		"Show the content too: the mail or the change of an audience, or the ctx of an unrendered entry")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var entry json.RawMessage
 		path := "outbox/" + url.PathEscape(args[0]) + "?content=" + strconv.FormatBool(*content)
@@ -139,11 +139,12 @@ func (o *adminFlags) showCommand() *cobra.Command {
 func (o *adminFlags) changeCommand(what, short string) *cobra.Command {
 	cmd := o.addJSON(&cobra.Command{
 		Use: what + " [<id>...]", Short: short,
-		Example: "caddy mailchimp outbox " + what + " 42\ncaddy mailchimp outbox " + what + " --state dead --since 24h",
+		Example: "caddy mailchimp outbox " + what + " 06h1slnn3pgkfrfg8on8fng\n" +
+			"caddy mailchimp outbox " + what + " --state dead --since 24h",
 	})
 	var conditions conditionFlags
 	conditions.addTo(cmd)
-	all := cmd.Flags().Bool("all", false, "All entries")
+	all := cmd.Flags().Bool("all", false, "Change all entries")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		c, err := conditions.read()
 		if err != nil {

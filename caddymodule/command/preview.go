@@ -32,17 +32,17 @@ func previewCommand() *cobra.Command {
 	var o previewOptions
 	cmd := &cobra.Command{
 		Use:   "preview [<folder>]",
-		Short: "Serves a page that draws the mails of templates while you write them",
+		Short: "Serves a page that shows the mails of templates while you write them",
 		Long: `
-Serves a page that lists the templates of a folder, by default the present one,
-and of the folders below, each with its ctx files: name.ctx.json and
-name.VARIANT.ctx.json beside name.jsonnet. It draws the mail that a template
-makes of a ctx, with the checks of mailchimp_hook, and draws it anew when a file
-is saved; of a template of mailchimp_audience, it shows what the audience would
-be told. Nothing is sent.
+Serves a page that lists the templates in a folder, by default the current
+directory, and in the folders below it, each with its ctx files: name.ctx.json
+and name.VARIANT.ctx.json beside name.jsonnet. It shows the mail that a template
+returns for a ctx, with the checks of mailchimp_hook, and updates it when a file
+is saved. For a template of mailchimp_audience, it shows the change of the
+audience. Nothing is sent.
 
-The page is for this machine alone, unless --allow-remote is given: ctx is data
-of people.`,
+Only this machine can open the page, unless you give --allow-remote: ctx is
+personal data.`,
 		Example: "caddy mailchimp preview examples",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,8 +53,8 @@ of people.`,
 			return o.run(cmd, folder)
 		},
 	}
-	cmd.Flags().IntVarP(&o.port, "port", "p", 8026, "The port; 0 takes one that is free")
-	cmd.Flags().BoolVar(&o.allowRemote, "allow-remote", false, "Let other machines in")
+	cmd.Flags().IntVarP(&o.port, "port", "p", 8026, "The port; 0 chooses a free one")
+	cmd.Flags().BoolVar(&o.allowRemote, "allow-remote", false, "Let other machines open the page")
 	o.flags(cmd)
 	return printErrors(cmd)
 }

@@ -37,7 +37,7 @@ func (c *checks) flags(cmd *cobra.Command) {
 	flags.StringArrayVar(&c.imports, "imports", nil, "A folder that templates may import from; several are allowed")
 	flags.StringArrayVar(&c.senderDomains, "sender-domain", nil,
 		"A domain that the mail may come from; several are allowed")
-	flags.StringVar(&c.from, "from", "", "The sender's address where the template names none")
+	flags.StringVar(&c.from, "from", "", "The sender's address if the template names none")
 }
 
 func (c *checks) load(file string) (*render.Template, error) {
@@ -87,17 +87,17 @@ func renderCommand() *cobra.Command {
 	var o renderOptions
 	cmd := &cobra.Command{
 		Use:   "render --template <file> --ctx <file>",
-		Short: "Prints the message that a template makes of a ctx",
+		Short: "Prints the message that a template returns for a ctx",
 		Long: `
 Evaluates a Jsonnet template over a ctx, the JSON body of a hook, with the
 checks of mailchimp_hook, and prints the message as JSON. Nothing is sent.
 
-With --audience, it is a template of mailchimp_audience, and what it says of a
-person is printed.
+With --audience, the template is one of mailchimp_audience, and the command
+prints the change of the audience.
 
-The sender is checked where --sender-domain is given. An error is printed with
-file and line, and ends the command with status 1. It is printed whole: it may
-repeat what stands in the ctx.`,
+The sender is checked if you give --sender-domain. An error is printed with file
+and line, and the command exits with status 1. The error is printed in full: it
+may repeat what is in the ctx.`,
 		Example: "caddy mailchimp render --template examples/welcome.jsonnet " +
 			"--ctx examples/welcome.ctx.json --html > welcome.html",
 		Args: cobra.NoArgs,
@@ -113,8 +113,8 @@ repeat what stands in the ctx.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&o.template, "template", "t", "", "The Jsonnet file (required)")
 	flags.StringVarP(&o.ctx, "ctx", "c", "", "The JSON file with ctx (required)")
-	flags.BoolVar(&o.html, "html", false, "Print the HTML part alone")
-	flags.BoolVar(&o.text, "text", false, "Print the text part alone")
+	flags.BoolVar(&o.html, "html", false, "Print only the HTML part")
+	flags.BoolVar(&o.text, "text", false, "Print only the text part")
 	o.flags(cmd)
 	flags.BoolVar(&o.audience, "audience", false, "The template is one of mailchimp_audience")
 	for _, required := range []string{"template", "ctx"} {

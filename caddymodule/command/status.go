@@ -19,11 +19,11 @@ func statusCommand() *cobra.Command {
 	o := new(adminFlags)
 	cmd := o.addJSON(&cobra.Command{
 		Use:   "status",
-		Short: "Says whether mail flows, and what waits for you",
+		Short: "Shows whether mail is being delivered, and what needs your attention",
 		Long: `
-Asks the running Caddy whether hooks are stored, and mails and changes of
-audiences go out. The first line is the answer. The command ends with status 1
-where something doesn't flow. An audience's sender is list:<id>.`,
+Asks the running Caddy whether it stores hooks and delivers mail and changes of
+audiences. The first line is the answer. The command exits with status 1 if
+something is not being delivered. The sender of an audience is list:<id>.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.status(cmd) },
 	})
@@ -31,38 +31,38 @@ where something doesn't flow. An audience's sender is list:<id>.`,
 	return printErrors(cmd)
 }
 
-// What doesn't flow.
+// What is not being delivered.
 var (
-	errNoFlow = errors.New("mail doesn't flow")
-	errNoList = errors.New("changes of audiences don't flow")
-	errNone   = errors.New("neither mail nor changes of audiences flow")
+	errNoMail = errors.New("mail is not being delivered")
+	errNoList = errors.New("changes of audiences are not being delivered")
+	errNone   = errors.New("neither mail nor changes of audiences are being delivered")
 )
 
-// headline says in one line what flows. Its error says what does not.
+// headline says in one line what is being delivered. Its error says what is not.
 func headline(s admin.Status) (string, error) {
 	ofList := func(sender string) bool { return strings.HasPrefix(sender, caddymodule.ListPrefix) }
 	ofMail := func(sender string) bool { return !ofList(sender) }
 	named := append(slices.Clone(s.Stopped), s.Senders...)
 	lists, mails := slices.ContainsFunc(named, ofList), slices.ContainsFunc(named, ofMail)
 	noList, noMail := slices.ContainsFunc(s.Stopped, ofList), slices.ContainsFunc(s.Stopped, ofMail)
-	loud := func(err error) string { return strings.ToUpper(err.Error()) }
+	sentence := func(err error) string { return strings.ToUpper(err.Error()[:1]) + err.Error()[1:] + "." }
 	switch {
 	case s.Flows && lists && mails:
-		return "Mail flows, and so do changes of audiences.", nil
+		return "Mail and changes of audiences are being delivered.", nil
 	case s.Flows && lists:
-		return "Changes of audiences flow.", nil
+		return "Changes of audiences are being delivered.", nil
 	case s.Flows:
-		return "Mail flows.", nil
+		return "Mail is being delivered.", nil
 	case noList && noMail:
-		return loud(errNone) + ".", errNone
+		return sentence(errNone), errNone
 	case noList && mails:
-		return loud(errNoList) + ", mail does.", errNoList
+		return sentence(errNoList) + " Mail is.", errNoList
 	case noList:
-		return loud(errNoList) + ".", errNoList
+		return sentence(errNoList), errNoList
 	case lists:
-		return loud(errNoFlow) + ", changes of audiences do.", errNoFlow
+		return sentence(errNoMail) + " Changes of audiences are.", errNoMail
 	}
-	return loud(errNoFlow) + ".", errNoFlow
+	return sentence(errNoMail), errNoMail
 }
 
 func (o *adminFlags) status(cmd *cobra.Command) error {
@@ -137,8 +137,9 @@ func sendTestCommand() *cobra.Command {
 		Use:   "send-test <address>",
 		Short: "Sends a test mail with the running Caddy's account",
 		Long: `
-Has the running Caddy send a mail to the address, past the outbox, and says what
-Mandrill answered. The command ends with status 1 where Mandrill didn't take it.`,
+Has the running Caddy send a mail to the address, without the outbox, and shows
+what Mandrill answered. The command exits with status 1 if Mandrill does not
+accept the mail.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.sendTest(cmd, admin.TestMail{To: args[0], From: from})
@@ -169,9 +170,9 @@ func (o *adminFlags) sendTest(cmd *cobra.Command, mail admin.TestMail) error {
 	switch {
 	case !answer.Sent:
 		//nolint:staticcheck // Mandrill is a name
-		return fmt.Errorf("Mandrill didn't take the mail from %s: %s", answer.From, text)
+		return fmt.Errorf("Mandrill did not accept the mail from %s: %s", answer.From, text)
 	case !o.asJSON:
-		fmt.Fprintf(cmd.OutOrStdout(), "Mandrill took the mail from %s: %s (%s)\n", answer.From, text, answer.ID)
+		fmt.Fprintf(cmd.OutOrStdout(), "Mandrill accepted the mail from %s: %s (%s)\n", answer.From, text, answer.ID)
 	}
 	return nil
 }

@@ -32,11 +32,12 @@ func TestStatusCommand(t *testing.T) {
 			}
 		}
 	}
-	expect(statusCommand(), false, nil, "Mail flows.\n", "Outbox: sqlite\n", "example.com  0        sends", "in force")
+	expect(statusCommand(), false, nil, "Mail is being delivered.\n", "Outbox: sqlite\n",
+		"example.com  0        sends", "in force")
 	expect(statusCommand(), false, []string{"--json"}, `"flows": true`)
-	expect(sendTestCommand(), false, []string{"ada@example.org"}, "Mandrill took the mail from test@example.com: sent")
+	expect(sendTestCommand(), false, []string{"ada@example.org"}, "Mandrill accepted the mail from test@example.com: sent")
 	expect(sendTestCommand(), true, []string{"reject@test.mandrillapp.com", "--from", "me@example.com"},
-		"didn't take the mail from me@example.com: rejected: custom: ")
+		"did not accept the mail from me@example.com: rejected: custom: ")
 	expect(sendTestCommand(), true, []string{"ada@example.org", "--from", "me@example.org"}, "sender_domain")
 	if err := e.Sandbox.Fail(sandbox.Failure{Calls: 1000, Name: "PaymentRequired"}); err != nil {
 		t.Fatal(err)
@@ -46,7 +47,7 @@ func TestStatusCommand(t *testing.T) {
 	e.WaitForLog("sender is held")
 	e.Write("t.jsonnet", "function(ctx) {")
 	e.WaitForLog("template is broken")
-	expect(statusCommand(), true, nil, "MAIL DOESN'T FLOW.\n", "- example.com is held since", "PaymentRequired",
+	expect(statusCommand(), true, nil, "Mail is not being delivered.\n", "- example.com is held since", "PaymentRequired",
 		"held for", "broken on disk", "Last error: ")
 	if got := e.Metric(`caddy_mailchimp_sender_held{reason="hold",sender="example.com"}`); got != "1" {
 		t.Errorf("sender_held %q", got)
@@ -56,7 +57,7 @@ func TestStatusCommand(t *testing.T) {
 	}
 	e.Sandbox.Recover()
 	e.WaitState(id, outbox.Sent)
-	expect(statusCommand(), false, nil, "Mail flows.\n", "sent        1  ")
+	expect(statusCommand(), false, nil, "Mail is being delivered.\n", "sent        1  ")
 	_, err := run(outboxCommand(), "pause", "example.com")
 	if err != nil {
 		t.Fatal(err)
@@ -76,17 +77,17 @@ func TestHeadline(t *testing.T) {
 		senders, stopped []string
 		want             string
 	}{
-		{[]string{domain}, nil, "Mail flows."},
-		{[]string{list}, nil, "Changes of audiences flow."},
-		{[]string{domain, list}, nil, "Mail flows, and so do changes of audiences."},
-		{nil, nil, "Mail flows."},
-		{[]string{domain}, []string{domain}, "MAIL DOESN'T FLOW."},
-		{[]string{list}, []string{list}, "CHANGES OF AUDIENCES DON'T FLOW."},
-		{[]string{domain, list}, []string{list}, "CHANGES OF AUDIENCES DON'T FLOW, mail does."},
-		{[]string{domain, list}, []string{"example.org"}, "MAIL DOESN'T FLOW, changes of audiences do."},
-		{[]string{domain}, []string{"list:other"}, "CHANGES OF AUDIENCES DON'T FLOW, mail does."},
-		{[]string{domain, list}, []string{domain, list}, "NEITHER MAIL NOR CHANGES OF AUDIENCES FLOW."},
-		{nil, []string{}, "MAIL DOESN'T FLOW."},
+		{[]string{domain}, nil, "Mail is being delivered."},
+		{[]string{list}, nil, "Changes of audiences are being delivered."},
+		{[]string{domain, list}, nil, "Mail and changes of audiences are being delivered."},
+		{nil, nil, "Mail is being delivered."},
+		{[]string{domain}, []string{domain}, "Mail is not being delivered."},
+		{[]string{list}, []string{list}, "Changes of audiences are not being delivered."},
+		{[]string{domain, list}, []string{list}, "Changes of audiences are not being delivered. Mail is."},
+		{[]string{domain, list}, []string{"example.org"}, "Mail is not being delivered. Changes of audiences are."},
+		{[]string{domain}, []string{"list:other"}, "Changes of audiences are not being delivered. Mail is."},
+		{[]string{domain, list}, []string{domain, list}, "Neither mail nor changes of audiences are being delivered."},
+		{nil, []string{}, "Mail is not being delivered."},
 	} {
 		flows := test.stopped == nil
 		got, broken := headline(admin.Status{Flows: flows, Senders: test.senders, Stopped: test.stopped})
