@@ -74,8 +74,10 @@ type App struct {
 	domains []string
 	base    string
 
-	mu    sync.Mutex
-	pings pings
+	mu        sync.Mutex
+	pings     pings
+	searchers searchers
+	indexes   indexes
 	// formerOutboxes are files of outboxes that earlier configurations had.
 	formerOutboxes []string
 	// leftBehind is how many entries they had when that was counted last.

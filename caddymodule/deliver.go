@@ -56,19 +56,20 @@ func (d deliverer) Deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 
 // verdicts are the words for the results of attempts.
 var verdicts = map[outbox.Verdict]string{
-	outbox.VerdictSent:       "sent",
-	outbox.VerdictRejected:   "rejected",
-	outbox.VerdictDead:       "dead",
-	outbox.VerdictDiscarded:  "discarded",
-	outbox.VerdictRetry:      "retry",
-	outbox.VerdictWait:       "waits",
-	outbox.VerdictHold:       "held",
-	outbox.VerdictUnknown:    "unknown",
-	outbox.VerdictUnrendered: "unrendered",
-	outbox.VerdictRendered:   "rendered",
-	outbox.VerdictGivenUp:    "dead",
-	outbox.VerdictBacklogged: "backlogged",
-	outbox.VerdictResend:     "resend",
+	outbox.VerdictSent:        "sent",
+	outbox.VerdictRejected:    "rejected",
+	outbox.VerdictDead:        "dead",
+	outbox.VerdictDiscarded:   "discarded",
+	outbox.VerdictRetry:       "retry",
+	outbox.VerdictWait:        "waits",
+	outbox.VerdictHold:        "held",
+	outbox.VerdictUnknown:     "unknown",
+	outbox.VerdictUnrendered:  "unrendered",
+	outbox.VerdictRendered:    "rendered",
+	outbox.VerdictGivenUp:     "dead",
+	outbox.VerdictBacklogged:  "backlogged",
+	outbox.VerdictResend:      "resend",
+	outbox.VerdictNotAccepted: "not accepted",
 }
 
 func (d deliverer) deliver(ctx context.Context, entry outbox.Delivery) outbox.Result {

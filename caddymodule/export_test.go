@@ -6,7 +6,9 @@ import (
 )
 
 // SetWaits shortens the time until an entry is looked for at Mandrill.
-func SetWaits(wait time.Duration) { uncertainWait, lookUpWait = wait, wait }
+func SetWaits(wait time.Duration) {
+	uncertainWait, lookUpWait, indexedSince = wait, wait, wait
+}
 
 // ForgetReplies forgets the answers to sync hooks that are in memory.
 func ForgetReplies() {

@@ -151,6 +151,9 @@ func (m storedMail) attempt(ctx context.Context, entry outbox.Delivery, timeout 
 // doubt turns a hold into a retry if not Mandrill itself has refused the call, and the account answers: then it is this
 // message that something between does not let through.
 func (m storedMail) doubt(ctx context.Context, err error, result outbox.Result) outbox.Result {
+	if result.Verdict == outbox.VerdictUnknown && m.app.lacksIndex(context.WithoutCancel(ctx), m.client) {
+		result.After = indexedSince // nothing will be found, however long it waits
+	}
 	var failed *mandrill.Error
 	if result.Verdict != outbox.VerdictHold || !errors.As(err, &failed) || failed.Named() {
 		return result
@@ -159,34 +162,6 @@ func (m storedMail) doubt(ctx context.Context, err error, result outbox.Result) 
 		result.Verdict = outbox.VerdictRetry
 	}
 	return result
-}
-
-// search looks for the mail of an attempt whose outcome is unknown.
-func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Result {
-	found, err := m.client.Search(ctx, "u_"+entryField+":"+entry.ID, 100)
-	if err != nil {
-		failed := m.app.failure(err, entry.Content)
-		if failed.Verdict == outbox.VerdictDead {
-			failed.Verdict, failed.Reason = outbox.VerdictResend, "the key may not search: it is sent once more"
-		}
-		return failed
-	}
-	found = slices.DeleteFunc(found, func(info mandrill.Info) bool { return !m.isOf(info, entry.ID) })
-	if len(found) == 0 {
-		return outbox.Result{Verdict: outbox.VerdictResend, Reason: "it was not found at Mandrill: it is sent once more"}
-	}
-	recipients := make([]mandrill.Recipient, len(found))
-	for i, info := range found {
-		recipients[i] = mandrill.Recipient{Email: info.Email, ID: info.ID, Status: "sent"}
-		if info.State == "rejected" {
-			recipients[i].Status, recipients[i].RejectReason = "rejected", info.RejectReason
-		}
-	}
-	outcome := m.app.mailOutcome(recipients, m)
-	if outcome.Reason == "" {
-		outcome.Reason = "found at Mandrill after an attempt whose end wasn't known"
-	}
-	return outcome
 }
 
 // isOf reports whether a message that was found is that of an entry.
@@ -209,18 +184,18 @@ func (m storedMail) lookUp(ctx context.Context, entry outbox.Delivery) outbox.Re
 	addressed(recipients, m)
 	waiting := false
 	for i, recipient := range recipients {
-		if !recipient.Held() || recipient.ID == "" {
+		if recipient.Status != "queued" || recipient.ID == "" {
 			continue
 		}
-		state, err := m.state(ctx, recipient.ID)
+		info, err := m.info(ctx, recipient.ID)
 		if err != nil {
 			return m.app.failure(err, entry.Content)
 		}
-		switch state {
+		switch info.State {
 		case "queued", "scheduled":
 			waiting = true
 		case "rejected", "canceled":
-			recipients[i].Status, recipients[i].QueuedReason = "rejected", ""
+			recipients[i].Status, recipients[i].QueuedReason, recipients[i].RejectReason = "rejected", "", info.RejectReason
 		default:
 			recipients[i].Status, recipients[i].QueuedReason = "sent", ""
 		}
@@ -240,12 +215,12 @@ func (m storedMail) lookUp(ctx context.Context, entry outbox.Delivery) outbox.Re
 	return m.app.mailOutcome(recipients, m)
 }
 
-// state asks for the state of one message. Mandrill knows a message only some time after it has queued it.
-func (m storedMail) state(ctx context.Context, id string) (string, error) {
+// info asks what became of one message. Mandrill knows a message only some time after it has queued it.
+func (m storedMail) info(ctx context.Context, id string) (mandrill.Info, error) {
 	info, err := m.client.Info(ctx, id)
 	var failed *mandrill.Error
 	if errors.As(err, &failed) && failed.Name == "Unknown_Message" {
-		return "queued", nil
+		return mandrill.Info{State: "queued"}, nil
 	}
-	return info.State, err
+	return info, err
 }

@@ -92,14 +92,33 @@ func (c *call) claimAndSend(o outgoing, key string, ofBody bool) (answer, time.D
 	if receipt.Duplicate {
 		return c.answerFromRecord(receipt, o), 0
 	}
+	ctx := context.WithoutCancel(c.request.Context())
+	entry.ID = receipt.ID
+	admission, err := c.hook.app.outbox.Admit(ctx, entry)
+	if errors.Is(err, outbox.ErrHeld) {
+		return c.refuseHeld(entry, err), 0
+	}
 	sent, result := c.sendOnce(o)
 	sent.entry = receipt.ID
-	ctx := context.WithoutCancel(c.request.Context())
+	if admission != nil {
+		if err := admission.Done(ctx, result); err != nil {
+			c.hook.logger.Error("hold is not stored", zap.String("entry", receipt.ID), zap.Error(err))
+		}
+	}
 	if err := c.hook.app.outbox.Settle(ctx, receipt.ID, entry, result); err != nil {
 		c.hook.logger.Error("hook's outcome is not recorded",
 			zap.String("entry", receipt.ID), zap.String("reference", c.reference), zap.Error(err))
 	}
 	return sent, c.rememberFor(result, ofBody)
+}
+
+// refuseHeld answers a call whose account is held, at once, and forgets the entry.
+func (c *call) refuseHeld(entry outbox.New, held error) answer {
+	ctx := context.WithoutCancel(c.request.Context())
+	if err := c.hook.app.outbox.Settle(ctx, entry.ID, entry, outbox.Result{Verdict: outbox.VerdictHold}); err != nil {
+		c.hook.logger.Error("hook's outcome is not recorded", zap.String("entry", entry.ID), zap.Error(err))
+	}
+	return c.end(outcomeUnavailable, ory.ErrUnavailable, held)
 }
 
 // answerFromRecord returns the answer to a call whose key the outbox knows.

@@ -132,6 +132,24 @@ func (c *Client) Search(ctx context.Context, query string, limit int) ([]Info, e
 	return found, c.call(ctx, "messages/search", map[string]any{"query": query, "limit": limit}, &found)
 }
 
+// MetadataFields returns the names of the metadata fields that the account can be searched by.
+func (c *Client) MetadataFields(ctx context.Context) ([]string, error) {
+	var fields []struct {
+		Name  string `json:"name"`
+		State string `json:"state"`
+	}
+	if err := c.call(ctx, "metadata/list", struct{}{}, &fields); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, field := range fields {
+		if field.State == "active" {
+			names = append(names, field.Name)
+		}
+	}
+	return names, nil
+}
+
 func (c *Client) call(ctx context.Context, endpoint string, arguments, answer any) error {
 	body, err := mailchimp.Encode(arguments)
 	if err != nil {

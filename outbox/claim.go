@@ -255,6 +255,9 @@ func (a *account) share(p *plan, name string, lanes []lane, free int) int {
 	return given
 }
 
+// maxLookUps is how many entries of an account are looked up at once: a Deliverer may ask for them together.
+const maxLookUps = 50
+
 // planLookUps claims what is to be looked up, of a few entries for each account at once.
 func (o *Outbox) planLookUps(s *store, p *plan) {
 	settings := o.settings.Load()
@@ -266,7 +269,7 @@ func (o *Outbox) planLookUps(s *store, p *plan) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for name, senders := range byAccount {
-		if free := max(settings.Workers/4, 1) - o.accountNamed(name).lookUps; free > 0 {
+		if free := maxLookUps - o.accountNamed(name).lookUps; free > 0 {
 			p.claims = append(p.claims, claim{account: name, senders: senders, n: free})
 		}
 	}

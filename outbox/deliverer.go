@@ -22,7 +22,7 @@ type Prober interface {
 type Delivery struct {
 	Entry
 	// Uncertain says that an earlier attempt may have been accepted. The call must send nothing, but find out: it
-	// returns what was found, VerdictResend if the entry is to be sent again, or VerdictRetry to be asked later.
+	// returns what was found, VerdictNotAccepted, VerdictResend, or VerdictRetry to be asked later.
 	Uncertain bool
 	// Unrendered says that the content is what the entry is to be rendered from.
 	Unrendered bool
@@ -63,8 +63,10 @@ const (
 	// VerdictBacklogged means that the account has accepted it and keeps it back, as Outcome says. After a sending,
 	// it begins a hold of Scope too.
 	VerdictBacklogged
-	// VerdictResend means that an uncertain entry was not accepted, or that nobody can tell: it is sent again.
+	// VerdictResend means that nobody can tell whether an uncertain entry was accepted: it is sent once more.
 	VerdictResend
+	// VerdictNotAccepted means that an uncertain entry was certainly not accepted: it is retried as any other.
+	VerdictNotAccepted
 )
 
 // Result is what a Deliverer says of an attempt.
@@ -72,7 +74,8 @@ type Result struct {
 	Verdict Verdict
 	// Reason says why, for the operator. It holds nothing personal.
 	Reason string
-	// After is the least time until the next attempt, or until the next probe of a hold.
+	// After is the least time until the next attempt, or until the next probe of a hold. With VerdictUnknown, it
+	// replaces the time until the entry is looked for, if it is shorter.
 	After time.Duration
 	// Scope is what VerdictHold and VerdictBacklogged hold. Default: ScopeKey.
 	Scope Scope

@@ -57,10 +57,19 @@ func Move(ctx context.Context, from, to Config, keys []string, progress func(Pro
 		progress(p)
 		n, err := m.move(ctx)
 		p.Done += n
-		if err != nil || n == 0 {
-			return p, errors.Join(err, m.from.reclaim(ctx, m.source))
+		if err != nil {
+			return p, err
+		}
+		if n == 0 {
+			return p, errors.Join(m.end(ctx), m.from.reclaim(ctx, m.source))
 		}
 	}
+}
+
+// end forgets how far the move has come: entries may be moved back, and here again.
+func (m *mover) end(ctx context.Context) error {
+	_, err := m.target.exec(ctx, "DELETE FROM setting WHERE name = $1", m.marker())
+	return err
 }
 
 type mover struct {
@@ -87,6 +96,10 @@ func (m *mover) begin(ctx context.Context) error {
 		}
 	}
 	write.Statements = append(write.Statements, m.target.insertSetting(m.marker(), ""))
+	// What comes back was not moved from here any more.
+	if _, err := m.source.exec(ctx, "DELETE FROM setting WHERE name = $1", movedSetting+" "+m.target.id); err != nil {
+		return err
+	}
 	err = m.source.Read(ctx, "SELECT scope, target, since FROM hold WHERE scope IN ('pause', 'pause_template')", nil, func(scan func(...any) error) error {
 		var scope, target string
 		var since int64

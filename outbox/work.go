@@ -198,7 +198,10 @@ func (o *Outbox) judgeEntry(ctx context.Context, s *store, c *claimed, r Result)
 		return o.rendered(ctx, s, c, r.Rendered)
 	case VerdictBacklogged:
 		return o.backlogged(ctx, s, c, r)
-	case VerdictResend:
+	case VerdictResend, VerdictNotAccepted:
+		if r.Verdict == VerdictNotAccepted {
+			c.unknowns = max(0, c.unknowns-1)
+		}
 		c.note(o.now(), r.Reason)
 		return o.save(ctx, s, c, Retrying, 0)
 	case VerdictWait:
@@ -216,7 +219,7 @@ func (o *Outbox) judgeEntry(ctx context.Context, s *store, c *claimed, r Result)
 		if lookedUp {
 			return o.lookUpLater(ctx, s, c, r)
 		}
-		return o.unknown(ctx, s, c, r.Reason)
+		return o.unknown(ctx, s, c, r)
 	}
 	if lookedUp {
 		return o.lookUpLater(ctx, s, c, r)
@@ -265,13 +268,17 @@ func (o *Outbox) retry(ctx context.Context, s *store, c *claimed, r Result) erro
 const mostUnknowns = 2
 
 // unknown makes an entry uncertain: it is looked for before it is sent again.
-func (o *Outbox) unknown(ctx context.Context, s *store, c *claimed, reason string) error {
+func (o *Outbox) unknown(ctx context.Context, s *store, c *claimed, r Result) error {
+	reason := r.Reason
 	c.unknowns++
 	if c.unknowns >= mostUnknowns {
 		return o.end(ctx, s, c, Dead, reason+": it may have been sent, and even twice")
 	}
 	c.note(o.now(), reason)
 	wait := o.settings.Load().uncertainWait(c.urgent())
+	if r.After > 0 {
+		wait = min(wait, r.After)
+	}
 	if err := o.save(ctx, s, c, Uncertain, wait); err != nil {
 		return err
 	}

@@ -111,6 +111,9 @@ func (s *Sandbox) search(query string, limit int) []map[string]any {
 }
 
 func matches(query string, mail *Mail, recipient mandrill.Recipient) bool {
+	if one, rest, several := strings.Cut(query, " OR "); several {
+		return matches(one, mail, recipient) || matches(rest, mail, recipient)
+	}
 	if field, value, isField := strings.Cut(query, ":"); isField && strings.HasPrefix(field, "u_") {
 		metadata, given := mail.Message.Metadata[strings.TrimPrefix(field, "u_")]
 		return given && fmt.Sprint(metadata) == strings.Trim(value, `"`)

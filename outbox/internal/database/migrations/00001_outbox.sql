@@ -104,6 +104,13 @@ CREATE TABLE tally (
 	PRIMARY KEY (time, sender, process)
 );
 
+-- How often an account was asked in a window of time, by all processes together.
+CREATE TABLE budget (
+	name text PRIMARY KEY,
+	time bigint NOT NULL,
+	used int NOT NULL
+);
+
 CREATE TABLE setting (
 	name text PRIMARY KEY,
 	value text NOT NULL

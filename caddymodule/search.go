@@ -1,0 +1,235 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+const (
+	// searchWindow is how long a search waits for others, to ask for their entries too.
+	searchWindow = 500 * time.Millisecond
+	// maxSearched is how many entries one search asks for, and searchLimit how many messages it may return.
+	maxSearched = 50
+	searchLimit = 1000
+	// searchesAllowed is how many searches an account may make in 12 s. Mandrill allows 20 in a minute.
+	searchesAllowed = 3
+	// searchAgain is how long a search waits whose account has made enough.
+	searchAgain = 12 * time.Second
+)
+
+// indexedSince is how long ago a message must have been sent at least for a search to find it. Tests shorten it.
+var indexedSince = 20 * time.Second
+
+// found is what a search says of one entry.
+type found struct {
+	messages []mandrill.Info
+	// works reports whether the search has found a message that is known to be sent, so that what it did not find is
+	// not there.
+	works bool
+	err   error
+}
+
+var (
+	errManySearches = errors.New("the account has made as many searches as Mandrill allows")
+	errNoIndex      = errors.New("the account has no index of the metadata field " + entryField + ": caddy mailchimp setup makes it")
+)
+
+// searcher searches for the messages of one sender's entries, of many with one call.
+type searcher struct {
+	app    *App
+	client *mandrill.Client
+	sender string
+
+	mu      sync.Mutex
+	waiting map[string][]chan found
+}
+
+// searchers are those of an app, by sender.
+type searchers struct {
+	mu       sync.Mutex
+	bySender map[string]*searcher
+}
+
+func (a *App) searcherFor(sender string, client *mandrill.Client) *searcher {
+	a.searchers.mu.Lock()
+	defer a.searchers.mu.Unlock()
+	if a.searchers.bySender == nil {
+		a.searchers.bySender = make(map[string]*searcher)
+	}
+	s := a.searchers.bySender[sender]
+	if s == nil {
+		s = &searcher{app: a, client: client, sender: sender, waiting: make(map[string][]chan found)}
+		a.searchers.bySender[sender] = s
+	}
+	return s
+}
+
+// search looks for the messages of an entry. The first of those that come within searchWindow asks for all of them.
+func (s *searcher) search(ctx context.Context, entry string) found {
+	reply := make(chan found, 1)
+	s.mu.Lock()
+	first := len(s.waiting) == 0
+	s.waiting[entry] = append(s.waiting[entry], reply)
+	full := len(s.waiting) >= maxSearched
+	s.mu.Unlock()
+	if first && !full {
+		select {
+		case <-time.After(searchWindow):
+		case <-ctx.Done():
+		}
+	}
+	if first || full {
+		s.ask(ctx)
+	}
+	select {
+	case answer := <-reply:
+		return answer
+	case <-ctx.Done():
+		return found{err: ctx.Err()}
+	}
+}
+
+// ask searches for all entries that wait, and replies to them.
+func (s *searcher) ask(ctx context.Context) {
+	s.mu.Lock()
+	waiting := s.waiting
+	s.waiting = make(map[string][]chan found)
+	s.mu.Unlock()
+	if len(waiting) == 0 {
+		return
+	}
+	entries := make([]string, 0, len(waiting))
+	for entry := range waiting {
+		entries = append(entries, entry)
+	}
+	messages, works, err := s.call(ctx, entries)
+	for entry, replies := range waiting {
+		answer := found{works: works, err: err}
+		for _, message := range messages {
+			if message.Metadata[entryField] == entry {
+				answer.messages = append(answer.messages, message)
+			}
+		}
+		for _, reply := range replies {
+			reply <- answer
+		}
+	}
+}
+
+func (s *searcher) call(ctx context.Context, entries []string) (messages []mandrill.Info, works bool, err error) {
+	allowed, err := s.app.outbox.Allow(ctx, "search", s.sender, searchesAllowed)
+	if err != nil {
+		return nil, false, err
+	}
+	if !allowed {
+		return nil, false, errManySearches
+	}
+	// A message that is known to be sent shows whether the search finds any.
+	known, err := s.app.outbox.LastSent(ctx, s.sender, time.Now().Add(-indexedSince))
+	if err != nil {
+		return nil, false, err
+	}
+	asked := entries
+	if known.ID != "" {
+		asked = append(slices.Clone(entries), known.ID)
+	}
+	messages, err = s.client.Search(ctx, "u_"+entryField+":"+strings.Join(asked, " OR u_"+entryField+":"), searchLimit)
+	if err != nil {
+		return nil, false, err
+	}
+	isKnown := func(m mandrill.Info) bool { return m.Metadata[entryField] == known.ID }
+	// An answer as long as its limit proves that what is in it exists, and nothing of the rest.
+	works = known.ID != "" && slices.ContainsFunc(messages, isKnown) && len(messages) < searchLimit
+	return messages, works, nil
+}
+
+// search finds out what became of the mail of an attempt whose outcome is unknown.
+func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Result {
+	answer := m.app.searcherFor(entry.Sender, m.client).search(ctx, entry.ID)
+	var refused *mandrill.Error
+	switch {
+	case errors.Is(answer.err, errManySearches):
+		return outbox.Result{Verdict: outbox.VerdictRetry, Reason: answer.err.Error(), After: searchAgain}
+	case errors.As(answer.err, &refused) && refused.Kind == mandrill.Refused:
+		return outbox.Result{Verdict: outbox.VerdictResend, Reason: "the key may not search: it is sent once more"}
+	case errors.As(answer.err, &refused):
+		return outbox.Result{
+			Verdict: outbox.VerdictRetry, Reason: "the search was not answered: " + m.app.why(answer.err, nil), After: refused.RetryAfter,
+		}
+	case answer.err != nil:
+		return outbox.Result{Verdict: outbox.VerdictRetry, Reason: answer.err.Error()}
+	}
+	messages := slices.DeleteFunc(answer.messages, func(info mandrill.Info) bool { return !m.isOf(info, entry.ID) })
+	switch {
+	case len(messages) > 0:
+		return m.foundOutcome(messages)
+	case answer.works:
+		return outbox.Result{Verdict: outbox.VerdictNotAccepted, Reason: "Mandrill does not have it: it is sent again"}
+	case m.app.lacksIndex(ctx, m.client):
+		return outbox.Result{Verdict: outbox.VerdictResend, Reason: errNoIndex.Error() + "; it is sent once more"}
+	}
+	return outbox.Result{
+		Verdict: outbox.VerdictRetry, Reason: "the search found nothing, not even a message that is known to be sent",
+	}
+}
+
+// foundOutcome turns messages that a search has found into the result of an attempt.
+func (m storedMail) foundOutcome(messages []mandrill.Info) outbox.Result {
+	recipients := make([]mandrill.Recipient, len(messages))
+	for i, info := range messages {
+		recipients[i] = mandrill.Recipient{Email: info.Email, ID: info.ID, Status: "sent"}
+		switch info.State {
+		case "rejected":
+			recipients[i].Status, recipients[i].RejectReason = "rejected", info.RejectReason
+		case "queued", "scheduled":
+			recipients[i].Status = info.State
+		}
+	}
+	outcome := m.app.mailOutcome(recipients, m)
+	if slices.ContainsFunc(recipients, func(r mandrill.Recipient) bool { return r.Status == "queued" }) {
+		outcome.Verdict = outbox.VerdictBacklogged
+	}
+	if outcome.Reason == "" {
+		outcome.Reason = "found at Mandrill after an attempt whose outcome was unknown"
+	}
+	return outcome
+}
+
+// indexInterval is how long it is remembered whether an account has the index.
+const indexInterval = 10 * time.Minute
+
+// indexes are what is known of accounts, by their clients.
+type indexes struct {
+	mu    sync.Mutex
+	known map[*mandrill.Client]index
+}
+
+type index struct {
+	at    time.Time
+	lacks bool
+}
+
+// lacksIndex reports whether an account is known to have no index of the metadata field that entries are searched by.
+func (a *App) lacksIndex(ctx context.Context, client *mandrill.Client) bool {
+	a.indexes.mu.Lock()
+	defer a.indexes.mu.Unlock()
+	if known, has := a.indexes.known[client]; has && time.Since(known.at) < indexInterval {
+		return known.lacks
+	}
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	defer cancel()
+	fields, err := client.MetadataFields(ctx)
+	if a.indexes.known == nil {
+		a.indexes.known = make(map[*mandrill.Client]index)
+	}
+	lacks := err == nil && !slices.Contains(fields, entryField)
+	a.indexes.known[client] = index{time.Now(), lacks}
+	return lacks
+}
