@@ -1,10 +1,23 @@
 package outbox
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // SetOperatePage has fewer entries be changed in one commit.
-func SetOperatePage(t *testing.T, n int) {
-	before := operatePage
-	operatePage = n
-	t.Cleanup(func() { operatePage = before })
+func SetOperatePage(t *testing.T, n int) { set(t, &operatePage, n) }
+
+// Hurry shortens what tests wait for that have a server, whose time cannot be made to pass.
+func Hurry(t *testing.T) {
+	set(t, &leaseInterval, 100*time.Millisecond)
+	set(t, &leaseEnd, 500*time.Millisecond)
+	set(t, &maintainInterval, 200*time.Millisecond)
+	set(t, &reachInterval, 50*time.Millisecond)
+}
+
+func set[T any](t *testing.T, variable *T, to T) {
+	before := *variable
+	*variable = to
+	t.Cleanup(func() { *variable = before })
 }

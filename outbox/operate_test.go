@@ -167,6 +167,7 @@ func TestNoteWhileWaiting(t *testing.T) {
 // TestMove carries entries of all kinds over to PostgreSQL, where one of them is in the way.
 func TestMove(t *testing.T) {
 	dsn := postgres(t)
+	outbox.Hurry(t)
 	file := filepath.Join(t.TempDir(), "outbox.db")
 	f := newFake(func(d outbox.Delivery, n int) outbox.Result {
 		if string(d.Content) == "dead" {

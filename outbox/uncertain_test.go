@@ -29,7 +29,7 @@ func TestUncertain(t *testing.T) {
 		"refused afterward": {sends: []outbox.Verdict{unknown, outbox.VerdictDead}, looks: []outbox.Verdict{resend}, sent: 2, end: outbox.Dead, after: 2 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, c outbox.Config) {
+			onSQLite(t, func(t *testing.T, c outbox.Config) {
 				sends, looks := test.sends, test.looks
 				var calls []time.Time
 				sent := 0

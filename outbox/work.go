@@ -103,11 +103,13 @@ func (o *Outbox) sealed(ctx context.Context, s *store, c *claimed, reason error)
 	if errors.Is(reason, errDamaged) {
 		return o.end(ctx, s, c, Dead, reason.Error())
 	}
-	if c.Reason != reason.Error() {
-		c.Reason = reason.Error()
-		o.notify("sealed", c.Entry, c.Reason, sealedWait)
+	known := c.Reason == reason.Error()
+	c.Reason = reason.Error()
+	if err := o.later(ctx, s, c, sealedWait); err != nil || known {
+		return err
 	}
-	return o.later(ctx, s, c, sealedWait)
+	o.notify("sealed", c.Entry, c.Reason, sealedWait)
+	return nil
 }
 
 // judge stores what a result means for the entry, and for the holds that it was the probe of.
