@@ -29,9 +29,9 @@ const (
 
 // account is what this process does for one account. o.mu is held for it.
 type account struct {
-	// sending counts the entries that are being sent, urgent those of them that are urgent, and lookUps those that
-	// are being looked up.
-	sending, urgent, lookUps int
+	// sending counts the entries that are being sent, urgent those of them that are urgent, storing those that were
+	// sent and whose outcome is being stored, and lookUps those that are being looked up.
+	sending, urgent, storing, lookUps int
 	// limit is how many may be sent at once after a hold: it grows with each success. 0 is no limit.
 	limit int
 	// accepted is when an entry was last answered for, by the database's clock.
@@ -52,6 +52,8 @@ type claimed struct {
 	began time.Time
 	// keepContent keeps the content although the entry was sent.
 	keepContent bool
+	// sent says that its worker is free already. It is the worker's own.
+	sent bool
 }
 
 // dispatch claims what is due and starts a worker for each entry, until ctx ends. Workers' calls end with working.
@@ -227,7 +229,8 @@ func (o *Outbox) accountNamed(name string) *account {
 // while some wait.
 func (a *account) plan(p *plan, name string, lanes []lane, limit int) {
 	a.turn++
-	free := limit - a.sending
+	// A database that does not store stops the sending.
+	free := limit - a.sending - max(0, a.storing-limit)
 	isUrgent := func(l lane) bool { return l.urgent }
 	isOther := func(l lane) bool { return !l.urgent }
 	urgent, others := slices.DeleteFunc(slices.Clone(lanes), isOther), slices.DeleteFunc(slices.Clone(lanes), isUrgent)
@@ -308,7 +311,7 @@ func (o *Outbox) claim(s *store, p *plan, working context.Context) error {
 		for _, r := range found[i] {
 			o.begin(working, &claimed{row: r, account: c.account, probed: c.probed, began: time.Now()})
 		}
-		if len(found[i]) == c.n {
+		if len(found[i]) == c.n && o.hasFree(c.account) {
 			p.sleep(0) // there may be more
 		}
 	}
@@ -316,6 +319,13 @@ func (o *Outbox) claim(s *store, p *plan, working context.Context) error {
 		return o.readHolds(context.Background(), s)
 	}
 	return nil
+}
+
+// hasFree reports whether an account has a free worker. If it has none, the next one that ends wakes the dispatcher.
+func (o *Outbox) hasFree(account string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.accountNamed(account).sending < o.settings.Load().Workers
 }
 
 // lookUpLease is how long a look-up may take before another one is made.

@@ -39,15 +39,34 @@ func (o *Outbox) begin(ctx context.Context, c *claimed) {
 		}
 		o.mu.Lock()
 		delete(o.inHand, c.ID)
-		if looksUp {
+		switch {
+		case looksUp:
 			a.lookUps--
-		} else {
-			a.sending--
-			a.urgent -= int(toInt(c.urgent()))
+		case c.sent:
+			a.storing--
+		default:
+			a.release(c)
 		}
 		o.mu.Unlock()
 		o.wake()
 	})
+}
+
+// release gives the worker of an entry back. o.mu is held.
+func (a *account) release(c *claimed) {
+	a.sending--
+	a.urgent -= int(toInt(c.urgent()))
+}
+
+// releaseEarly lets the worker of an entry that was sent take another one while the outcome is stored.
+func (o *Outbox) releaseEarly(c *claimed) {
+	o.mu.Lock()
+	a := o.accountNamed(c.account)
+	a.release(c)
+	a.storing++
+	c.sent = true
+	o.mu.Unlock()
+	o.wake()
 }
 
 // work makes one attempt and stores what became of it.
@@ -121,6 +140,9 @@ func (o *Outbox) judge(ctx context.Context, s *store, c *claimed, r Result) erro
 		r.Verdict, r.Reason = VerdictRetry, "it meets holds while other mail is accepted: "+r.Reason
 	}
 	holding := o.judgeHolds(ctx, s, c, r)
+	if r.Verdict == VerdictSent && c.State == Sending {
+		o.releaseEarly(c)
+	}
 	return errors.Join(o.judgeEntry(ctx, s, c, r), holding)
 }
 
