@@ -42,7 +42,7 @@ func fill(t *testing.T, disk string) (free func()) {
 // waitReady waits until the admin API says that hooks are stored, or that they are not.
 func (e *edge) waitReady(want int, patience time.Duration) {
 	e.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		status, text := e.call(http.MethodGet, "ready", "")
 		if status == want {
 			return
