@@ -4,8 +4,9 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -42,13 +43,21 @@ type edge struct {
 	t       *testing.T
 	address string
 	// admin is where its admin endpoint is.
-	admin   string
-	folder  string
-	config  string
-	process *exec.Cmd
-	log     *os.File
+	admin  string
+	folder string
+	config string
+	log    *os.File
 	// logRead is how far waitForLog has read.
 	logRead int
+	// mandrill is where the stand-in is. api_base {env.API_BASE} is that, with the name of the process in it.
+	mandrill string
+
+	// life keeps start and kill apart.
+	life    sync.Mutex
+	process *exec.Cmd
+	// processes counts the processes so far, deaths says when those died that were killed.
+	processes int
+	deaths    map[string]time.Time
 }
 
 // freeAddress is an address on loopback that nobody listens at.
@@ -65,8 +74,11 @@ func freeAddress(t *testing.T) string {
 // newEdge runs a Caddy whose hook is at every path.
 func newEdge(t *testing.T, m *mandrill, outbox string) *edge {
 	t.Helper()
-	return newEdgeWith(t, m, outbox, "mailchimp_hook * t.jsonnet {\nauth off\n}\n", map[string]string{"t.jsonnet": template})
+	return newEdgeWith(t, m, outbox, hookSite, map[string]string{"t.jsonnet": template})
 }
+
+// hookSite has the hook of newEdge.
+const hookSite = "mailchimp_hook * t.jsonnet {\nauth off\n}\n"
 
 // template makes urgent mails, which are uncertain for 20 s alone.
 const template = `function(ctx) {
@@ -78,9 +90,17 @@ const template = `function(ctx) {
 func newEdgeWith(t *testing.T, m *mandrill, outbox, site string, files map[string]string) *edge {
 	t.Helper()
 	return runEdge(t, files, func(e *edge) string {
-		return fmt.Sprintf("{\nadmin %s\nauto_https off\npersist_config off\nmailchimp {\napi_key key\nsender_domain example.com\napi_base %s\n%s\n}\n}\nhttp://:%s {\nbind 127.0.0.1\n%s}\n",
-			e.admin, m.url, strings.ReplaceAll(outbox, "FOLDER", e.folder), e.port(), site)
+		e.mandrill = m.url
+		return e.caddyfile(outbox, site)
 	})
+}
+
+// caddyfile is a configuration with an outbox and the site's directives.
+func (e *edge) caddyfile(outbox, site string) string {
+	return "{\nadmin " + e.admin + "\nauto_https off\npersist_config off\n" +
+		"mailchimp {\napi_key key\nsender_domain example.com\napi_base {env.API_BASE}\n" +
+		strings.ReplaceAll(outbox, "FOLDER", e.folder) + "\n}\n}\n" +
+		"http://:" + e.port() + " {\nbind 127.0.0.1\n" + site + "}\n"
 }
 
 func (e *edge) port() string { return e.address[strings.LastIndexByte(e.address, ':')+1:] }
@@ -115,24 +135,30 @@ func runEdge(t *testing.T, files map[string]string, caddyfile func(*edge) string
 // start runs the process, and returns when it answers.
 func (e *edge) start() {
 	e.t.Helper()
+	e.life.Lock()
+	e.processes++
 	e.process = exec.Command(binary, "run", "--config", e.config)
 	e.process.Dir = e.folder
-	e.process.Env = append(os.Environ(), "XDG_DATA_HOME="+e.folder, "XDG_CONFIG_HOME="+e.folder, "MANDRILL_API_KEY=key", "HOOK_KEY=s3cret-header")
+	e.process.Env = append(os.Environ(), "XDG_DATA_HOME="+e.folder, "XDG_CONFIG_HOME="+e.folder,
+		"MANDRILL_API_KEY=key", "HOOK_KEY=s3cret-header",
+		"API_BASE="+strings.Replace(e.mandrill, "/api/", "/"+e.processName()+"/api/", 1))
 	e.process.Stdout, e.process.Stderr = e.log, e.log
-	if err := e.process.Start(); err != nil {
+	err := e.process.Start()
+	e.life.Unlock()
+	if err != nil {
 		e.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; {
+	waitFor(e.t, "Caddy", func() bool {
 		connection, err := net.Dial("tcp", e.address)
 		if err == nil {
 			connection.Close()
-			return
 		}
-		if time.Now().After(deadline) {
-			e.t.Fatal("Caddy didn't start")
-		}
-	}
+		return err == nil
+	})
 }
+
+// processName tells the present process from all others. e.life is held.
+func (e *edge) processName() string { return fmt.Sprintf("%s-%d", e.port(), e.processes) }
 
 func (e *edge) write(name, text string) {
 	e.t.Helper()
@@ -153,14 +179,24 @@ func (e *edge) read(name string) string {
 // waitForLog waits until the log has the text behind where the last wait ended.
 func (e *edge) waitForLog(text string) {
 	e.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
+	waitFor(e.t, "the log to have "+text, func() bool {
 		log := e.read("log")
-		if at := strings.Index(log[e.logRead:], text); at >= 0 {
+		at := strings.Index(log[e.logRead:], text)
+		if at >= 0 {
 			e.logRead += at + len(text)
-			return
 		}
+		return at >= 0
+	})
+}
+
+// waitFor waits until the condition holds.
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); !holds(); <-tick.C {
 		if time.Now().After(deadline) {
-			e.t.Fatalf("the log never had %s", text)
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }
@@ -178,12 +214,49 @@ func (e *edge) command(arguments ...string) string {
 	return string(output)
 }
 
+// kill kills the process, unless it was killed before.
 func (e *edge) kill() {
-	if e.process.ProcessState == nil {
-		_ = e.process.Process.Kill()
-		_ = e.process.Wait()
+	e.life.Lock()
+	defer e.life.Unlock()
+	if e.process == nil || e.process.ProcessState != nil {
+		return
 	}
+	if e.deaths == nil {
+		e.deaths = make(map[string]time.Time)
+	}
+	e.deaths[e.processName()] = time.Now()
+	_ = e.process.Process.Kill()
+	_ = e.process.Wait()
 }
+
+// killed returns when processes were killed.
+func (e *edge) killed() map[string]time.Time {
+	e.life.Lock()
+	defer e.life.Unlock()
+	return maps.Clone(e.deaths)
+}
+
+// call calls the admin API, and returns the status and the body.
+func (e *edge) call(method, path, body string) (int, string) {
+	e.t.Helper()
+	r, err := http.NewRequestWithContext(e.t.Context(), method, "http://"+e.admin+"/mailchimp/"+path, strings.NewReader(body))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return answer.StatusCode, string(text)
+}
+
+// client keeps a connection for each caller.
+var client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 
 // post posts a hook for an address, and returns the status, or 0 where nothing was heard.
 func (e *edge) post(address string) int {
@@ -194,7 +267,7 @@ func (e *edge) post(address string) int {
 	}
 	r.Host = "hooks.example.com" // as behind a load balancer
 	r.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := client.Do(r)
 	if err != nil {
 		return 0
 	}
@@ -202,12 +275,11 @@ func (e *edge) post(address string) int {
 	return answer.StatusCode
 }
 
-// run keeps hooks apart from those that earlier runs left in the same database.
-var run = time.Now().UnixNano()
+// hooks numbers the hooks of all tests.
+var hooks atomic.Int64
 
-// load posts hooks with several callers until the context ends, and returns the addresses of those that
-// were accepted. hooks numbers them.
-func load(ctx context.Context, t *testing.T, hooks *atomic.Int64, edges ...*edge) []string {
+// load posts hooks with several callers until the context ends, and returns the addresses of those that were accepted.
+func load(ctx context.Context, t *testing.T, edges ...*edge) []string {
 	t.Helper()
 	const callers = 8
 	var mu sync.Mutex
@@ -216,13 +288,19 @@ func load(ctx context.Context, t *testing.T, hooks *atomic.Int64, edges ...*edge
 	for caller := range callers {
 		posting.Go(func() {
 			for ctx.Err() == nil {
-				address := fmt.Sprintf("hook%d-%d@example.net", run, hooks.Add(1))
+				address := fmt.Sprintf("hook%d@example.net", hooks.Add(1))
 				switch status := edges[caller%len(edges)].post(address); status {
 				case http.StatusNoContent:
 					mu.Lock()
 					accepted = append(accepted, address)
 					mu.Unlock()
-				case 0, http.StatusServiceUnavailable:
+				case 0:
+					// It was killed, and is not back yet.
+					select {
+					case <-time.After(5 * time.Millisecond):
+					case <-ctx.Done():
+					}
+				case http.StatusServiceUnavailable:
 				default:
 					t.Errorf("answered %d", status)
 				}
@@ -233,12 +311,10 @@ func load(ctx context.Context, t *testing.T, hooks *atomic.Int64, edges ...*edge
 	return accepted
 }
 
-var errEnough = errors.New("enough")
-
 // loadFor is load for a time.
-func loadFor(t *testing.T, duration time.Duration, hooks *atomic.Int64, edges ...*edge) []string {
+func loadFor(t *testing.T, duration time.Duration, edges ...*edge) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), duration, errEnough)
+	ctx, cancel := context.WithTimeout(t.Context(), duration)
 	defer cancel()
-	return load(ctx, t, hooks, edges...)
+	return load(ctx, t, edges...)
 }

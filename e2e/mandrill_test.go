@@ -16,29 +16,50 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
-// mandrill is a sandbox that counts each recipient's mails: the sandbox itself forgets old ones.
+// mandrill is a sandbox that forgets nothing: it counts each recipient's mails and finds all of them, while the sandbox
+// itself keeps the last ones only.
 type mandrill struct {
 	*sandbox.Sandbox
 	url string
 
 	mu       sync.Mutex
 	received map[string]int
-	changed  chan struct{}
+	// byField has what was received for each query of a metadata field, such as u_outbox_entry:1.
+	byField map[string][]map[string]any
+	sends   []*send
+	changed chan struct{}
+	// findsNothing has searches find nothing, as if the fields were not indexed.
+	findsNothing bool
+	// cutOff is how many of the next answers break off after the mail was taken.
+	cutOff int
 	// first is closed at the first call.
 	sending sync.Once
 	first   chan struct{}
 }
 
+// send is one call of messages/send.
+type send struct {
+	// process is the one that called, as edge.start names it.
+	process, recipient string
+	// answered is when the answer was written, or zero.
+	answered time.Time
+	// taken says that the mail was accepted.
+	taken bool
+}
+
 func newMandrill(t *testing.T) *mandrill {
 	t.Helper()
-	m := &mandrill{Sandbox: sandbox.New(), received: make(map[string]int), changed: make(chan struct{}), first: make(chan struct{})}
+	m := &mandrill{
+		Sandbox: sandbox.New(), received: make(map[string]int), byField: make(map[string][]map[string]any),
+		changed: make(chan struct{}), first: make(chan struct{}),
+	}
 	server := httptest.NewServer(m)
 	t.Cleanup(server.Close)
 	m.url = server.URL + "/api/1.0"
 	return m
 }
 
-// ServeHTTP counts a mail when the sandbox has taken it, and before its sender hears of it.
+// ServeHTTP notes a mail when the sandbox has taken it, and before its sender hears of it.
 func (m *mandrill) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -46,44 +67,212 @@ func (m *mandrill) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	m.sending.Do(func() { close(m.first) })
-	answer := httptest.NewRecorder()
-	m.Sandbox.ServeHTTP(answer, r)
+	process, endpoint, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/api/1.0/")
+	switch endpoint {
+	case "messages/send":
+		m.send(w, r, body, process)
+	case "messages/search":
+		m.search(w, r, body)
+	default:
+		m.Sandbox.ServeHTTP(w, r)
+	}
+}
+
+func (m *mandrill) send(w http.ResponseWriter, r *http.Request, body []byte, process string) {
 	var request struct {
 		Message struct {
-			To []struct{ Email string }
+			To       []struct{ Email string }
+			Metadata map[string]any
 		}
 	}
-	if answer.Code == http.StatusOK && strings.HasSuffix(r.URL.Path, "/messages/send") && json.Unmarshal(body, &request) == nil {
-		m.mu.Lock()
-		m.received[request.Message.To[0].Email]++
-		close(m.changed)
-		m.changed = make(chan struct{})
-		m.mu.Unlock()
+	if json.Unmarshal(body, &request) != nil || len(request.Message.To) == 0 {
+		m.Sandbox.ServeHTTP(w, r)
+		return
+	}
+	metadata := request.Message.Metadata
+	call := &send{process: process, recipient: request.Message.To[0].Email}
+	m.mu.Lock()
+	m.sends = append(m.sends, call)
+	m.mu.Unlock()
+	answer := httptest.NewRecorder()
+	m.Sandbox.ServeHTTP(answer, r)
+	if answer.Code == http.StatusOK && m.take(call, metadata, answer.Body.Bytes()) {
+		panic(http.ErrAbortHandler)
 	}
 	maps.Copy(w.Header(), answer.Header())
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(answer.Body.Bytes()) // the sender was killed
+	m.mu.Lock()
+	call.answered = time.Now()
+	m.mu.Unlock()
 }
 
-// expect waits until each of the accepted has arrived, and returns how many arrived more than once.
+// take notes a mail that was taken, and reports whether the answer is to break off.
+func (m *mandrill) take(call *send, metadata map[string]any, answer []byte) (cutOff bool) {
+	var recipients []struct {
+		ID     string `json:"_id"`
+		Email  string `json:"email"`
+		Status string `json:"status"`
+	}
+	if json.Unmarshal(answer, &recipients) != nil {
+		return false // the sandbox was told to answer nonsense
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	call.taken = true
+	m.received[call.recipient]++
+	for _, recipient := range recipients {
+		found := map[string]any{
+			"ts": time.Now().Unix(), "_id": recipient.ID, "email": recipient.Email, "state": recipient.Status,
+			"metadata": metadata, "reject": nil,
+		}
+		for _, field := range []string{"outbox_entry", "outbox"} {
+			if value, has := metadata[field].(string); has {
+				query := "u_" + field + ":" + value
+				m.byField[query] = append(m.byField[query], found)
+			}
+		}
+	}
+	close(m.changed)
+	m.changed = make(chan struct{})
+	if m.cutOff > 0 {
+		m.cutOff--
+		return true
+	}
+	return false
+}
+
+// search answers as the sandbox does, but from all that was ever received. The query is u_field:value, or several of
+// them with OR between.
+func (m *mandrill) search(w http.ResponseWriter, r *http.Request, body []byte) {
+	var request struct {
+		Query string `json:"query"`
+		Limit int    `json:"limit"`
+	}
+	answer := httptest.NewRecorder()
+	m.Sandbox.ServeHTTP(answer, r)
+	if answer.Code != http.StatusOK || json.Unmarshal(body, &request) != nil {
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+		return
+	}
+	found := []map[string]any{}
+	m.mu.Lock()
+	for term := range strings.SplitSeq(request.Query, " OR ") {
+		if term = strings.ReplaceAll(strings.Trim(term, "() "), `"`, ""); !m.findsNothing {
+			found = append(found, m.byField[term]...)
+		}
+	}
+	m.mu.Unlock()
+	if limit := max(request.Limit, 1); len(found) > limit {
+		found = found[len(found)-limit:] // the newest
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(found) // the sender was killed
+}
+
+// findNothing has searches find nothing from now on.
+func (m *mandrill) findNothing() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.findsNothing = true
+}
+
+// cutOffNext has the next answers break off after the mail was taken.
+func (m *mandrill) cutOffNext(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cutOff = n
+}
+
+// missing returns those of the accepted that have not arrived.
+func (m *mandrill) missing(accepted []string) (missing []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, address := range accepted {
+		if m.received[address] == 0 {
+			missing = append(missing, address)
+		}
+	}
+	return missing
+}
+
+// again returns how many mails were second mails to a recipient, or further ones. Hooks that were not answered count too.
+func (m *mandrill) again() (again int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range m.received {
+		again += n - 1
+	}
+	return again
+}
+
+// storing is how long an outcome may take from Mandrill's answer to its commit, on a disk that others use too.
+const storing = 250 * time.Millisecond
+
+// inFlight is what processes were sending when they were killed.
+type inFlight struct {
+	// unanswered is how many mails Mandrill had taken without having answered, and unstored how many it had answered
+	// so shortly before that the outcome may not have been stored.
+	unanswered, unstored int
+	// atOnce bounds both: of each process no more than it has workers.
+	atOnce     int
+	recipients map[string]bool
+}
+
+// inFlight finds what was in flight at the deaths of the edges.
+func (m *mandrill) inFlight(edges ...*edge) inFlight {
+	deaths := make(map[string]time.Time)
+	for _, e := range edges {
+		maps.Copy(deaths, e.killed())
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := inFlight{recipients: make(map[string]bool)}
+	ofProcess := make(map[string]int)
+	for _, call := range m.sends {
+		death, died := deaths[call.process]
+		switch {
+		case !died || !call.taken:
+			continue
+		case call.answered.IsZero() || call.answered.After(death):
+			found.unanswered++
+		case call.answered.After(death.Add(-storing)):
+			found.unstored++
+		default:
+			continue
+		}
+		found.recipients[call.recipient] = true
+		if ofProcess[call.process]++; ofProcess[call.process] <= workers {
+			found.atOnce++
+		}
+	}
+	return found
+}
+
+// unexplained returns how many of those that got a mail again got it although no kill explains it, or more than twice.
+func (m *mandrill) unexplained(f inFlight) (unexplained int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for recipient, n := range m.received {
+		if n > 2 || n == 2 && !f.recipients[recipient] {
+			unexplained++
+		}
+	}
+	return unexplained
+}
+
+// expect waits until each of the accepted has arrived, and returns how many mails arrived again.
 func (m *mandrill) expect(t *testing.T, accepted []string, patience time.Duration) (again int) {
 	t.Helper()
 	deadline := time.After(patience)
 	for {
 		m.mu.Lock()
-		var missing []string
-		again = 0
-		for _, address := range accepted {
-			if n := m.received[address]; n == 0 {
-				missing = append(missing, address)
-			} else {
-				again += n - 1
-			}
-		}
 		changed := m.changed
 		m.mu.Unlock()
+		missing := m.missing(accepted)
 		if len(missing) == 0 {
-			return again
+			return m.again()
 		}
 		select {
 		case <-changed:

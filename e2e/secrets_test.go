@@ -223,13 +223,3 @@ func do(t *testing.T, r *http.Request) []byte {
 	}
 	return body
 }
-
-// waitFor returns when the condition holds.
-func waitFor(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
