@@ -18,6 +18,8 @@ type answer struct {
 	entry string
 	// queued is set if the mail is sent after the answer.
 	queued bool
+	// unrendered says why it could not be rendered yet, or is empty.
+	unrendered string
 	// stored is set if Ory stores in the identity what Mandrill said.
 	stored bool
 	// duplicate is set if the answer is that of an earlier call.
@@ -37,6 +39,11 @@ type (
 				Mailchimp sentBody `json:"mailchimp"`
 			} `json:"metadata_admin"`
 		} `json:"identity"`
+	}
+	unrenderedBody struct {
+		Status string `json:"status"`
+		ID     string `json:"id"`
+		Reason string `json:"reason"`
 	}
 	queuedBody struct {
 		Status    string `json:"status"`
@@ -78,6 +85,8 @@ func (a answer) write(w http.ResponseWriter, r *http.Request, reference string) 
 	sent := sentBody{"sent", a.recipients}
 	var value any = sent
 	switch {
+	case a.unrendered != "":
+		value = unrenderedBody{"unrendered", a.entry, a.unrendered}
 	case a.queued:
 		value = queuedBody{"queued", a.entry, a.duplicate}
 	case a.stored:

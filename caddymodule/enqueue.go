@@ -54,7 +54,11 @@ func (c *call) enqueue(hook *ory.Hook) answer {
 	case entry.Unrendered != "":
 		c.outcome = outcomeUnrendered
 	}
-	return answer{entry: receipt.ID, queued: true, duplicate: receipt.Duplicate}
+	queued := answer{entry: receipt.ID, queued: true, duplicate: receipt.Duplicate}
+	if !receipt.Duplicate {
+		queued.unrendered = entry.Unrendered
+	}
+	return queued
 }
 
 // entry returns the entry for what was rendered.

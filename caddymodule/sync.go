@@ -159,7 +159,12 @@ func (c *call) sendOnce(o outgoing) (answer, outbox.Result) {
 			c.logRejected(recipient)
 		}
 	}
-	return c.answerFor(o, recipients), o.outcome(recipients)
+	result := o.outcome(recipients)
+	if result.Verdict == outbox.VerdictHold {
+		// The domain or the key cannot send: this is not the person's trouble.
+		return c.failed(result.Verdict, errors.New(result.Reason)), result
+	}
+	return c.answerFor(o, recipients), result
 }
 
 // answerFor returns the answer for what Mailchimp said of each recipient.

@@ -1,0 +1,182 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
+)
+
+// tableUnder returns the rows of the table below a heading of docs/mandrill.md.
+func tableUnder(t *testing.T, heading string) (rows [][]string) {
+	t.Helper()
+	page, err := os.ReadFile("../docs/mandrill.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(page), "\n## "+heading+"\n")
+	if !found {
+		t.Fatalf("docs/mandrill.md has no %s", heading)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	for line := range strings.Lines(section) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| ---") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		rows = append(rows, cells)
+	}
+	return rows[1:]
+}
+
+// syncStatus is what a sync hook answers to a result.
+func syncStatus(r outbox.Result) int {
+	switch r.Verdict {
+	case outbox.VerdictSent, outbox.VerdictBacklogged:
+		return http.StatusNoContent
+	}
+	return new(call).failed(r.Verdict, nil).problem.Status
+}
+
+// TestDocumentedErrors has Mandrill answer with each error of docs/mandrill.md.
+func TestDocumentedErrors(t *testing.T) {
+	classes := map[string]outbox.Verdict{
+		"hold": outbox.VerdictHold, "retry": outbox.VerdictRetry, "final": outbox.VerdictDead, "unknown": outbox.VerdictUnknown,
+	}
+	rows := tableUnder(t, "Errors")
+	if len(rows) < 30 {
+		t.Errorf("there are %d rows", len(rows))
+	}
+	for _, row := range rows {
+		name, ping, class := row[0], row[2], row[3]
+		status, err := strconv.Atoi(row[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(fmt.Sprint(name, status, ping), func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "users/ping2") && ping == "answers" {
+					fmt.Fprint(w, `{"PING":"PONG!"}`)
+					return
+				}
+				w.WriteHeader(status)
+				if name != "" {
+					fmt.Fprintf(w, `{"status":"error","code":-1,"name":%q,"message":"x"}`, name)
+				}
+			}))
+			defer server.Close()
+			client, err := mandrill.New("key", mandrill.WithBaseURL(server.URL+"/api/1.0"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.CloseIdleConnections()
+			content := []byte(`{"message":{"from_email":"hello@example.com","to":[{"email":"ada@example.net"}]}}`)
+			stored, err := mandrill.ParseStored(content)
+			if err != nil {
+				t.Fatal(err)
+			}
+			entry := outbox.Delivery{Entry: outbox.Entry{Sender: "example.com", State: outbox.Sending, Content: content}}
+			got := storedMail{stored, &App{metrics: makeMetrics()}, client}.attempt(t.Context(), entry, time.Second)
+			if got.Verdict != classes[class] || fmt.Sprint(syncStatus(got)) != row[4] {
+				t.Errorf("want %s and %s, got %+v and %d", class, row[4], got, syncStatus(got))
+			}
+			if got.Verdict == outbox.VerdictHold && got.Scope != "" {
+				t.Errorf("it holds %s", got.Scope)
+			}
+		})
+	}
+}
+
+// toAda is a message to Ada, with copies to others.
+type toAda struct{}
+
+func (toAda) IsPrimary(address string) bool { return strings.HasPrefix(address, "ada") }
+
+// answered is what Mandrill says of Ada.
+func answered(status, reason string) mandrill.Recipient {
+	r := mandrill.Recipient{Email: "ada@example.net", Status: status, ID: "1"}
+	if status == "queued" {
+		r.QueuedReason = reason
+	} else {
+		r.RejectReason = reason
+	}
+	return r
+}
+
+// TestDocumentedRecipients has Mandrill say of a recipient each thing of docs/mandrill.md.
+func TestDocumentedRecipients(t *testing.T) {
+	type result struct {
+		verdict outbox.Verdict
+		scope   outbox.Scope
+	}
+	classes := map[string]result{
+		"accepted": {outbox.VerdictSent, ""}, "recipient": {outbox.VerdictRejected, ""}, "final": {outbox.VerdictDead, ""},
+		"hold of the domain": {outbox.VerdictHold, outbox.ScopeDomain}, "hold of the key": {outbox.VerdictHold, outbox.ScopeKey},
+		"hold of the sub-account or the key": {outbox.VerdictBacklogged, outbox.ScopeSubaccount},
+	}
+	states := map[outbox.Verdict]outbox.State{
+		outbox.VerdictSent: outbox.Sent, outbox.VerdictRejected: outbox.Rejected, outbox.VerdictDead: outbox.Dead,
+		outbox.VerdictHold: outbox.Pending, outbox.VerdictBacklogged: outbox.Backlogged,
+	}
+	for _, row := range tableUnder(t, "Recipients") {
+		t.Run(row[0]+" "+row[1], func(t *testing.T) {
+			got := new(App).mailOutcome([]mandrill.Recipient{answered(row[0], row[1])}, toAda{})
+			if want := classes[row[2]]; got.Verdict != want.verdict || got.Scope != want.scope || got.KeepContent {
+				t.Errorf("want %+v, got %+v", want, got)
+			}
+			if string(states[got.Verdict]) != row[3] || fmt.Sprint(syncStatus(got)) != row[4] {
+				t.Errorf("want %s and %s, got %s and %d", row[3], row[4], states[got.Verdict], syncStatus(got))
+			}
+			if got.Outcome[0].Email != "" || got.Reason == "" && got.Verdict != outbox.VerdictSent {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// TestSeveralRecipients lets the worst reason decide, unless somebody got the message.
+func TestSeveralRecipients(t *testing.T) {
+	copied := func(status, reason string) mandrill.Recipient {
+		r := answered(status, reason)
+		r.Email = "copy@example.net"
+		return r
+	}
+	for name, test := range map[string]struct {
+		recipients []mandrill.Recipient
+		verdict    outbox.Verdict
+		keeps      bool
+	}{
+		"sent, copy bounced": {
+			[]mandrill.Recipient{answered("sent", ""), copied("rejected", "hard-bounce")}, outbox.VerdictSent, false,
+		},
+		"bounced, copy sent": {
+			[]mandrill.Recipient{answered("rejected", "hard-bounce"), copied("sent", "")}, outbox.VerdictRejected, false,
+		},
+		"sent, copy against a rule": {
+			[]mandrill.Recipient{answered("sent", ""), copied("rejected", "rule")}, outbox.VerdictSent, true,
+		},
+		"rule and unsigned": {
+			[]mandrill.Recipient{answered("rejected", "rule"), copied("rejected", "unsigned")}, outbox.VerdictHold, false,
+		},
+		"bounced and rule": {
+			[]mandrill.Recipient{answered("rejected", "spam"), copied("rejected", "rule")}, outbox.VerdictDead, false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := new(App).mailOutcome(test.recipients, toAda{})
+			if got.Verdict != test.verdict || got.KeepContent != test.keeps {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
