@@ -109,6 +109,26 @@ func TestPutAgain(t *testing.T) {
 	})
 }
 
+// TestLostClaim starts what was claimed by a statement whose answer was lost, but for what is known.
+func TestLostClaim(t *testing.T) {
+	inside(t, func(t *testing.T, o *Outbox, _ *[]string) {
+		s := o.store.Load()
+		known, lost, others := putOne(t, o), putOne(t, o), putOne(t, o)
+		for id, owner := range map[string]string{known: "this", lost: "this", others: "other"} {
+			exec(t, o, "UPDATE entry SET state = 'sending', lease = 1, attempt = 1, owner = $2 WHERE id = $1", id, owner)
+		}
+		if err := o.claimedBy(s, "this", []*row{{Entry: Entry{ID: known}}}, t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		o.working.Wait()
+		for id, want := range map[string]State{known: Sending, lost: Retrying, others: Sending} {
+			if entry, err := o.Get(t.Context(), id); err != nil || entry.State != want {
+				t.Errorf("%+v, %v", entry, err)
+			}
+		}
+	})
+}
+
 // TestTakenOver finds what a process was sending when it was killed: it is uncertain at first, and dead after a second
 // time.
 func TestTakenOver(t *testing.T) {
