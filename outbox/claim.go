@@ -97,6 +97,11 @@ func (o *Outbox) dispatchOnce(ctx, working context.Context) (time.Duration, erro
 			return 0, err
 		}
 	}
+	for ; len(o.unanswered) > 0; o.unanswered = o.unanswered[1:] {
+		if err := o.claimedBy(s, o.unanswered[0], nil, working); err != nil {
+			return 0, err
+		}
+	}
 	lanes, lookUp, err := o.readLanes(ctx, s)
 	if err != nil {
 		return 0, err
@@ -284,8 +289,13 @@ func (o *Outbox) claim(s *store, p *plan, working context.Context) error {
 		return nil
 	}
 	found := make([][]*row, len(p.claims))
+	owner, tries := o.process+"-"+o.NewID(), 0
+	begin := func() {
+		tries++
+		clear(found)
+	}
 	// What is claimed must not be lost because the database was slow: nobody would send it.
-	write := &database.Write{Begin: func() { clear(found) }, Patient: true}
+	write := &database.Write{Begin: begin, Patient: true}
 	probes := false
 	for i, c := range p.claims {
 		prober := o.NewID()
@@ -293,7 +303,7 @@ func (o *Outbox) claim(s *store, p *plan, working context.Context) error {
 			probes = true
 			write.Statements = append(write.Statements, claimProbe(h, prober, p.now))
 		}
-		statement := o.claimStatement(s, c, prober, p.now)
+		statement := o.claimStatement(s, c, owner, prober, p.now)
 		statement.Row = func(scan func(...any) error) error {
 			r, err := read(scan)
 			if err == nil {
@@ -304,7 +314,14 @@ func (o *Outbox) claim(s *store, p *plan, working context.Context) error {
 		write.Statements = append(write.Statements, statement)
 	}
 	if err := s.Write(context.Background(), write); err != nil {
+		o.unanswered = append(o.unanswered, owner)
 		return err
+	}
+	if tries > 1 {
+		// The first time may have claimed something too, and its answer was lost.
+		if err := o.claimedBy(s, owner, slices.Concat(found...), working); err != nil {
+			o.logger().Error("reading what was claimed", "error", err)
+		}
 	}
 	for i, c := range p.claims {
 		slices.SortFunc(found[i], func(a, b *row) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
@@ -328,12 +345,27 @@ func (o *Outbox) hasFree(account string) bool {
 	return o.accountNamed(account).sending < o.settings.Load().Workers
 }
 
+// claimedBy starts workers for what was claimed by a statement whose answer was lost, but for what is known.
+func (o *Outbox) claimedBy(s *store, owner string, known []*row, working context.Context) error {
+	rows, err := s.rows(context.Background(), "entry WHERE lease > 0 AND state = 'sending' AND owner = $1", owner)
+	if err != nil {
+		return err // they are taken over when their lease ends
+	}
+	settings := o.settings.Load()
+	for _, r := range rows {
+		if !slices.ContainsFunc(known, func(k *row) bool { return k.ID == r.ID }) {
+			o.begin(working, &claimed{row: r, account: o.accountOf(s, settings, r.Sender), began: time.Now()})
+		}
+	}
+	return nil
+}
+
 // lookUpLease is how long a look-up may take before another one is made.
 const lookUpLease = time.Minute
 
 // claimStatement claims entries of a lane, or those to be looked up, whose state stays as it is: a look-up sends
 // nothing.
-func (o *Outbox) claimStatement(s *store, c claim, prober string, now time.Time) *database.Statement {
+func (o *Outbox) claimStatement(s *store, c claim, owner, prober string, now time.Time) *database.Statement {
 	a := new(arguments)
 	set, where := "", ""
 	if c.senders != nil {
@@ -343,7 +375,7 @@ func (o *Outbox) claimStatement(s *store, c claim, prober string, now time.Time)
 		// SQLite rewrites a row in place, without its content, as long as its size stays as it is.
 		set = "state = 'sending', attempt = attempt + 1"
 		if s.dialect.Postgres {
-			set += ", lease = " + a.add(now.Add(leaseEnd).UnixMilli()) + ", owner = " + a.add(o.process)
+			set += ", lease = " + a.add(now.Add(leaseEnd).UnixMilli()) + ", owner = " + a.add(owner)
 		}
 		where = isWaiting + " AND lane = " + a.add(c.lane.name)
 	}

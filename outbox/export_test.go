@@ -21,3 +21,9 @@ func set[T any](t *testing.T, variable *T, to T) {
 	*variable = to
 	t.Cleanup(func() { *variable = before })
 }
+
+// LeaseEnd is how long a lease is.
+func LeaseEnd() time.Duration { return leaseEnd }
+
+// SetLeaseEnd has leases be longer or shorter.
+func SetLeaseEnd(t *testing.T, d time.Duration) { set(t, &leaseEnd, d) }

@@ -74,8 +74,8 @@ func (p *prober) Probe(context.Context, outbox.Hold, outbox.Entry) error {
 	return p.err
 }
 
-// TestProbes asks first whether a hold may be over, and sends nothing until it may.
-func TestProbes(t *testing.T) {
+// TestProbeSchedule asks first whether a hold may be over, and sends nothing until it may.
+func TestProbeSchedule(t *testing.T) {
 	for _, test := range []struct {
 		scope outbox.Scope
 		// at is when the first probes come, in seconds after the hold began.

@@ -124,3 +124,145 @@ func TestReloadWhileHeld(t *testing.T) {
 		mended.waitEvents(t, "sent", 5)
 	})
 }
+
+// TestProbes has an account stay held for a while, and looks at when it is probed.
+func TestProbes(t *testing.T) {
+	for name, test := range map[string]struct {
+		after time.Duration
+		// want are the times between the calls.
+		want []time.Duration
+	}{
+		"growing": {0, []time.Duration{
+			time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second,
+		}},
+		"Retry-After in full":      {10 * time.Minute, []time.Duration{10 * time.Minute, 10 * time.Minute}},
+		"Retry-After has a bound":  {24 * time.Hour, []time.Duration{time.Hour, time.Hour}},
+		"Retry-After may be short": {time.Millisecond, []time.Duration{time.Second, 2 * time.Second}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onSQLite(t, func(t *testing.T, c outbox.Config) {
+				var calls []time.Time
+				f := newFake(func(outbox.Delivery, int) outbox.Result {
+					calls = append(calls, time.Now())
+					return outbox.Result{Verdict: outbox.VerdictHold, Reason: "rate limit", After: test.after}
+				})
+				o := open(t, c, f, func(s *outbox.Settings) { s.Workers = 1 })
+				start(t, o)
+				put(t, o, "one")
+				put(t, o, "two")
+				f.wait(t, "the probes", func() bool { return len(f.delivered) > len(test.want) })
+				for i, want := range test.want {
+					if got := calls[i+1].Sub(calls[i]); got.Round(100*time.Millisecond) != want {
+						t.Errorf("probe %d after %v, want %v", i, got, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestReloadProbesAtOnce has new settings be tried although the account asked for an hour.
+func TestReloadProbesAtOnce(t *testing.T) {
+	onSQLite(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
+			if n == 1 {
+				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "rate limit", After: time.Hour}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		put(t, o, "one")
+		f.waitEvents(t, "hold", 1)
+		began := time.Now()
+		if err := o.Configure(t.Context(), outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify}); err != nil {
+			t.Fatal(err)
+		}
+		f.waitEvents(t, "sent", 1)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// TestLateRefusal has an attempt that began before a hold end after it: it begins no new one.
+func TestLateRefusal(t *testing.T) {
+	onSQLite(t, func(t *testing.T, c outbox.Config) {
+		hold := outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
+		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
+			switch n {
+			case 1:
+				time.Sleep(30 * time.Second)
+				return hold
+			case 2:
+				return hold
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		put(t, o, "slow")
+		f.wait(t, "the slow one", func() bool { return len(f.delivered) == 1 })
+		put(t, o, "held")
+		f.waitEvents(t, "release", 1)
+		f.waitEvents(t, "sent", 2)
+		if f.count("hold") != 1 {
+			t.Errorf("events %v", f.counts())
+		}
+	})
+}
+
+// TestStartsSlowly sends one entry at a time after a hold, and more after each success.
+func TestStartsSlowly(t *testing.T) {
+	onSQLite(t, func(t *testing.T, c outbox.Config) {
+		var mu sync.Mutex
+		running := 0
+		var most []int
+		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
+			if n <= 8 {
+				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
+			}
+			mu.Lock()
+			running++
+			most = append(most, running)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			running--
+			mu.Unlock()
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f, func(s *outbox.Settings) { s.Workers = 8 })
+		for n := range 30 {
+			put(t, o, fmt.Sprint(n))
+		}
+		start(t, o)
+		f.waitEvents(t, "sent", 30)
+		// The probe, one, two, and so on.
+		if want := []int{1, 1, 1, 2}; fmt.Sprint(most[:4]) != fmt.Sprint(want) {
+			t.Errorf("as many at once: %v", most)
+		}
+	})
+}
+
+// TestProbeExpires has the entry that would probe expire: another one does, without the time that a probe may take.
+func TestProbeExpires(t *testing.T) {
+	onSQLite(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
+			if n == 1 {
+				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		began := time.Now()
+		put(t, o, "expires", func(n *outbox.New) { n.Expires = time.Now().Add(500 * time.Millisecond) })
+		f.waitEvents(t, "hold", 1)
+		put(t, o, "other")
+		f.waitEvents(t, "sent", 1)
+		if took := time.Since(began); took > 10*time.Second || f.count("expired") != 1 {
+			t.Errorf("it took %v, events %v", took, f.counts())
+		}
+	})
+}

@@ -68,3 +68,24 @@ func TestFull(t *testing.T) {
 		}
 	})
 }
+
+// TestSettledKey has the key of a settled entry be remembered as long as its caller asks for, from then on.
+func TestSettledKey(t *testing.T) {
+	onSQLite(t, func(t *testing.T, c outbox.Config) {
+		o := open(t, c, newFake(sent))
+		claim := func(n *outbox.New) { n.Claim, n.Remember = time.Minute, 10*time.Minute }
+		first := put(t, o, "key", claim)
+		err := o.Settle(t.Context(), first.ID, outbox.New{Key: "key", Remember: 10 * time.Minute}, outbox.Result{Verdict: outbox.VerdictSent})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(9 * time.Minute)
+		if again := put(t, o, "key", claim); !again.Duplicate {
+			t.Errorf("after 9 minutes: %+v", again)
+		}
+		time.Sleep(2 * time.Minute)
+		if again := put(t, o, "key", claim); again.Duplicate {
+			t.Errorf("after 11 minutes: %+v", again)
+		}
+	})
+}

@@ -21,7 +21,7 @@ func (o *Outbox) renewLeases(ctx context.Context, s *store) error {
 	}
 	a := new(arguments)
 	_, err := s.exec(ctx, "UPDATE entry SET lease = "+a.add(o.now().Add(leaseEnd).UnixMilli())+" WHERE lease > 0 AND state = 'sending' AND "+
-		"owner = "+a.add(o.process)+" AND id IN ("+a.list(ids)+")", a.values...)
+		"owner LIKE "+a.add(o.process+"-%")+" AND id IN ("+a.list(ids)+")", a.values...)
 	return err
 }
 

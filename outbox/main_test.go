@@ -80,7 +80,7 @@ func (f *fake) change() {
 // wait returns when the condition holds, which is looked at whenever something happens.
 func (f *fake) wait(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	patience := 2 * time.Hour // in a bubble, it passes at once
+	patience := 24 * time.Hour // in a bubble, it passes at once
 	if strings.HasSuffix(t.Name(), "/postgres") || strings.HasSuffix(t.Name(), "/pgbouncer") {
 		patience = 20 * time.Second
 	}

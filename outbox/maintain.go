@@ -7,6 +7,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -126,7 +127,10 @@ func (t *troubles) list() []string {
 	defer t.mu.Unlock()
 	var found []string
 	for _, doing := range slices.Sorted(maps.Keys(t.byDeed)) {
-		found = append(found, doing+": "+t.byDeed[doing])
+		// That the database does not store is said once, by Trouble.
+		if text := t.byDeed[doing]; !strings.Contains(text, ErrUnavailable.Error()) {
+			found = append(found, doing+": "+text)
+		}
 	}
 	return found
 }

@@ -232,3 +232,64 @@ func TestMove(t *testing.T) {
 	f.waitEvents(t, "sent", 304)
 	f.waitEvents(t, "dead", 1)
 }
+
+// TestRetryBeginsAgain retries what was given up, as if it had just been accepted.
+func TestRetryBeginsAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		verdict outbox.Verdict
+		// retries are those before it is dead, unknown those whose outcome is unknown.
+		event string
+	}{
+		"failed":      {outbox.VerdictRetry, "retry"},
+		"of no known": {outbox.VerdictUnknown, "retry"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onSQLite(t, func(t *testing.T, c outbox.Config) {
+				f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+					if d.Uncertain {
+						return outbox.Result{Verdict: outbox.VerdictResend, Reason: "it was not found"}
+					}
+					return outbox.Result{Verdict: test.verdict, Reason: "x"}
+				})
+				o := open(t, c, f, func(s *outbox.Settings) { s.RetryFor = 10 * time.Second })
+				start(t, o)
+				id := put(t, o, "key").ID
+				f.waitEvents(t, "dead", 1)
+				before := f.count(test.event)
+				if err := o.Retry(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+				f.waitEvents(t, "dead", 2)
+				if again := f.count(test.event) - before; again < before || before == 0 {
+					t.Errorf("%d retries, and %d after it was retried", before, again)
+				}
+			})
+		})
+	}
+}
+
+// TestRetryGivenUp sends again what the account had kept back and given up: it is not looked up.
+func TestRetryGivenUp(t *testing.T) {
+	onSQLite(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
+			switch n {
+			case 1:
+				return outbox.Result{Verdict: outbox.VerdictBacklogged, Scope: outbox.ScopeDomain, Outcome: []outbox.Recipient{{Status: "queued", ID: "m"}}}
+			case 2:
+				return outbox.Result{Verdict: outbox.VerdictGivenUp, Reason: "kept back for too long"}
+			}
+			if !d.Backlogged.IsZero() || d.Entry.Outcome != nil {
+				return outbox.Result{Verdict: outbox.VerdictDead, Reason: "it is taken for one that the account has"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		id := put(t, o, "key").ID
+		f.waitEvents(t, "dead", 1)
+		if err := o.Retry(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		f.waitEvents(t, "sent", 1)
+	})
+}

@@ -53,6 +53,8 @@ type Outbox struct {
 	mu       sync.Mutex
 	accounts map[string]*account
 	holds    holds
+	// unanswered are the owners of claims that may have been committed although they failed. The dispatcher has them.
+	unanswered []string
 	// inHand are the entries that this process is sending or looking up.
 	inHand map[string]bool
 	// failing are the senders whose last attempts failed.

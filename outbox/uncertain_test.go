@@ -77,3 +77,25 @@ func TestUncertain(t *testing.T) {
 		})
 	}
 }
+
+// TestUncertainOnServer looks for an entry on servers too, whose time passes slowly.
+func TestUncertainOnServer(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
+			switch {
+			case d.Uncertain:
+				return outbox.Result{Verdict: outbox.VerdictResend, Reason: "it was not found"}
+			case n == 1:
+				return outbox.Result{Verdict: outbox.VerdictUnknown, Reason: "it was cut"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f, func(s *outbox.Settings) { s.UncertainWait = 100 * time.Millisecond })
+		start(t, o)
+		id := put(t, o, "key").ID
+		f.waitEvents(t, "sent", 1)
+		if entry := get(t, o, id); len(f.delivered) != 3 || len(entry.Attempts) != 3 {
+			t.Errorf("%d calls, %+v", len(f.delivered), entry)
+		}
+	})
+}

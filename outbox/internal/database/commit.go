@@ -16,6 +16,7 @@ import (
 
 // An executor commits writes in one transaction.
 type executor interface {
+	// execute calls Begin of each write first, whenever it tries.
 	execute(writes []*Write) error
 	// isOfWrite reports whether an error lies with the statements, and not with the database.
 	isOfWrite(err error) bool
@@ -37,6 +38,8 @@ type committer struct {
 	writes chan waiting
 	// trouble is why the last commit failed.
 	trouble atomic.Pointer[error]
+	// troubled has the probe look at once whether a new trouble lasts.
+	troubled chan struct{}
 	// needed is about how many bytes it could not store: as many must be stored before the trouble is over. On a disk
 	// that is full, a small write may succeed while no entry fits.
 	needed atomic.Int64
@@ -50,7 +53,7 @@ type committer struct {
 
 // start begins to commit, with as many commits at once as given.
 func (c *committer) start(e executor, atOnce int) {
-	c.executor, c.writes = e, make(chan waiting)
+	c.executor, c.writes, c.troubled = e, make(chan waiting), make(chan struct{}, 1)
 	c.stopped, c.stop = context.WithCancel(context.Background())
 	for range atOnce {
 		c.running.Go(c.commit)
@@ -73,7 +76,15 @@ func (c *committer) Trouble() error {
 }
 
 // failed records why the database does not store.
-func (c *committer) failed(err error) { c.trouble.Store(&err) }
+func (c *committer) failed(err error) {
+	if c.trouble.Swap(&err) != nil {
+		return
+	}
+	select {
+	case c.troubled <- struct{}{}:
+	default:
+	}
+}
 
 func (c *committer) succeeded(size int) {
 	c.stored.Store(time.Now().UnixNano())
@@ -206,14 +217,6 @@ func (c *committer) safely(writes []*Write) (err error) {
 			err = fmt.Errorf("%w: %T", errCrashed, failure)
 		}
 	}()
-	for _, w := range writes {
-		if w.Begin != nil {
-			w.Begin()
-		}
-		for _, s := range w.Statements {
-			s.Changed = 0
-		}
-	}
 	return c.execute(writes)
 }
 
@@ -226,6 +229,12 @@ func (c *committer) probe() {
 		case <-c.stopped.Done():
 			return
 		case <-tick.C:
+		case <-c.troubled:
+			select {
+			case <-c.stopped.Done():
+				return
+			case <-time.After(probeSoon):
+			}
 		}
 		if err := c.check(); err != nil {
 			c.failed(err)

@@ -50,6 +50,16 @@ type Write struct {
 	Order string
 }
 
+// begin is called before the statements run.
+func (w *Write) begin() {
+	if w.Begin != nil {
+		w.Begin()
+	}
+	for _, s := range w.Statements {
+		s.Changed = 0
+	}
+}
+
 // A Statement is SQL that changes rows.
 type Statement struct {
 	SQL  string
@@ -91,8 +101,9 @@ const (
 // Patience is how long a caller waits for a commit at most.
 const Patience = 5 * time.Second
 
-// Probing intervals: after a failure, and while nothing else is stored.
+// Probing intervals: once after a first failure, after others, and while nothing else is stored.
 const (
+	probeSoon         = 100 * time.Millisecond
 	probeAfterFailure = 2 * time.Second
 	probeIdle         = 30 * time.Second
 )

@@ -113,7 +113,10 @@ func (db *Postgres) Login(dsn string) error {
 // execute implements executor. A batch is one transaction, sent at once.
 func (db *Postgres) execute(writes []*Write) error {
 	err := db.send(writes)
-	if isBroken(err) {
+	for range maxBroken {
+		if !isBroken(err) {
+			break
+		}
 		// What was committed all the same is recognised by the statements themselves.
 		db.pool.Reset() // the other connections have ended too, as a rule
 		err = db.send(writes)
@@ -139,6 +142,9 @@ func isBroken(err error) bool {
 	return !errors.As(err, &answer) || strings.HasPrefix(answer.Code, "57P0") || strings.HasPrefix(answer.Code, "08")
 }
 
+// maxBroken is how often a transaction is repeated whose connection has ended.
+const maxBroken = 2
+
 // maxConflicts is how often a transaction is repeated that met another one.
 const maxConflicts = 5
 
@@ -154,12 +160,9 @@ func (db *Postgres) send(writes []*Write) error {
 	defer cancel()
 	batch := new(pgx.Batch)
 	for _, w := range writes {
+		w.begin()
 		for _, s := range w.Statements {
-			s.Changed = 0
 			batch.Queue(s.SQL, s.Args...)
-		}
-		if w.Begin != nil {
-			w.Begin()
 		}
 	}
 	results := db.pool.SendBatch(ctx, batch)

@@ -28,6 +28,7 @@ func (db *sqliteDB) execute(writes []*Write) error {
 		}
 	}()
 	for _, w := range writes {
+		w.begin()
 		for _, s := range w.Statements {
 			if err := db.run(ctx, s); err != nil {
 				return db.explain(err)
