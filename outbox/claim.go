@@ -340,7 +340,7 @@ func (o *Outbox) claimStatement(s *store, c claim, prober string, now time.Time)
 		where += " AND EXISTS (SELECT 1 FROM hold WHERE scope = " + a.add(string(h.Scope)) + " AND target = " + a.add(h.Target) +
 			" AND prober = " + a.add(prober) + ")"
 	}
-	picked := "SELECT id FROM entry WHERE " + where + " ORDER BY due LIMIT " + a.add(c.n)
+	picked := "SELECT id FROM entry WHERE " + where + " ORDER BY due LIMIT " + a.add(c.n) + " + 0"
 	return &database.Statement{
 		SQL: "UPDATE entry SET " + set + " WHERE " + s.dialect.PickedBegin + picked + s.dialect.PickedEnd +
 			" RETURNING " + columns + ", content",
