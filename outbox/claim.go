@@ -390,7 +390,7 @@ func (o *Outbox) claimStatement(s *store, c claim, owner, prober string, now tim
 		where += " AND (unknowns = 0 OR NOT EXISTS (SELECT 1 FROM entry AS other WHERE other.state IN ('pending', 'retrying') " +
 			"AND other.lane = entry.lane AND other.due <= " + a.add(now.UnixMilli()) + " AND other.unknowns = 0))"
 	}
-	picked := "SELECT id FROM entry WHERE " + where + " ORDER BY due LIMIT " + a.add(c.n)
+	picked := "SELECT id FROM entry WHERE " + where + " ORDER BY due LIMIT " + a.add(c.n) + " + 0"
 	return &database.Statement{
 		SQL: "UPDATE entry SET " + set + " WHERE " + s.dialect.PickedBegin + picked + s.dialect.PickedEnd +
 			" RETURNING " + columns + ", content",
