@@ -244,7 +244,7 @@ func TestCaddyIsKilledBetweenAttempts(t *testing.T) {
 	t.Cleanup(proxy.Close)
 	through := &edge{address: strings.TrimPrefix(proxy.URL, "http://")}
 	k := registering(t, through, hook(through, "registration-plain", "plain", "header"))
-	fail(t, m, sandbox.Failure{Calls: 1_000_000, Reset: "before"})
+	fail(t, m, sandbox.Failure{Calls: 1_000_000, Status: 503, Name: "ServiceUnavailable"})
 	registers(t, k, "ada@example.net")
 	m.Recover()
 	m.arrives(t, "ada@example.net", "registration-plain", verify)

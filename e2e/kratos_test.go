@@ -15,8 +15,11 @@ import (
 	"time"
 )
 
-// kratosBinary builds the Kratos of the module in kratos/, once.
+// kratosBinary is the program that E2E_KRATOS names, or builds the Kratos of the module in kratos/, once.
 var kratosBinary = sync.OnceValues(func() (string, error) {
+	if built := os.Getenv("E2E_KRATOS"); built != "" {
+		return built, nil
+	}
 	file := filepath.Join(filepath.Dir(binary), "kratos")
 	build := exec.Command("go", "build", "-tags", "sqlite,json1", "-o", file, "github.com/ory/kratos")
 	build.Dir, build.Stdout, build.Stderr = "kratos", os.Stdout, os.Stderr
@@ -84,18 +87,15 @@ func newKratos(t *testing.T, config func(k *kratos, folder string) []byte) *krat
 			t.Logf("the end of Kratos's log:\n%s", text[max(0, len(text)-3000):])
 		}
 	})
-	for deadline := time.Now().Add(time.Minute); ; {
+	waitFor(t, "Kratos", func() bool {
 		answer, err := http.Get(k.admin + "/admin/health/ready")
-		if err == nil {
-			answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return k
-			}
+		if err != nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("Kratos didn't start")
-		}
-	}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+	return k
 }
 
 // object is a part of a configuration or an answer.

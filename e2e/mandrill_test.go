@@ -67,7 +67,7 @@ func (m *mandrill) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	m.sending.Do(func() { close(m.first) })
-	process, endpoint, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/api/1.0/")
+	process, endpoint, _ := strings.Cut(r.URL.Path, "/api/1.0/")
 	switch endpoint {
 	case "messages/send":
 		m.send(w, r, body, process)
@@ -90,7 +90,7 @@ func (m *mandrill) send(w http.ResponseWriter, r *http.Request, body []byte, pro
 		return
 	}
 	metadata := request.Message.Metadata
-	call := &send{process: process, recipient: request.Message.To[0].Email}
+	call := &send{process: strings.TrimPrefix(process, "/"), recipient: request.Message.To[0].Email}
 	m.mu.Lock()
 	m.sends = append(m.sends, call)
 	m.mu.Unlock()
