@@ -15,6 +15,7 @@ import (
 // TestAudience has people of a real Kratos say yes and no to a newsletter, with the template of examples/audience, and a mail
 // from the same registration.
 func TestAudience(t *testing.T) {
+	t.Parallel()
 	template, err := os.ReadFile("../examples/audience/newsletter.jsonnet")
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 // TestExamples runs what is in examples/ory as it stands there, but for addresses and the look-up of leaked passwords.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	examples, err := filepath.Abs("../examples/ory")
 	if err != nil {
 		t.Fatal(err)

@@ -44,6 +44,7 @@ func (m *mandrill) arrives(t *testing.T, address string, subjects ...string) {
 
 // TestMandrillIsDownWhileTheyRegister has the mails come later.
 func TestMandrillIsDownWhileTheyRegister(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "")
 	k := registering(t, e, hook(e, "registration-plain", "plain", "header"))
@@ -76,6 +77,7 @@ func (e *edge) entries(template string) (found []entry) {
 
 // TestBrokenTemplate has people register all the same, and get their mail when it is mended.
 func TestBrokenTemplate(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "")
 	k := registering(t, e, hook(e, "registration-plain", "plain", "header"))
@@ -95,6 +97,7 @@ func TestBrokenTemplate(t *testing.T) {
 
 // TestRejectedAddress shows the rejection at the field of the form.
 func TestRejectedAddress(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "delivery sync\nstore_result\n")
 	k := registering(t, e, hook(e, "registration-parse", "parse", "header"))
@@ -130,6 +133,7 @@ func TestRejectedAddress(t *testing.T) {
 
 // TestMandrillIsDownInAParseHook keeps people out as long as it lasts.
 func TestMandrillIsDownInAParseHook(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "delivery sync\n")
 	k := registering(t, e, hook(e, "registration-parse", "parse", "header"))
@@ -145,6 +149,7 @@ func TestMandrillIsDownInAParseHook(t *testing.T) {
 
 // TestWrongSecret tells what people see of it, by the kind of hook.
 func TestWrongSecret(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "")
 	for _, test := range []struct {
@@ -185,6 +190,7 @@ func TestWrongSecret(t *testing.T) {
 
 // TestCaddyIsReloadedInTheMiddle reloads while Mandrill answers and Ory waits.
 func TestCaddyIsReloadedInTheMiddle(t *testing.T) {
+	t.Parallel()
 	for delivery, delay := range map[string]string{"sync": "2s", "queued": "2s"} {
 		t.Run(delivery, func(t *testing.T) {
 			m := newMandrill(t)
@@ -221,6 +227,7 @@ func TestCaddyIsReloadedInTheMiddle(t *testing.T) {
 // TestCaddyIsKilledBetweenAttempts kills Caddy when it has accepted a hook and Ory hasn't heard of it: Ory calls again,
 // and there is one mail.
 func TestCaddyIsKilledBetweenAttempts(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "")
 	target, err := url.Parse("http://" + e.address)

@@ -127,6 +127,7 @@ const (
 )
 
 func TestFlows(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "")
 	k := newKratos(t, configure(e, everyFlow(e, "code")))
@@ -230,6 +231,7 @@ var link = regexp.MustCompile(`http://\S+/self-service/\S+`)
 
 // TestLinks has verification and recovery by links, whose hooks come of a GET.
 func TestLinks(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "")
 	k := newKratos(t, configure(e, everyFlow(e, "link")))

@@ -96,6 +96,7 @@ http://:PORT {
 // TestNoSecrets makes all kinds of trouble, with a secret in all that is said, and reads all that comes out: log, metrics, admin
 // API and commands, at the level debug.
 func TestNoSecrets(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	folder := t.TempDir()
 	site, admin := freeAddress(t), freeAddress(t)
