@@ -1,5 +1,5 @@
-// Package e2e runs real Caddy processes, kills them, and takes their databases away; and a real Ory Kratos, whose people
-// register and sign in. It is a module of its own: it needs more than Go. See .ci/run for what.
+// Package e2e runs real Caddy processes, kills them, and takes their databases away; and a real Ory Kratos,
+// whose people register and sign in. It is a module of its own: it needs more than Go. See .ci/run for what.
 package e2e
 
 import (
@@ -239,7 +239,8 @@ func (e *edge) killed() map[string]time.Time {
 // call calls the admin API, and returns the status and the body.
 func (e *edge) call(method, path, body string) (int, string) {
 	e.t.Helper()
-	r, err := http.NewRequestWithContext(e.t.Context(), method, "http://"+e.admin+"/mailchimp/"+path, strings.NewReader(body))
+	location := "http://" + e.admin + "/mailchimp/" + path
+	r, err := http.NewRequestWithContext(e.t.Context(), method, location, strings.NewReader(body))
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -278,7 +279,8 @@ func (e *edge) post(address string) int {
 // hooks numbers the hooks of all tests.
 var hooks atomic.Int64
 
-// load posts hooks with several callers until the context ends, and returns the addresses of those that were accepted.
+// load posts hooks with several callers until the context ends, and returns the addresses of those that were
+// accepted.
 func load(ctx context.Context, t *testing.T, edges ...*edge) []string {
 	t.Helper()
 	const callers = 8

@@ -101,13 +101,15 @@ func TestRejectedAddress(t *testing.T) {
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "delivery sync\nstore_result\n")
 	k := registering(t, e, hook(e, "registration-parse", "parse", "header"))
-	const rejected, text = "reject@test.mandrillapp.com", "This address can't receive our e-mail. Please check it or use another one."
+	const rejected = "reject@test.mandrillapp.com"
+	const text = "This address can't receive our e-mail. Please check it or use another one."
 	for _, browser := range []bool{false, true} {
 		p := newPerson(t, k, browser)
 		flow := p.start("registration")
 		fields := object{"method": "password", "password": password, "traits": object{"email": rejected}}
 		got := p.submit(flow, fields)
-		if got.status != http.StatusBadRequest || got.errors()["traits.email"] != text || len(got.errors()) != 1 || !strings.Contains(got.text, "9422003") || p.signedIn() {
+		if got.status != http.StatusBadRequest || got.errors()["traits.email"] != text || len(got.errors()) != 1 ||
+			!strings.Contains(got.text, "9422003") || p.signedIn() {
 			t.Errorf("browser %v sees %d %v %s", browser, got.status, got.errors(), got.text)
 		}
 		if found := k.identities(rejected); len(found) != 0 {
@@ -125,7 +127,8 @@ func TestRejectedAddress(t *testing.T) {
 		}
 		stored := at(found[0], "metadata_admin", "mailchimp")
 		recipients, _ := at(stored, "recipients").([]any)
-		if at(stored, "status") != "sent" || len(recipients) != 1 || at(recipients[0], "email") != address || at(recipients[0], "_id") == nil {
+		if at(stored, "status") != "sent" || len(recipients) != 1 ||
+			at(recipients[0], "email") != address || at(recipients[0], "_id") == nil {
 			t.Errorf("metadata_admin is %v", at(found[0], "metadata_admin"))
 		}
 	}
@@ -139,7 +142,8 @@ func TestMandrillIsDownInAParseHook(t *testing.T) {
 	k := registering(t, e, hook(e, "registration-parse", "parse", "header"))
 	fail(t, m, sandbox.Failure{Calls: 1_000_000, Status: 503, Name: "ServiceUnavailable"})
 	got := newPerson(t, k, false).register(object{"email": "ada@example.net", "lang": "de"})
-	if got.status != http.StatusBadRequest || !strings.Contains(got.text, "giving up after 3 attempt(s)") || len(k.identities("ada@example.net")) != 0 {
+	if got.status != http.StatusBadRequest || !strings.Contains(got.text, "giving up after 3 attempt(s)") ||
+		len(k.identities("ada@example.net")) != 0 {
 		t.Errorf("they see %d %s", got.status, got.text)
 	}
 	m.Recover()
@@ -201,7 +205,8 @@ func TestCaddyIsReloadedInTheMiddle(t *testing.T) {
 			p := newPerson(t, k, false)
 			flow := p.start("registration")
 			go func() {
-				registered <- p.submit(flow, object{"method": "password", "password": password, "traits": object{"email": "ada@example.net", "lang": "de"}})
+				traits := object{"email": "ada@example.net", "lang": "de"}
+				registered <- p.submit(flow, object{"method": "password", "password": password, "traits": traits})
 			}()
 			if delivery == "queued" {
 				if got := <-registered; got.status != http.StatusOK {
@@ -210,7 +215,8 @@ func TestCaddyIsReloadedInTheMiddle(t *testing.T) {
 			} else {
 				m.called(t)
 			}
-			e.write("Caddyfile", strings.Replace(e.read("Caddyfile"), "delivery "+delivery, "delivery "+delivery+"\ntimeout 9s", 1))
+			line := "delivery " + delivery
+			e.write("Caddyfile", strings.Replace(e.read("Caddyfile"), line, line+"\ntimeout 9s", 1))
 			e.command("reload", "--config", "Caddyfile", "--adapter", "caddyfile")
 			if delivery == "sync" {
 				if got := <-registered; got.status != http.StatusOK {
@@ -224,8 +230,8 @@ func TestCaddyIsReloadedInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestCaddyIsKilledBetweenAttempts kills Caddy when it has accepted a hook and Ory hasn't heard of it: Ory calls again,
-// and there is one mail.
+// TestCaddyIsKilledBetweenAttempts kills Caddy when it has accepted a hook and Ory hasn't heard of it: Ory
+// calls again, and there is one mail.
 func TestCaddyIsKilledBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	m := newMandrill(t)

@@ -22,8 +22,9 @@ var (
 // workers is how many mails a Caddy sends at once.
 const workers = 32
 
-// TestKill kills a Caddy at random moments under load: every hook that was answered 204 arrives. Where Mandrill finds
-// what it received, nobody gets a mail twice; elsewhere only those whose mail was in flight at a kill.
+// TestKill kills a Caddy at random moments under load: every hook that was answered 204 arrives. Where
+// Mandrill finds what it received, nobody gets a mail twice; elsewhere only those whose mail was in flight at
+// a kill.
 func TestKill(t *testing.T) {
 	for _, searchable := range []bool{true, false} {
 		t.Run(map[bool]string{true: "searchable", false: "not searchable"}[searchable], func(t *testing.T) {
@@ -70,7 +71,8 @@ func TestKillOneOfTwoEdges(t *testing.T) {
 	t.Logf("the last one arrived within %v of the end of the load", time.Since(ended).Round(time.Second))
 }
 
-// loadAndKill kills edges under load, one or all of them, and starts them again. It returns those that were accepted.
+// loadAndKill kills edges under load, one or all of them, and starts them again. It returns those that were
+// accepted.
 func loadAndKill(t *testing.T, rounds int, edges ...*edge) []string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -97,8 +99,9 @@ func loadAndKill(t *testing.T, rounds int, edges ...*edge) []string {
 	return <-loaded
 }
 
-// checkKills waits until nothing is undelivered any more, and checks that nothing was lost and what was sent again.
-// Entries that are dead because they were in flight at two kills wait for the operator, who has them sent.
+// checkKills waits until nothing is undelivered any more, and checks that nothing was lost and what was sent
+// again. Entries that are dead because they were in flight at two kills wait for the operator, who has them
+// sent.
 func checkKills(t *testing.T, m *mandrill, accepted []string, searchable bool, edges ...*edge) {
 	t.Helper()
 	e := edges[len(edges)-1]
@@ -179,8 +182,8 @@ func (e *edge) retryDead(address string) bool {
 	return true
 }
 
-// TestAnswersAreCutOff breaks answers off after Mandrill took the mails: they are searched for, and sent again only
-// where nothing is found.
+// TestAnswersAreCutOff breaks answers off after Mandrill took the mails: they are searched for, and sent
+// again only where nothing is found.
 func TestAnswersAreCutOff(t *testing.T) {
 	for _, searchable := range []bool{true, false} {
 		t.Run(map[bool]string{true: "searchable", false: "not searchable"}[searchable], func(t *testing.T) {
@@ -202,8 +205,8 @@ func TestAnswersAreCutOff(t *testing.T) {
 	}
 }
 
-// TestKillAfterASyncAnswer kills a Caddy as soon as it has answered a sync hook: its repeat is told what was recorded,
-// and nothing is sent again.
+// TestKillAfterASyncAnswer kills a Caddy as soon as it has answered a sync hook: its repeat is told what was
+// recorded, and nothing is sent again.
 func TestKillAfterASyncAnswer(t *testing.T) {
 	t.Parallel()
 	m := newMandrill(t)

@@ -48,8 +48,8 @@ type kratos struct {
 	logs   string
 }
 
-// newKratos runs a Kratos. The configuration is JSON or YAML in which PUBLIC, ADMIN and FOLDER stand for its addresses and
-// its folder.
+// newKratos runs a Kratos. The configuration is JSON or YAML in which PUBLIC, ADMIN and FOLDER stand for its
+// addresses and its folder.
 func newKratos(t *testing.T, config func(k *kratos, folder string) []byte) *kratos {
 	t.Helper()
 	program, err := kratosBinary()
@@ -64,7 +64,9 @@ func newKratos(t *testing.T, config func(k *kratos, folder string) []byte) *krat
 	if err := os.WriteFile(filepath.Join(folder, "kratos.sqlite"), database, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k := &kratos{t: t, public: "http://" + freeAddress(t), admin: "http://" + freeAddress(t), logs: filepath.Join(folder, "log")}
+	k := &kratos{
+		t: t, public: "http://" + freeAddress(t), admin: "http://" + freeAddress(t), logs: filepath.Join(folder, "log"),
+	}
 	file := filepath.Join(folder, "kratos.yml")
 	if err := os.WriteFile(file, config(k, folder), 0o600); err != nil {
 		t.Fatal(err)
@@ -123,11 +125,14 @@ var auths = map[string]object{
 }
 
 // authLines let all of them in but the wrong one.
-const authLines = "auth header X-Hook-Key s3cret-header\nauth cookie hook s3cret-cookie\nauth basic ory s3cret-password\n"
+const authLines = "auth header X-Hook-Key s3cret-header\n" +
+	"auth cookie hook s3cret-cookie\n" +
+	"auth basic ory s3cret-password\n"
 
 // hook is a web hook in Kratos's configuration. Its ctx has its name, beside what Ory gives.
 func hook(edge *edge, name, kind, auth string) object {
-	body := fmt.Sprintf("function(ctx) ctx { hook: '%s', request_cookies:: null, request_url:: null, flow+: { ui:: null, request_url:: null } }", name)
+	body := fmt.Sprintf("function(ctx) ctx { hook: '%s', request_cookies:: null, request_url:: null, "+
+		"flow+: { ui:: null, request_url:: null } }", name)
 	config := object{
 		"url": "http://" + edge.address + "/hooks/" + name, "method": "POST", "auth": auths[auth],
 		"body": "base64://" + base64.StdEncoding.EncodeToString([]byte(body)),

@@ -34,8 +34,8 @@ func TestMandrillIsDown(t *testing.T) {
 	}
 }
 
-// TestReloads reloads every 100 ms under load, with other workers and timeouts each time, while calls of Mandrill take a
-// while: every hook that was answered 204 arrives, once.
+// TestReloads reloads every 100 ms under load, with other workers and timeouts each time, while calls of
+// Mandrill take a while: every hook that was answered 204 arrives, once.
 func TestReloads(t *testing.T) {
 	t.Parallel()
 	m := newMandrill(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
-// mandrill is a sandbox that forgets nothing: it counts each recipient's mails and finds all of them, while the sandbox
-// itself keeps the last ones only.
+// mandrill is a sandbox that forgets nothing: it counts each recipient's mails and finds all of them, while
+// the sandbox itself keeps the last ones only.
 type mandrill struct {
 	*sandbox.Sandbox
 	url string
@@ -142,8 +142,8 @@ func (m *mandrill) take(call *send, metadata map[string]any, answer []byte) (cut
 	return false
 }
 
-// search answers as the sandbox does, but from all that was ever received. The query is u_field:value, or several of
-// them with OR between.
+// search answers as the sandbox does, but from all that was ever received. The query is u_field:value, or
+// several of them with OR between.
 func (m *mandrill) search(w http.ResponseWriter, r *http.Request, body []byte) {
 	var request struct {
 		Query string `json:"query"`
@@ -197,7 +197,8 @@ func (m *mandrill) missing(accepted []string) (missing []string) {
 	return missing
 }
 
-// again returns how many mails were second mails to a recipient, or further ones. Hooks that were not answered count too.
+// again returns how many mails were second mails to a recipient, or further ones. Hooks that were not
+// answered count too.
 func (m *mandrill) again() (again int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -212,8 +213,8 @@ const storing = 250 * time.Millisecond
 
 // inFlight is what processes were sending when they were killed.
 type inFlight struct {
-	// unanswered is how many mails Mandrill had taken without having answered, and unstored how many it had answered
-	// so shortly before that the outcome may not have been stored.
+	// unanswered is how many mails Mandrill had taken without having answered, and unstored how many it had
+	// answered so shortly before that the outcome may not have been stored.
 	unanswered, unstored int
 	// atOnce bounds both: of each process no more than it has workers.
 	atOnce     int
@@ -250,7 +251,8 @@ func (m *mandrill) inFlight(edges ...*edge) inFlight {
 	return found
 }
 
-// unexplained returns how many of those that got a mail again got it although no kill explains it, or more than twice.
+// unexplained returns how many of those that got a mail again got it although no kill explains it, or more
+// than twice.
 func (m *mandrill) unexplained(f inFlight) (unexplained int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

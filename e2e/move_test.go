@@ -14,8 +14,8 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
-// move runs `outbox move` to the outbox of the edge's configuration. It is killed as often as given, each time a moment
-// later than the last one.
+// move runs `outbox move` to the outbox of the edge's configuration. It is killed as often as given, each
+// time a moment later than the last one.
 func (e *edge) move(from string, kills int) (output string) {
 	e.t.Helper()
 	for n := range kills + 1 {
@@ -40,8 +40,8 @@ func (e *edge) move(from string, kills int) (output string) {
 	return output
 }
 
-// TestMove moves what waits in SQLite to PostgreSQL, and back to another file. The command is killed some times on its
-// way. Then all of it is sent, once.
+// TestMove moves what waits in SQLite to PostgreSQL, and back to another file. The command is killed some
+// times on its way. Then all of it is sent, once.
 func TestMove(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t)
@@ -79,7 +79,8 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// countsEntries checks how many entries there are. Some were accepted whose caller was killed before it heard of it.
+// countsEntries checks how many entries there are. Some were accepted whose caller was killed before it heard
+// of it.
 func (e *edge) countsEntries(atLeast int) {
 	e.t.Helper()
 	if n := e.countEntries(); n < atLeast || n > atLeast+20 {
@@ -126,8 +127,8 @@ func TestBackup(t *testing.T) {
 	m2.expect(t, []string{"fresh@example.net"}, time.Minute)
 }
 
-// TestOutboxKey has the content at rest sealed by a key that `outbox key` made. Neither is the message in the file, nor
-// does a Caddy without the key start.
+// TestOutboxKey has the content at rest sealed by a key that `outbox key` made. Neither is the message in the
+// file, nor does a Caddy without the key start.
 func TestOutboxKey(t *testing.T) {
 	t.Parallel()
 	output, err := exec.Command(binary, "mailchimp", "outbox", "key").Output()

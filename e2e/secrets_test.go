@@ -93,15 +93,18 @@ http://:PORT {
 }
 `
 
-// TestNoSecrets makes all kinds of trouble, with a secret in all that is said, and reads all that comes out: log, metrics, admin
-// API and commands, at the level debug.
+// TestNoSecrets makes all kinds of trouble, with a secret in all that is said, and reads all that comes out:
+// log, metrics, admin API and commands, at the level debug.
 func TestNoSecrets(t *testing.T) {
 	t.Parallel()
 	m := newMandrill(t)
 	folder := t.TempDir()
 	site, admin := freeAddress(t), freeAddress(t)
 	for name, text := range map[string]string{
-		"t.jsonnet":      `function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: ctx.email, name: ctx.name }], subject: ctx.code, text: 'Hi ' + ctx.name + ctx.code, metadata: { n: ctx.n } } }`,
+		"t.jsonnet": `function(ctx) { message: {
+			from_email: 'hello@example.com', to: [{ email: ctx.email, name: ctx.name }],
+			subject: ctx.code, text: 'Hi ' + ctx.name + ctx.code, metadata: { n: ctx.n },
+		} }`,
 		"broken.jsonnet": `function(ctx) if ctx.n == 'raise' then error 'no ' + ctx.email + ctx.code else ctx[ctx.code]`,
 		"Caddyfile": strings.NewReplacer("ADMIN", admin, "BASE", m.url, "FOLDER", folder,
 			"PORT", site[strings.LastIndexByte(site, ':')+1:]).Replace(troubled),
@@ -142,7 +145,8 @@ func TestNoSecrets(t *testing.T) {
 	hooks := 0
 	post := func(path, n, key string) {
 		hooks++
-		body := fmt.Sprintf(`{"email":"s3cret%d@example.net","name":"s3cret Ada","code":"s3cret-%[1]d","n":%q,"request_cookies":{"session":"s3cret"},"request_url":"https://x.example/?token=s3cret"}`, hooks, n)
+		body := fmt.Sprintf(`{"email":"s3cret%d@example.net","name":"s3cret Ada","code":"s3cret-%[1]d","n":%q,`+
+			`"request_cookies":{"session":"s3cret"},"request_url":"https://x.example/?token=s3cret"}`, hooks, n)
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+site+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -179,7 +183,12 @@ func TestNoSecrets(t *testing.T) {
 	post("/broken", "field", key)
 	for _, path := range []string{"/", "/sync"} {
 		for _, f := range []sandbox.Failure{
-			{Status: 422, Name: "ValidationError"}, {RejectReason: "hard-bounce"}, {Name: "PaymentRequired"}, {Status: 500}, {Reset: "before"}, {Reset: "after"},
+			{Status: 422, Name: "ValidationError"},
+			{RejectReason: "hard-bounce"},
+			{Name: "PaymentRequired"},
+			{Status: 500},
+			{Reset: "before"},
+			{Reset: "after"},
 		} {
 			fail(f)
 			post(path, "trouble", key)
@@ -189,7 +198,8 @@ func TestNoSecrets(t *testing.T) {
 		`"msg":{"email":"s3cret1@example.net",` +
 		`"metadata":{"outbox_entry":"` + found[0].ID + `"},"diag":"550 s3cret1@example.net"}}]`}}
 	for _, secret := range []string{"s3cret-webhook-key", "s3cret-wrong"} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+site+"/events", strings.NewReader(form.Encode()))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+site+"/events",
+			strings.NewReader(form.Encode()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +211,9 @@ func TestNoSecrets(t *testing.T) {
 		status := call(http.MethodGet, "/mailchimp/status", "")
 		return bytes.Contains(status, []byte(`"pending":0`)) && bytes.Contains(status, []byte(`"holds":{}`))
 	})
-	for _, path := range []string{"/mailchimp/status", "/mailchimp/outbox", "/mailchimp/outbox/" + found[0].ID, "/metrics"} {
+	for _, path := range []string{
+		"/mailchimp/status", "/mailchimp/outbox", "/mailchimp/outbox/" + found[0].ID, "/metrics",
+	} {
 		checkSecrets(t, path, call(http.MethodGet, path, ""))
 	}
 	call(http.MethodPost, "/mailchimp/send-test", `{"to":"s3cret@example.net"}`)
@@ -210,7 +222,10 @@ func TestNoSecrets(t *testing.T) {
 	checkSecrets(t, "outbox list", output)
 	call(http.MethodPost, "/mailchimp/outbox/forget", `{"recipient":"s3cret1@example.net"}`)
 	stop()
-	for _, line := range []string{"entry can't be rendered", "sender is held", "mail didn't arrive", "events refused", `"level":"debug"`, "recipient rejected"} {
+	for _, line := range []string{
+		"entry can't be rendered", "sender is held", "mail didn't arrive", "events refused", `"level":"debug"`,
+		"recipient rejected",
+	} {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("the log lacks %q: the trouble was not made", line)
 		}
