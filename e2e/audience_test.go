@@ -12,9 +12,10 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience/sandbox"
 )
 
-// TestAudience has people of a real Kratos say yes and no to a newsletter, with the template of examples/audience, and a mail
-// from the same registration.
+// TestAudience has people of a real Kratos say yes and no to a newsletter, with the template of
+// examples/audience, and a mail from the same registration.
 func TestAudience(t *testing.T) {
+	t.Parallel()
 	template, err := os.ReadFile("../examples/audience/newsletter.jsonnet")
 	if err != nil {
 		t.Fatal(err)
@@ -25,8 +26,12 @@ func TestAudience(t *testing.T) {
 	t.Cleanup(server.Close)
 	e := newEdgeWith(t, m, "", "mailchimp_hook /hooks/registration named.jsonnet {\n"+authLines+"}\n"+
 		"mailchimp_hook /courier named.jsonnet {\n"+authLines+"}\n"+
-		"mailchimp_audience /hooks/audience newsletter.jsonnet {\napi_key key\nlist club\napi_base "+server.URL+"/3.0\n"+authLines+"}\n",
-		map[string]string{"named.jsonnet": strings.ReplaceAll(named, "ctx.hook", "std.get(ctx, 'hook', 'courier')"), "newsletter.jsonnet": string(template)})
+		"mailchimp_audience /hooks/audience newsletter.jsonnet {\napi_key key\nlist club\n"+
+		"api_base "+server.URL+"/3.0\n"+authLines+"}\n",
+		map[string]string{
+			"named.jsonnet":      strings.ReplaceAll(named, "ctx.hook", "std.get(ctx, 'hook', 'courier')"),
+			"newsletter.jsonnet": string(template),
+		})
 	session := object{"hook": "session"}
 	k := newKratos(t, configure(e, object{
 		"registration": object{"after": object{"password": object{"hooks": []object{
@@ -51,7 +56,8 @@ func TestAudience(t *testing.T) {
 		// Kratos posts equal bodies for the first and the third.
 		flow := p.start("settings")
 		for i, status := range []string{"archived", "pending", "archived"} {
-			must(t, "profile", p.submit(flow, object{"method": "profile", "traits": object{"email": "may@example.net", "newsletter": i == 1}}))
+			traits := object{"email": "may@example.net", "newsletter": i == 1}
+			must(t, "profile", p.submit(flow, object{"method": "profile", "traits": traits}))
 			s.becomes(t, "may@example.net", status)
 		}
 	})
@@ -59,7 +65,8 @@ func TestAudience(t *testing.T) {
 		must(t, "registration", newPerson(t, k, false).register(object{"email": "again@example.net", "newsletter": true}))
 		s.becomes(t, "again@example.net", "subscribed")
 		k.forget("again@example.net")
-		must(t, "registration", newPerson(t, k, false).register(object{"email": "again@example.net", "newsletter": true, "name": object{"first": "Again"}}))
+		traits := object{"email": "again@example.net", "newsletter": true, "name": object{"first": "Again"}}
+		must(t, "registration", newPerson(t, k, false).register(traits))
 		s.wait(t, "the name of the second registration", func(m sandbox.Member) bool {
 			return m.Email == "again@example.net" && m.Status == "subscribed" && m.MergeFields["FNAME"] == "Again"
 		})
@@ -67,8 +74,11 @@ func TestAudience(t *testing.T) {
 	t.Run("unsubscribed before", func(t *testing.T) {
 		s.call(t, http.MethodPost, "/lists/club/members", `{"email_address":"gone@example.net","status":"unsubscribed"}`)
 		p := newPerson(t, k, false)
-		must(t, "registration", p.register(object{"email": "gone@example.net", "newsletter": true, "name": object{"first": "Gone"}}))
-		s.wait(t, "the registration", func(m sandbox.Member) bool { return m.Email == "gone@example.net" && m.MergeFields["FNAME"] == "Gone" })
+		traits := object{"email": "gone@example.net", "newsletter": true, "name": object{"first": "Gone"}}
+		must(t, "registration", p.register(traits))
+		s.wait(t, "the registration", func(m sandbox.Member) bool {
+			return m.Email == "gone@example.net" && m.MergeFields["FNAME"] == "Gone"
+		})
 		p.profile(t, object{"email": "gone.too@example.net", "newsletter": true})
 		s.becomes(t, "gone.too@example.net", "unsubscribed")
 		s.becomes(t, "gone@example.net", "unsubscribed")
@@ -88,10 +98,13 @@ func (s *subscriber) consent(t *testing.T, k *kratos, m *mandrill) {
 	traits := object{"email": "ada@example.net", "newsletter": true, "name": object{"first": "Ada", "last": "Lovelace"}}
 	must(t, "registration", p.register(traits))
 	s.wait(t, "the registration", func(m sandbox.Member) bool {
-		return m.Email == "ada@example.net" && m.Status == "subscribed" && m.MergeFields["LNAME"] == "Lovelace" && m.Language == "de" &&
+		return m.Email == "ada@example.net" && m.Status == "subscribed" &&
+			m.MergeFields["LNAME"] == "Lovelace" && m.Language == "de" &&
 			slices.Equal(m.Tags, []sandbox.Tag{{Name: "account"}})
 	})
-	m.wait(t, 30*time.Second, "the mail of the registration", func() bool { return slices.Contains(m.subjects("ada@example.net"), "registration") })
+	m.wait(t, 30*time.Second, "the mail of the registration", func() bool {
+		return slices.Contains(m.subjects("ada@example.net"), "registration")
+	})
 	traits["email"] = "ada.king@example.net"
 	p.profile(t, traits)
 	s.becomes(t, "ada.king@example.net", "subscribed")

@@ -36,8 +36,8 @@ type browser struct {
 	asked map[network.RequestID]string
 }
 
-// newBrowser opens an empty tab. Names below elsewhere.example lead to a listener that counts. Other names lead nowhere:
-// Chromium asks for some of its own.
+// newBrowser opens an empty tab. Names below elsewhere.example lead to a listener that counts. Other names
+// lead nowhere: Chromium asks for some of its own.
 func newBrowser(t *testing.T, width, height int) *browser {
 	t.Helper()
 	b := &browser{t: t, asked: make(map[network.RequestID]string)}
@@ -51,7 +51,8 @@ func newBrowser(t *testing.T, width, height int) *browser {
 	t.Cleanup(elsewhere.Close)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.WindowSize(width, height),
-		chromedp.Flag("host-resolver-rules", "MAP *.elsewhere.example "+elsewhere.Listener.Addr().String()+", MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"),
+		chromedp.Flag("host-resolver-rules", "MAP *.elsewhere.example "+elsewhere.Listener.Addr().String()+
+			", MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.DisableGPU,
 	)
 	if os.Geteuid() == 0 {
@@ -121,7 +122,8 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 // until waits until an expression is true in the page, or in the one that takes its place.
 func (b *browser) until(expression string) {
 	b.t.Helper()
-	wait := chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(20*time.Millisecond))
+	wait := chromedp.Poll[bool]("!!("+expression+")",
+		chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(20*time.Millisecond))
 	deadline := time.Now().Add(20 * time.Second)
 	_, err := chromedp.Run(b.Context, wait)
 	for err != nil && time.Now().Before(deadline) {
@@ -152,7 +154,8 @@ func (b *browser) click(selector string) {
 func (b *browser) prefer(scheme string) {
 	b.t.Helper()
 	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}
-	if _, err := chromedp.Call(b.Context, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features}); err != nil {
+	params := emulation.SetEmulatedMediaParams{Features: features}
+	if _, err := chromedp.Call(b.Context, emulation.SetEmulatedMedia, params); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -173,7 +176,8 @@ func (b *browser) shot(file string) {
 func (b *browser) drawn(what string, want color.RGBA) {
 	b.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		middle := evaluate[[2]float64](b, `(({ x, y, width, height }) => [x + width / 2, y + height / 2])(document.querySelector('.stage iframe').getBoundingClientRect())`)
+		middle := evaluate[[2]float64](b, `(({ x, y, width, height }) => [x + width / 2, y + height / 2])(
+			document.querySelector('.stage iframe').getBoundingClientRect())`)
 		picture, err := chromedp.Run(b.Context, chromedp.CaptureScreenshot())
 		if err != nil {
 			b.t.Fatal(err)
@@ -198,8 +202,8 @@ func (b *browser) press(key string) {
 	b.do(chromedp.KeyEvent(key))
 }
 
-// reachable presses Tab until the focus is where it began, and fails where a visible element that can be used was not
-// reached. Of elements among which the arrow keys move, one is enough.
+// reachable presses Tab until the focus is where it began, and fails where a visible element that can be used
+// was not reached. Of elements among which the arrow keys move, one is enough.
 func (b *browser) reachable() {
 	b.t.Helper()
 	evaluate[bool](b, `!!(window.reached = new Set())`)
@@ -207,16 +211,21 @@ func (b *browser) reachable() {
 		b.press(kb.Tab)
 		evaluate[bool](b, `!!reached.add(document.activeElement)`)
 	}
-	missed := evaluate[string](b, `[...(document.querySelector('dialog:modal') || document).querySelectorAll('a[href], button, input, select, textarea, iframe, [tabindex="0"]')]
+	missed := evaluate[string](b, `[...(document.querySelector('dialog:modal') || document)
+		.querySelectorAll('a[href], button, input, select, textarea, iframe, [tabindex="0"]')]
 		.filter((one) => one.checkVisibility() && !one.disabled && !reached.has(one))
-		.filter((one) => !(one.matches('[role=tab], nav a') && [...reached].some((other) => other.matches('[role=tab], nav a') && other.closest('[role=tablist], nav') === one.closest('[role=tablist], nav'))))
+		.filter((one) => !(one.matches('[role=tab], nav a') &&
+			[...reached].some((other) => other.matches('[role=tab], nav a') &&
+				other.closest('[role=tablist], nav') === one.closest('[role=tablist], nav'))))
 		.filter((one) => !(one.type === 'radio' && [...reached].some((other) => other.name === one.name)))
 		.map((one) => one.outerHTML.slice(0, 120)).join('\n')`)
 	if missed != "" {
 		b.t.Errorf("the Tab key doesn't reach\n%s", missed)
 	}
-	unnamed := evaluate[string](b, `[...document.querySelectorAll('a[href], button, input, select, textarea, iframe, dialog, nav, main, aside')]
-		.filter((one) => !(one.ariaLabel || one.title || one.labels?.length || one.getAttribute('aria-labelledby') || one.textContent.trim()))
+	unnamed := evaluate[string](b, `[...document.querySelectorAll(
+		'a[href], button, input, select, textarea, iframe, dialog, nav, main, aside')]
+		.filter((one) => !(one.ariaLabel || one.title || one.labels?.length ||
+			one.getAttribute('aria-labelledby') || one.textContent.trim()))
 		.map((one) => one.outerHTML.slice(0, 120)).join('\n')`)
 	if unnamed != "" {
 		b.t.Errorf("a screen reader has no name for\n%s", unnamed)

@@ -93,8 +93,8 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestDiskFullAtTheStart starts Caddy on a full disk, with an outbox there and without one: Caddy starts, hooks get 503,
-// and are accepted when there is room.
+// TestDiskFullAtTheStart starts Caddy on a full disk, with an outbox there and without one: Caddy starts,
+// hooks get 503, and are accepted when there is room.
 func TestDiskFullAtTheStart(t *testing.T) {
 	for _, isNew := range []bool{true, false} {
 		t.Run(map[bool]string{true: "new", false: "old"}[isNew], func(t *testing.T) {

@@ -1,12 +1,11 @@
-// Package e2e runs real Caddy processes, kills them, and takes their databases away; and a real Ory Kratos, whose people
-// register and sign in. It is a module of its own: it needs more than Go. See .ci/run for what.
+// Package e2e runs real Caddy processes, kills them, and takes their databases away; and a real Ory Kratos,
+// whose people register and sign in. It is a module of its own: it needs more than Go. See .ci/run for what.
 package e2e
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -58,17 +57,27 @@ type edge struct {
 	// processes counts the processes so far, deaths says when those died that were killed.
 	processes int
 	deaths    map[string]time.Time
+	// interrupted are the entries that the last process was sending when it was killed, as the next one found them.
+	interrupted map[string]bool
 }
 
-// freeAddress is an address on loopback that nobody listens at.
+// lastPort is the port that freeAddress tried last. It is below those that the system gives to outgoing connections.
+var lastPort atomic.Int64
+
+// freeAddress is an address on loopback that nobody listens at, and that nobody else gets from it.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, ports = 10_000, 20_000
+	for range ports {
+		address := fmt.Sprintf("127.0.0.1:%d", first+(int64(os.Getpid())*100+lastPort.Add(1))%ports)
+		listener, err := net.Listen("tcp", address)
+		if err == nil {
+			listener.Close()
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // newEdge runs a Caddy whose hook is at every path.
@@ -229,17 +238,11 @@ func (e *edge) kill() {
 	_ = e.process.Wait()
 }
 
-// killed returns when processes were killed.
-func (e *edge) killed() map[string]time.Time {
-	e.life.Lock()
-	defer e.life.Unlock()
-	return maps.Clone(e.deaths)
-}
-
 // call calls the admin API, and returns the status and the body.
 func (e *edge) call(method, path, body string) (int, string) {
 	e.t.Helper()
-	r, err := http.NewRequestWithContext(e.t.Context(), method, "http://"+e.admin+"/mailchimp/"+path, strings.NewReader(body))
+	location := "http://" + e.admin + "/mailchimp/" + path
+	r, err := http.NewRequestWithContext(e.t.Context(), method, location, strings.NewReader(body))
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -278,7 +281,8 @@ func (e *edge) post(address string) int {
 // hooks numbers the hooks of all tests.
 var hooks atomic.Int64
 
-// load posts hooks with several callers until the context ends, and returns the addresses of those that were accepted.
+// load posts hooks with several callers until the context ends, and returns the addresses of those that were
+// accepted.
 func load(ctx context.Context, t *testing.T, edges ...*edge) []string {
 	t.Helper()
 	const callers = 8

@@ -8,8 +8,10 @@ import (
 	"testing"
 )
 
-// TestExamples runs what is in examples/ory as it stands there, but for addresses and the look-up of leaked passwords.
+// TestExamples runs what is in examples/ory as it stands there, but for addresses and the look-up of leaked
+// passwords.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	examples, err := filepath.Abs("../examples/ory")
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +49,8 @@ func TestExamples(t *testing.T) {
 			"https://hooks.example.com", "http://"+e.address, "https://www.example.com", "http://127.0.0.1:1",
 			"https://auth.example.com/", k.public+"/\n    host: 127.0.0.1\n    port: "+port(k.public),
 			"http://127.0.0.1:4434/", k.admin+"/\n    host: 127.0.0.1\n    port: "+port(k.admin),
-			"    password:\n      enabled: true\n", "    password:\n      enabled: true\n      config:\n        haveibeenpwned_enabled: false\n"))
+			"    password:\n      enabled: true\n",
+			"    password:\n      enabled: true\n      config:\n        haveibeenpwned_enabled: false\n"))
 	})
 	const (
 		welcome = "Willkommen bei Example Club"
@@ -70,7 +73,8 @@ func TestExamples(t *testing.T) {
 			j.gets("verification", "Deine Adresse ist bestätigt")
 			j.sees("login", newPerson(t, k, browser).login(j.address, password), http.StatusOK)
 			j.gets("login", "Neue Anmeldung bei deinem Konto")
-			j.sees("password", j.submit(j.start("settings"), object{"method": "password", "password": password + "-2"}), http.StatusOK)
+			fields := object{"method": "password", "password": password + "-2"}
+			j.sees("password", j.submit(j.start("settings"), fields), http.StatusOK)
 			j.gets("password", "Dein Passwort wurde geändert")
 
 			p := newPerson(t, k, browser)
@@ -89,10 +93,11 @@ func TestExamples(t *testing.T) {
 
 			j = &journey{person: newPerson(t, k, browser), m: m, address: way + ".code@example.net"}
 			traits = object{"email": j.address, "lang": "de"}
-			fields := object{"method": "code", "traits": traits, "transient_payload": object{"lang": "en"}}
+			fields = object{"method": "code", "traits": traits, "transient_payload": object{"lang": "en"}}
 			flow = j.start("registration")
 			j.submit(flow, fields)
-			complete, welcome := "Complete your registration", "Welcome to Example Club" // the form's language counts before the trait's
+			// The form's language counts before the trait's.
+			complete, welcome := "Complete your registration", "Welcome to Example Club"
 			if browser {
 				complete, welcome = signUp, "Willkommen bei Example Club" // of a browser's form with a code, Kratos 1.3.1 drops it
 			}
@@ -104,7 +109,8 @@ func TestExamples(t *testing.T) {
 			flow = p.start("login")
 			p.submit(flow, object{"method": "code", "identifier": j.address})
 			j.gets("login", signIn)
-			j.sees("login", p.submit(flow, object{"method": "code", "identifier": j.address, "code": j.code(signIn)}), http.StatusOK)
+			fields = object{"method": "code", "identifier": j.address, "code": j.code(signIn)}
+			j.sees("login", p.submit(flow, fields), http.StatusOK)
 			j.gets("login", "Neue Anmeldung bei deinem Konto")
 		})
 	}

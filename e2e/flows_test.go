@@ -14,9 +14,11 @@ import (
 const named = `local mail = import 'mail.libsonnet';
 function(ctx) {
 	message: {
-		from_email: 'hello@example.com', subject: ctx.hook, text: std.get(std.get(ctx, 'request_headers', {}), 'User-Agent', ['none'])[0],
+		from_email: 'hello@example.com', subject: ctx.hook,
+		text: std.get(std.get(ctx, 'request_headers', {}), 'User-Agent', ['none'])[0],
 		to: [if std.objectHas(ctx, 'identity') then mail.recipient(ctx.identity) else { email: '` + nobody + `' }],
 	},
+	delivery: { expires_in: '55m' }, // an urgent mail is uncertain for 20 s alone
 }`
 
 // nobody is whom hooks before flows write to, which know no person.
@@ -30,13 +32,15 @@ func flowsEdge(t *testing.T, m *mandrill, lines string) *edge {
 		t.Fatal(err)
 	}
 	return newEdgeWith(t, m, "", "mailchimp_hook /hooks/* named.jsonnet {\n"+authLines+lines+"\n}\n"+
-		"mailchimp_hook /courier {\ntemplate "+examples+"/courier.jsonnet\n"+authLines+"}\n", map[string]string{"named.jsonnet": named})
+		"mailchimp_hook /courier {\ntemplate "+examples+"/courier.jsonnet\n"+authLines+"}\n",
+		map[string]string{"named.jsonnet": named})
 }
 
 // everyKind is one hook of each kind, with an authentication of its own.
 func everyKind(edge *edge, name string, more ...object) object {
 	return object{"hooks": append([]object{
-		hook(edge, name+"-parse", "parse", "cookie"), hook(edge, name+"-plain", "plain", "header"), hook(edge, name+"-ignore", "ignore", "basic"),
+		hook(edge, name+"-parse", "parse", "cookie"), hook(edge, name+"-plain", "plain", "header"),
+		hook(edge, name+"-ignore", "ignore", "basic"),
 	}, more...)}
 }
 
@@ -74,13 +78,16 @@ func (j *journey) gets(step string, subjects ...string) {
 	j.t.Helper()
 	j.mails = append(j.mails, subjects...)
 	slices.Sort(j.mails)
-	j.m.wait(j.t, 30*time.Second, fmt.Sprintf("%s: %s gets %v", step, j.address, subjects), func() bool { return len(j.m.subjects(j.address)) >= len(j.mails) })
+	j.m.wait(j.t, time.Minute, fmt.Sprintf("%s: %s gets %v", step, j.address, subjects), func() bool {
+		return len(j.m.subjects(j.address)) >= len(j.mails)
+	})
 	if got := j.m.subjects(j.address); !slices.Equal(got, j.mails) {
 		j.t.Fatalf("%s: got %q, want %q", step, got, j.mails)
 	}
 }
 
-// opened waits until the hooks before the flows, and no others, have fired for forms that were opened in this journey.
+// opened waits until the hooks before the flows, and no others, have fired for forms that were opened in this
+// journey.
 func (j *journey) opened(flows ...string) {
 	j.t.Helper()
 	var want []string
@@ -97,7 +104,9 @@ func (j *journey) opened(flows ...string) {
 		slices.Sort(found)
 		return slices.Compact(found)
 	}
-	j.m.wait(j.t, 30*time.Second, fmt.Sprintf("hooks before the flows of %s", j.address), func() bool { return len(fired()) >= len(want) })
+	j.m.wait(j.t, time.Minute, fmt.Sprintf("hooks before the flows of %s", j.address), func() bool {
+		return len(fired()) >= len(want)
+	})
 	if got := fired(); !slices.Equal(got, want) {
 		j.t.Errorf("before the flows of %s fired %q, want %q", j.address, got, want)
 	}
@@ -126,6 +135,7 @@ const (
 )
 
 func TestFlows(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "")
 	k := newKratos(t, configure(e, everyFlow(e, "code")))
@@ -176,7 +186,8 @@ func passwordFlows(j *journey) {
 	flow := j.start("verification")
 	j.sees("verification", j.submit(flow, object{"method": "code", "email": j.address}), http.StatusOK)
 	j.gets("verification", verify)
-	j.sees("wrong code", j.submit(flow, object{"method": "code", "code": "000000"}), map[bool]int{false: http.StatusOK, true: http.StatusBadRequest}[j.browser])
+	want := map[bool]int{false: http.StatusOK, true: http.StatusBadRequest}[j.browser]
+	j.sees("wrong code", j.submit(flow, object{"method": "code", "code": "000000"}), want)
 	j.sees("verification", j.submit(flow, object{"method": "code", "code": j.code(verify)}), http.StatusOK)
 	j.gets("verification", kinds("verification")...)
 
@@ -188,7 +199,8 @@ func passwordFlows(j *journey) {
 	traits["name"] = object{"first": "Ada", "last": "King"}
 	j.sees("profile", j.submit(j.start("settings"), object{"method": "profile", "traits": traits}), http.StatusOK)
 	j.gets("profile", kinds("profile")...)
-	j.sees("password", j.submit(j.start("settings"), object{"method": "password", "password": password + "-2"}), http.StatusOK)
+	fields := object{"method": "password", "password": password + "-2"}
+	j.sees("password", j.submit(j.start("settings"), fields), http.StatusOK)
 	j.gets("password", kinds("password")...)
 }
 
@@ -199,7 +211,9 @@ func recoveryFlow(j *journey) {
 	j.sees("recovery", p.submit(flow, object{"method": "code", "email": j.address}), http.StatusOK)
 	j.gets("recovery", recoverIt)
 	got := p.submit(flow, object{"method": "code", "code": j.code(recoverIt)})
-	if want := map[bool]int{false: http.StatusUnprocessableEntity, true: http.StatusOK}[j.browser]; got.status != want { // the API has a browser go on
+	// The API has a browser go on.
+	want := map[bool]int{false: http.StatusUnprocessableEntity, true: http.StatusOK}[j.browser]
+	if got.status != want {
 		j.t.Fatalf("recovery: got %d %s", got.status, got.text)
 	}
 	j.gets("recovery", kinds("recovery")...)
@@ -209,16 +223,19 @@ func codeFlows(j *journey) {
 	j.t.Helper()
 	traits := object{"email": j.address, "lang": "de"}
 	flow := j.start("registration")
-	j.sees("registration", j.submit(flow, object{"method": "code", "traits": traits}), map[bool]int{false: http.StatusBadRequest, true: http.StatusOK}[j.browser])
+	asked := map[bool]int{false: http.StatusBadRequest, true: http.StatusOK}[j.browser]
+	j.sees("registration", j.submit(flow, object{"method": "code", "traits": traits}), asked)
 	j.gets("registration", signUp)
-	j.sees("registration", j.submit(flow, object{"method": "code", "traits": traits, "code": j.code(signUp)}), http.StatusOK)
+	fields := object{"method": "code", "traits": traits, "code": j.code(signUp)}
+	j.sees("registration", j.submit(flow, fields), http.StatusOK)
 	j.gets("registration", kinds("registration")...)
 
 	p := newAgent(j.t, j.kratos, j.browser, j.address)
 	flow = p.start("login")
-	j.sees("login", p.submit(flow, object{"method": "code", "identifier": j.address}), map[bool]int{false: http.StatusBadRequest, true: http.StatusOK}[j.browser])
+	j.sees("login", p.submit(flow, object{"method": "code", "identifier": j.address}), asked)
 	j.gets("login", signIn)
-	j.sees("login", p.submit(flow, object{"method": "code", "identifier": j.address, "code": j.code(signIn)}), http.StatusOK)
+	fields = object{"method": "code", "identifier": j.address, "code": j.code(signIn)}
+	j.sees("login", p.submit(flow, fields), http.StatusOK)
 	j.gets("login", kinds("login")...)
 	if !p.signedIn() {
 		j.t.Error("login: there is no session")
@@ -229,6 +246,7 @@ var link = regexp.MustCompile(`http://\S+/self-service/\S+`)
 
 // TestLinks has verification and recovery by links, whose hooks come of a GET.
 func TestLinks(t *testing.T) {
+	t.Parallel()
 	m := newMandrill(t)
 	e := flowsEdge(t, m, "")
 	k := newKratos(t, configure(e, everyFlow(e, "link")))

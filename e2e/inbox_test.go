@@ -17,22 +17,35 @@ import (
 )
 
 // hostile is a mail that tries what it can.
-const hostile = `<!DOCTYPE html><html><head><meta http-equiv="refresh" content="0;url=https://refresh.elsewhere.example/">
-<link rel="preconnect" href="https://preconnect.elsewhere.example"><link rel="dns-prefetch" href="//dns.elsewhere.example">
-<link rel="stylesheet" href="https://style.elsewhere.example/a.css"><link rel="prefetch" href="https://prefetch.elsewhere.example/">
-<style>@import url(https://import.elsewhere.example/a.css); @font-face { font-family: x; src: url(https://font.elsewhere.example/f) } body { font-family: x; background: url(https://background.elsewhere.example/b) }</style>
+const hostile = `<!DOCTYPE html><html><head>
+<meta http-equiv="refresh" content="0;url=https://refresh.elsewhere.example/">
+<link rel="preconnect" href="https://preconnect.elsewhere.example">
+<link rel="dns-prefetch" href="//dns.elsewhere.example">
+<link rel="stylesheet" href="https://style.elsewhere.example/a.css">
+<link rel="prefetch" href="https://prefetch.elsewhere.example/">
+<style>@import url(https://import.elsewhere.example/a.css); @font-face { font-family: x; src:
+url(https://font.elsewhere.example/f) } body { font-family: x; background: url(https://background.elsewhere.example/b)
+}</style>
 <base href="https://base.elsewhere.example/"></head><body>
 <svg><title><link rel="preconnect" href="https://title.elsewhere.example"></title></svg>
-<svg><style><p><link rel="preconnect" href="https://svg.elsewhere.example"></p></style></svg><math><style><p><link rel="preconnect" href="https://math.elsewhere.example"></p></style></math>
-<svg><xmp><p><link rel="preconnect" href="https://xmp.elsewhere.example"></p></xmp></svg><svg><textarea><p><link rel="preconnect" href="https://textarea.elsewhere.example"></p></textarea></svg>
-<svg><style><p><iframe src="https://framed.elsewhere.example/"></iframe></p></style></svg><select><xmp><link rel="preconnect" href="https://select.elsewhere.example"></xmp></select>
+<svg><style><p><link rel="preconnect" href="https://svg.elsewhere.example"></p></style></svg><math><style><p>
+<link rel="preconnect" href="https://math.elsewhere.example"></p></style></math>
+<svg><xmp><p><link rel="preconnect" href="https://xmp.elsewhere.example"></p></xmp></svg><svg><textarea><p>
+<link rel="preconnect" href="https://textarea.elsewhere.example"></p></textarea></svg>
+<svg><style><p><iframe src="https://framed.elsewhere.example/"></iframe></p></style></svg><select><xmp>
+<link rel="preconnect" href="https://select.elsewhere.example"></xmp></select>
 <svg><style><p><meta http-equiv="refresh" content="0;url=https://refreshed.elsewhere.example/"></p></style></svg>
-<script>parent.document.title = 'pwned'; top.location = 'https://script.elsewhere.example/'; fetch('https://fetch.elsewhere.example/')</script>
-<img src="https://image.elsewhere.example/pixel.png" alt="Pixel" onerror="parent.document.title = 'pwned'"><img src="relative.png" alt="">
-<video src="https://video.elsewhere.example/v" autoplay></video><object data="https://object.elsewhere.example/o"></object>
-<iframe src="https://frame.elsewhere.example/"></iframe><iframe srcdoc="<script>top.document.title='pwned'</script>"></iframe>
+<script>parent.document.title = 'pwned'; top.location = 'https://script.elsewhere.example/';
+fetch('https://fetch.elsewhere.example/')</script>
+<img src="https://image.elsewhere.example/pixel.png" alt="Pixel" onerror="parent.document.title = 'pwned'">
+<img src="relative.png" alt="">
+<video src="https://video.elsewhere.example/v" autoplay></video><object data="https://object.elsewhere.example/o">
+</object>
+<iframe src="https://frame.elsewhere.example/"></iframe><iframe srcdoc="<script>top.document.title='pwned'</script>">
+</iframe>
 <form action="https://form.elsewhere.example/"><button autofocus>Send</button></form>
-<a href="https://link.elsewhere.example/" style="position:fixed;inset:0;display:block">A link over everything</a></body></html>`
+<a href="https://link.elsewhere.example/" style="position:fixed;inset:0;display:block">A link over everything</a>
+</body></html>`
 
 // inbox is a Caddy with a hook and a sandbox.
 type inbox struct {
@@ -54,7 +67,9 @@ func newInbox(t *testing.T) *inbox {
 	config := filepath.Join(folder, "Caddyfile")
 	for file, text := range map[string]string{
 		template: `function(ctx) { message: { from_email: 'hello@example.com' } + ctx.message }`,
-		config: fmt.Sprintf("{\nadmin off\nauto_https off\npersist_config off\nmailchimp {\napi_key key\nsender_domain example.com\napi_base %s/api/1.0\n}\n}\n%s {\nbind 127.0.0.1\nmailchimp_hook /hook %s {\nauth off\n}\nmandrill_sandbox\n}\n",
+		config: fmt.Sprintf("{\nadmin off\nauto_https off\npersist_config off\n"+
+			"mailchimp {\napi_key key\nsender_domain example.com\napi_base %s/api/1.0\n}\n}\n"+
+			"%s {\nbind 127.0.0.1\nmailchimp_hook /hook %s {\nauth off\n}\nmandrill_sandbox\n}\n",
 			i.address, i.address, template),
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -126,7 +141,8 @@ func TestInboxIsLive(t *testing.T) {
 	b.until(`document.querySelector('#panel-answer').innerText.includes('"status": "sent"')`)
 
 	b.do(chromedp.SendKeys(chromedp.CSS(`#search`), "PLAIN"))
-	b.until(`document.querySelectorAll('#mails a').length === 1 && document.querySelector('#mails .subject').textContent === 'Hello'`)
+	b.until(`document.querySelectorAll('#mails a').length === 1 &&
+		document.querySelector('#mails .subject').textContent === 'Hello'`)
 	b.do(chromedp.SendKeys(chromedp.CSS(`#search`), "nowhere"))
 	b.until(`document.getElementById('none').textContent === 'No mail has these words.'`)
 	b.click(`#clear`)
@@ -137,13 +153,16 @@ func TestInboxIsLive(t *testing.T) {
 func TestMergeVariablesAreFilled(t *testing.T) {
 	i := newInbox(t)
 	b := newBrowser(t, 1280, 800)
-	i.post(`{"subject":"Hi {{name}}","html":"<p id=p>{{#if name}}Dear {{name}}{{else}}Dear you{{/if}}</p>","text":"{{name}} {{missing}}","merge_language":"handlebars",
-		"to":[{"email":"ada@example.net"},{"email":"bo@example.net"}],"global_merge_vars":[{"name":"name","content":"friend"}],
+	i.post(`{"subject":"Hi {{name}}","html":"<p id=p>{{#if name}}Dear {{name}}{{else}}Dear you{{/if}}</p>",
+		"text":"{{name}} {{missing}}","merge_language":"handlebars",
+		"to":[{"email":"ada@example.net"},{"email":"bo@example.net"}],
+		"global_merge_vars":[{"name":"name","content":"friend"}],
 		"merge_vars":[{"rcpt":"ada@example.net","vars":[{"name":"NAME","content":"Ada <3"}]}],
 		"attachments":[{"type":"text/plain","name":"a.txt","content":"aGVsbG8="}]}`)
 	b.do(chromedp.Navigate(i.address + "/"))
 	b.click(`#mails a`)
-	b.until(`document.querySelector('h2')?.textContent === 'Hi Ada <3' && document.querySelector('#mails .subject').textContent === 'Hi Ada <3'`)
+	b.until(`document.querySelector('h2')?.textContent === 'Hi Ada <3' &&
+		document.querySelector('#mails .subject').textContent === 'Hi Ada <3'`)
 	b.until(`document.querySelector('.notes').innerText.includes('{{missing}} has no value')`)
 	b.click(`#tab-merge`)
 	b.until(`document.querySelector('#panel-merge').innerText.includes('this recipient')`)
@@ -164,7 +183,8 @@ func TestMailsAreHarmless(t *testing.T) {
 
 	i := newInbox(t)
 	b := newBrowser(t, 1280, 800)
-	i.post(mail("<script>document.title='pwned'</script>", "ada@example.net", fmt.Sprintf(`,"html":%q,"text":%q`, hostile, hostile)))
+	i.post(mail("<script>document.title='pwned'</script>", "ada@example.net",
+		fmt.Sprintf(`,"html":%q,"text":%q`, hostile, hostile)))
 	b.do(chromedp.Navigate(i.address + "/"))
 	b.click(`#mails a`)
 	b.until(`document.querySelector('.stage iframe')?.dataset.loaded`)
@@ -179,7 +199,8 @@ func TestMailsAreHarmless(t *testing.T) {
 		t.Errorf("the page went to %s", at)
 	}
 	// The frame alone, in a tab of its own, is as harmless.
-	b.do(chromedp.Navigate(i.address + "/" + evaluate[string](b, `document.querySelector('.stage iframe').getAttribute('src')`)))
+	frame := evaluate[string](b, `document.querySelector('.stage iframe').getAttribute('src')`)
+	b.do(chromedp.Navigate(i.address + "/" + frame))
 	b.until(`document.querySelector('img')?.alt === 'Pixel'`)
 	if title := evaluate[string](b, `document.title`); title == "pwned" {
 		t.Error("a script of the mail ran")
@@ -224,7 +245,9 @@ func TestInboxByKeyboard(t *testing.T) {
 func TestWidthsAndColours(t *testing.T) {
 	i := newInbox(t)
 	b := newBrowser(t, 1280, 800)
-	i.post(mail("Colours", "ada@example.net", `,"html":"<style>body { background: rgb(255 0 0) } @media (width < 400px) { body { background: rgb(0 255 0) } } @media (prefers-color-scheme: dark) { body { background: rgb(0 0 255) } }</style>"`))
+	i.post(mail("Colours", "ada@example.net", `,"html":"<style>body { background: rgb(255 0 0) } `+
+		`@media (width < 400px) { body { background: rgb(0 255 0) } } `+
+		`@media (prefers-color-scheme: dark) { body { background: rgb(0 0 255) } }</style>"`))
 	b.do(chromedp.Navigate(i.address + "/"))
 	b.click(`#mails a`)
 	b.until(`document.querySelector('.stage iframe')?.dataset.loaded`)
@@ -250,7 +273,8 @@ func TestFailureSwitch(t *testing.T) {
 	b.until(`document.getElementById('failures').innerText === '2 × Down: 503'`)
 	i.post(mail("Late", "ada@example.net", ""))
 	// The page shows the calls that failed, and the one that went through after them.
-	b.until(`document.querySelectorAll('#calls .bad').length === 2 && document.querySelectorAll('#calls .good').length === 1`)
+	b.until(`document.querySelectorAll('#calls .bad').length === 2 &&
+		document.querySelectorAll('#calls .good').length === 1`)
 	b.until(`document.querySelector('#calls .bad').textContent === '503 ServiceUnavailable'`)
 	b.until(`document.querySelector('#mails .subject').textContent === 'Late'`)
 	b.click(`#fail`)
@@ -285,7 +309,8 @@ func TestOpenPageDoesntKeepCaddy(t *testing.T) {
 // TestMembersPage has somebody unsubscribe, and forgets all, by the page of the audiences' members.
 func TestMembersPage(t *testing.T) {
 	i := newInbox(t)
-	r, err := http.NewRequest(http.MethodPost, i.address+"/3.0/lists/l1/members", strings.NewReader(`{"email_address":"ada@example.net","status":"subscribed"}`))
+	r, err := http.NewRequest(http.MethodPost, i.address+"/3.0/lists/l1/members",
+		strings.NewReader(`{"email_address":"ada@example.net","status":"subscribed"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

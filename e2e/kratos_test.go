@@ -15,8 +15,11 @@ import (
 	"time"
 )
 
-// kratosBinary builds the Kratos of the module in kratos/, once.
+// kratosBinary is the program that E2E_KRATOS names, or builds the Kratos of the module in kratos/, once.
 var kratosBinary = sync.OnceValues(func() (string, error) {
+	if built := os.Getenv("E2E_KRATOS"); built != "" {
+		return built, nil
+	}
 	file := filepath.Join(filepath.Dir(binary), "kratos")
 	build := exec.Command("go", "build", "-tags", "sqlite,json1", "-o", file, "github.com/ory/kratos")
 	build.Dir, build.Stdout, build.Stderr = "kratos", os.Stdout, os.Stderr
@@ -45,8 +48,8 @@ type kratos struct {
 	logs   string
 }
 
-// newKratos runs a Kratos. The configuration is JSON or YAML in which PUBLIC, ADMIN and FOLDER stand for its addresses and
-// its folder.
+// newKratos runs a Kratos. The configuration is JSON or YAML in which PUBLIC, ADMIN and FOLDER stand for its
+// addresses and its folder.
 func newKratos(t *testing.T, config func(k *kratos, folder string) []byte) *kratos {
 	t.Helper()
 	program, err := kratosBinary()
@@ -61,7 +64,9 @@ func newKratos(t *testing.T, config func(k *kratos, folder string) []byte) *krat
 	if err := os.WriteFile(filepath.Join(folder, "kratos.sqlite"), database, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k := &kratos{t: t, public: "http://" + freeAddress(t), admin: "http://" + freeAddress(t), logs: filepath.Join(folder, "log")}
+	k := &kratos{
+		t: t, public: "http://" + freeAddress(t), admin: "http://" + freeAddress(t), logs: filepath.Join(folder, "log"),
+	}
 	file := filepath.Join(folder, "kratos.yml")
 	if err := os.WriteFile(file, config(k, folder), 0o600); err != nil {
 		t.Fatal(err)
@@ -84,18 +89,15 @@ func newKratos(t *testing.T, config func(k *kratos, folder string) []byte) *krat
 			t.Logf("the end of Kratos's log:\n%s", text[max(0, len(text)-3000):])
 		}
 	})
-	for deadline := time.Now().Add(time.Minute); ; {
+	waitFor(t, "Kratos", func() bool {
 		answer, err := http.Get(k.admin + "/admin/health/ready")
-		if err == nil {
-			answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return k
-			}
+		if err != nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("Kratos didn't start")
-		}
-	}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+	return k
 }
 
 // object is a part of a configuration or an answer.
@@ -123,11 +125,14 @@ var auths = map[string]object{
 }
 
 // authLines let all of them in but the wrong one.
-const authLines = "auth header X-Hook-Key s3cret-header\nauth cookie hook s3cret-cookie\nauth basic ory s3cret-password\n"
+const authLines = "auth header X-Hook-Key s3cret-header\n" +
+	"auth cookie hook s3cret-cookie\n" +
+	"auth basic ory s3cret-password\n"
 
 // hook is a web hook in Kratos's configuration. Its ctx has its name, beside what Ory gives.
 func hook(edge *edge, name, kind, auth string) object {
-	body := fmt.Sprintf("function(ctx) ctx { hook: '%s', request_cookies:: null, request_url:: null, flow+: { ui:: null, request_url:: null } }", name)
+	body := fmt.Sprintf("function(ctx) ctx { hook: '%s', request_cookies:: null, request_url:: null, "+
+		"flow+: { ui:: null, request_url:: null } }", name)
 	config := object{
 		"url": "http://" + edge.address + "/hooks/" + name, "method": "POST", "auth": auths[auth],
 		"body": "base64://" + base64.StdEncoding.EncodeToString([]byte(body)),

@@ -13,6 +13,7 @@ import (
 
 // TestMandrillIsDown has Mandrill fail for the whole of the load.
 func TestMandrillIsDown(t *testing.T) {
+	t.Parallel()
 	for name, failure := range map[string]sandbox.Failure{
 		"suspended":  {Calls: 1_000_000, Status: 402, Name: "PaymentRequired"},
 		"rate limit": {Calls: 20, Status: 429, Name: "RequestLimitExceeded", RetryAfter: 1},
@@ -34,8 +35,8 @@ func TestMandrillIsDown(t *testing.T) {
 	}
 }
 
-// TestReloads reloads every 100 ms under load, with other workers and timeouts each time, while calls of Mandrill take a
-// while: every hook that was answered 204 arrives, once.
+// TestReloads reloads every 100 ms under load, with other workers and timeouts each time, while calls of
+// Mandrill take a while: every hook that was answered 204 arrives, once.
 func TestReloads(t *testing.T) {
 	t.Parallel()
 	m := newMandrill(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
-// mandrill is a sandbox that forgets nothing: it counts each recipient's mails and finds all of them, while the sandbox
-// itself keeps the last ones only.
+// mandrill is a sandbox that forgets nothing: it counts each recipient's mails and finds all of them, while
+// the sandbox itself keeps the last ones only.
 type mandrill struct {
 	*sandbox.Sandbox
 	url string
@@ -40,7 +40,7 @@ type mandrill struct {
 // send is one call of messages/send.
 type send struct {
 	// process is the one that called, as edge.start names it.
-	process, recipient string
+	process, entry, recipient string
 	// answered is when the answer was written, or zero.
 	answered time.Time
 	// taken says that the mail was accepted.
@@ -67,7 +67,7 @@ func (m *mandrill) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	m.sending.Do(func() { close(m.first) })
-	process, endpoint, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/api/1.0/")
+	process, endpoint, _ := strings.Cut(r.URL.Path, "/api/1.0/")
 	switch endpoint {
 	case "messages/send":
 		m.send(w, r, body, process)
@@ -90,7 +90,8 @@ func (m *mandrill) send(w http.ResponseWriter, r *http.Request, body []byte, pro
 		return
 	}
 	metadata := request.Message.Metadata
-	call := &send{process: process, recipient: request.Message.To[0].Email}
+	entry, _ := metadata["outbox_entry"].(string)
+	call := &send{process: strings.TrimPrefix(process, "/"), entry: entry, recipient: request.Message.To[0].Email}
 	m.mu.Lock()
 	m.sends = append(m.sends, call)
 	m.mu.Unlock()
@@ -142,8 +143,8 @@ func (m *mandrill) take(call *send, metadata map[string]any, answer []byte) (cut
 	return false
 }
 
-// search answers as the sandbox does, but from all that was ever received. The query is u_field:value, or several of
-// them with OR between.
+// search answers as the sandbox does, but from all that was ever received. The query is u_field:value, or
+// several of them with OR between.
 func (m *mandrill) search(w http.ResponseWriter, r *http.Request, body []byte) {
 	var request struct {
 		Query string `json:"query"`
@@ -197,7 +198,8 @@ func (m *mandrill) missing(accepted []string) (missing []string) {
 	return missing
 }
 
-// again returns how many mails were second mails to a recipient, or further ones. Hooks that were not answered count too.
+// again returns how many mails were second mails to a recipient, or further ones. Hooks that were not
+// answered count too.
 func (m *mandrill) again() (again int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -208,54 +210,57 @@ func (m *mandrill) again() (again int) {
 }
 
 // storing is how long an outcome may take from Mandrill's answer to its commit, on a disk that others use too.
-const storing = 250 * time.Millisecond
+const storing = time.Second
 
 // inFlight is what processes were sending when they were killed.
 type inFlight struct {
-	// unanswered is how many mails Mandrill had taken without having answered, and unstored how many it had answered
-	// so shortly before that the outcome may not have been stored.
-	unanswered, unstored int
-	// atOnce bounds both: of each process no more than it has workers.
-	atOnce     int
-	recipients map[string]bool
+	// unanswered is how many mails Mandrill had taken and not answered.
+	unanswered int
+	// unstored are the recipients of mails that Mandrill had taken and whose outcome was not stored, answered or not: the
+	// next process found them interrupted.
+	unstored map[string]bool
+	// stale is how many of them Mandrill had answered so long before the kill that the outcome must have been stored.
+	stale int
 }
 
 // inFlight finds what was in flight at the deaths of the edges.
 func (m *mandrill) inFlight(edges ...*edge) inFlight {
-	deaths := make(map[string]time.Time)
+	deaths, interrupted := make(map[string]time.Time), make(map[string]bool)
 	for _, e := range edges {
-		maps.Copy(deaths, e.killed())
+		e.life.Lock()
+		maps.Copy(deaths, e.deaths)
+		maps.Copy(interrupted, e.interrupted)
+		e.life.Unlock()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	found := inFlight{recipients: make(map[string]bool)}
-	ofProcess := make(map[string]int)
+	found := inFlight{unstored: make(map[string]bool)}
 	for _, call := range m.sends {
 		death, died := deaths[call.process]
-		switch {
-		case !died || !call.taken:
-			continue
-		case call.answered.IsZero() || call.answered.After(death):
-			found.unanswered++
-		case call.answered.After(death.Add(-storing)):
-			found.unstored++
-		default:
+		if !died || !call.taken {
 			continue
 		}
-		found.recipients[call.recipient] = true
-		if ofProcess[call.process]++; ofProcess[call.process] <= workers {
-			found.atOnce++
+		unanswered := call.answered.IsZero() || call.answered.After(death)
+		if unanswered {
+			found.unanswered++
+		}
+		if interrupted[call.entry] {
+			found.unstored[call.recipient] = true
+			if !unanswered && call.answered.Before(death.Add(-storing)) {
+				found.stale++
+			}
 		}
 	}
 	return found
 }
 
-// unexplained returns how many of those that got a mail again got it although no kill explains it, or more than twice.
+// unexplained returns how many of those that got a mail again got it although none was in flight at a kill, or more than
+// twice.
 func (m *mandrill) unexplained(f inFlight) (unexplained int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for recipient, n := range m.received {
-		if n > 2 || n == 2 && !f.recipients[recipient] {
+		if n > 2 || n == 2 && !f.unstored[recipient] {
 			unexplained++
 		}
 	}

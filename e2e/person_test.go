@@ -35,8 +35,8 @@ func newAgent(t *testing.T, k *kratos, browser bool, agent string) *person {
 
 // seen is what a person gets to see of a step.
 type seen struct {
-	// status is that of the API; of a browser, 200 tells that it went on, 400 that the form is shown again, and others are of
-	// the error page.
+	// status is that of the API; of a browser, 200 tells that it went on, 400 that the form is shown again, and
+	// others are of the error page.
 	status int
 	// body is the API's answer, or the flow of a browser's form.
 	body object

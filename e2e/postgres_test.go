@@ -112,7 +112,8 @@ func (c *cluster) run(program string, arguments ...string) {
 	run(c.t, command)
 }
 
-// run runs a command, whose output is shown if it fails. The output is a file, which those that it leaves running keep.
+// run runs a command, whose output is shown if it fails. The output is a file, which those that it leaves
+// running keep.
 func run(t *testing.T, command *exec.Cmd) {
 	t.Helper()
 	output, err := os.CreateTemp(t.TempDir(), "output")
@@ -192,8 +193,8 @@ func TestDatabaseRestarts(t *testing.T) {
 	}
 }
 
-// TestDatabaseIsAwayAtTheStart starts Caddy while PostgreSQL is stopped, or is frozen and takes connections that it
-// doesn't answer: Caddy starts, hooks get 503 at once, and are accepted when the database is back.
+// TestDatabaseIsAwayAtTheStart starts Caddy while PostgreSQL is stopped, or is frozen and takes connections
+// that it doesn't answer: Caddy starts, hooks get 503 at once, and are accepted when the database is back.
 func TestDatabaseIsAwayAtTheStart(t *testing.T) {
 	c := newCluster(t)
 	for _, test := range []struct {

@@ -93,7 +93,8 @@ func TestPreviewRedraws(t *testing.T) {
 	b.do(chromedp.Navigate(preview(t, f.path)))
 	b.until(`document.querySelector('h2')?.textContent === 'Hello Ada'`)
 	evaluate[bool](b, `window.sameDocument = true`)
-	// redraws says that what was just saved is drawn within a second. The machine may be slow, and then the second is long.
+	// redraws says that what was just saved is drawn within a second. The machine may be slow, and then the
+	// second is long.
 	redraws := func(what, subject string) {
 		t.Helper()
 		saved := time.Now()
@@ -123,17 +124,30 @@ func TestPreviewShowsErrors(t *testing.T) {
 	b.until(`document.querySelector('h2')?.textContent === 'Hello Ada'`)
 	for _, test := range []struct{ name, file, text, title, says, line string }{
 		{"syntax", "greeting.jsonnet", "function(ctx) {\n  message: ctx.\n}", "greeting.jsonnet:3:1", "", "}"},
-		{"in an import", "shared.libsonnet", "{\n  hello: error 'no hello'\n}", "shared.libsonnet:2:10", "no hello", "  hello: error 'no hello'"},
-		{"at run time", "greeting.jsonnet", strings.Replace(greeting, "traits.name,", "traits.nam,", 1), "greeting.jsonnet:6:35", "Field does not exist: nam", "    subject: shared.hello + ' ' + ctx.identity.traits.nam,"},
-		{"unknown field", "greeting.jsonnet", strings.Replace(greeting, "subject:", "subjetc:", 1), "greeting.jsonnet:6", `message.subjetc: unknown field, did you mean "subject"?`, "    subjetc: shared.hello + ' ' + ctx.identity.traits.name,"},
+		{
+			"in an import", "shared.libsonnet", "{\n  hello: error 'no hello'\n}",
+			"shared.libsonnet:2:10", "no hello", "  hello: error 'no hello'",
+		},
+		{
+			"at run time", "greeting.jsonnet", strings.Replace(greeting, "traits.name,", "traits.nam,", 1),
+			"greeting.jsonnet:6:35", "Field does not exist: nam", "    subject: shared.hello + ' ' + ctx.identity.traits.nam,",
+		},
+		{
+			"unknown field", "greeting.jsonnet", strings.Replace(greeting, "subject:", "subjetc:", 1),
+			"greeting.jsonnet:6", `message.subjetc: unknown field, did you mean "subject"?`,
+			"    subjetc: shared.hello + ' ' + ctx.identity.traits.name,",
+		},
 		{"ctx", "greeting.ctx.json", "{\n  \"identity\": }", "greeting.ctx.json:2", "invalid character", "  \"identity\": }"},
 	} {
 		f.save(test.file, test.text)
-		b.until(`!document.getElementById('problem').hidden && document.querySelector('#problem h2').textContent.endsWith('` + test.title + `')`)
-		if says := evaluate[string](b, `document.querySelector('#problem p').textContent`); !strings.Contains(says, test.says) {
+		b.until(`!document.getElementById('problem').hidden &&
+			document.querySelector('#problem h2').textContent.endsWith('` + test.title + `')`)
+		says := evaluate[string](b, `document.querySelector('#problem p').textContent`)
+		if !strings.Contains(says, test.says) {
 			t.Errorf("%s: it says %q", test.name, says)
 		}
-		if line := evaluate[string](b, `document.querySelector('#problem li.at')?.lastChild.textContent || ''`); line != test.line {
+		line := evaluate[string](b, `document.querySelector('#problem li.at')?.lastChild.textContent || ''`)
+		if line != test.line {
 			t.Errorf("%s: the excerpt's line is %q", test.name, line)
 		}
 		f.save("greeting.jsonnet", greeting)
@@ -144,23 +158,38 @@ func TestPreviewShowsErrors(t *testing.T) {
 	b.stayedHere()
 }
 
-// TestPreviewShowsChanges has a template of an audience show what the audience would be told, and what is wrong with it.
+// TestPreviewShowsChanges has a template of an audience show what the audience would be told, and what is
+// wrong with it.
 func TestPreviewShowsChanges(t *testing.T) {
-	const newsletter = "function(ctx) {\n  email_address: ctx.email,\n  status_if_new: 'subscribed',\n  merge_fields: { FNAME: '<b>Ada</b>' },\n  tags: ['account', { name: 'guest', status: 'inactive' }],\n  archive: ctx.old,\n}"
-	f := newFolder(t, map[string]string{"news.jsonnet": newsletter, "news.ctx.json": `{"email":"ada@example.net","old":"old@example.net"}`})
+	const newsletter = `function(ctx) {
+  email_address: ctx.email,
+  status_if_new: 'subscribed',
+  merge_fields: { FNAME: '<b>Ada</b>' },
+  tags: ['account', { name: 'guest', status: 'inactive' }],
+  archive: ctx.old,
+}`
+	f := newFolder(t, map[string]string{
+		"news.jsonnet": newsletter, "news.ctx.json": `{"email":"ada@example.net","old":"old@example.net"}`,
+	})
 	b := newBrowser(t, 1400, 850)
 	b.do(chromedp.Navigate(preview(t, f.path)))
 	b.until(`document.querySelector('h2')?.textContent === 'ada@example.net'`)
-	rows := evaluate[string](b, `[...document.querySelectorAll('#mail tr')].map((row) => [...row.cells].map((cell) => cell.textContent).join(': ')).join('; ')`)
-	if want := "Address: ada@example.net; If it is new: subscribed; FNAME: <b>Ada</b>; Tag: account; Tag: guest, taken off; Taken out: old@example.net"; rows != want {
+	rows := evaluate[string](b, `[...document.querySelectorAll('#mail tr')]
+		.map((row) => [...row.cells].map((cell) => cell.textContent).join(': ')).join('; ')`)
+	const want = "Address: ada@example.net; If it is new: subscribed; FNAME: <b>Ada</b>; " +
+		"Tag: account; Tag: guest, taken off; Taken out: old@example.net"
+	if rows != want {
 		t.Errorf("it shows %q", rows)
 	}
-	if text := evaluate[string](b, `document.querySelector('#mail pre').textContent`); !strings.Contains(text, `"status_if_new": "subscribed"`) {
+	text := evaluate[string](b, `document.querySelector('#mail pre').textContent`)
+	if !strings.Contains(text, `"status_if_new": "subscribed"`) {
 		t.Errorf("the JSON is %s", text)
 	}
 	f.save("news.jsonnet", strings.Replace(newsletter, "merge_fields", "merge_field", 1))
-	b.until(`document.querySelector('#problem p')?.textContent === 'merge_field: unknown field, did you mean "merge_fields"?'`)
-	if line := evaluate[string](b, `document.querySelector('#problem li.at')?.lastChild.textContent || ''`); line != "  merge_field: { FNAME: '<b>Ada</b>' }," {
+	b.until(`document.querySelector('#problem p')?.textContent ===
+		'merge_field: unknown field, did you mean "merge_fields"?'`)
+	line := evaluate[string](b, `document.querySelector('#problem li.at')?.lastChild.textContent || ''`)
+	if line != "  merge_field: { FNAME: '<b>Ada</b>' }," {
 		t.Errorf("the excerpt's line is %q", line)
 	}
 	f.save("news.jsonnet", "function(ctx) { archive: ctx.old }")
@@ -188,9 +217,12 @@ func TestPreviewEditsCtx(t *testing.T) {
 
 func TestPreviewWarns(t *testing.T) {
 	f := greetings(t)
-	f.save("greeting.jsonnet", `function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: ctx.identity.traits.email }],
+	f.save("greeting.jsonnet", `function(ctx) { message: {
+		from_email: 'hello@example.com', to: [{ email: ctx.identity.traits.email }],
 		subject: 'A subject that goes on and on, and says little that could not be said in fewer words',
-		html: '<p>Hi ' + ctx.identity.traits.name + '</p><img src="http://images.elsewhere.example/a.png">' + std.repeat('<!-- -->', 14000), merge: true } }`)
+		html: '<p>Hi ' + ctx.identity.traits.name + '</p><img src="http://images.elsewhere.example/a.png">' +
+			std.repeat('<!-- -->', 14000),
+		merge: true } }`)
 	b := newBrowser(t, 1400, 850)
 	b.do(chromedp.Navigate(preview(t, f.path)))
 	b.until(`document.querySelector('.notes')`)
@@ -218,10 +250,12 @@ func TestPreviewByKeyboard(t *testing.T) {
 		}
 	}
 	b.press(kb.ArrowDown)
-	b.until(`document.querySelector('h2').textContent === 'Hello Jürgen' && document.activeElement.matches('a[href*=german]')`)
+	b.until(`document.querySelector('h2').textContent === 'Hello Jürgen' &&
+		document.activeElement.matches('a[href*=german]')`)
 	evaluate[string](b, `window.drawn = document.querySelector('.stage iframe').src`)
 	f.save("greeting.jsonnet", strings.Replace(greeting, "'<p>'", "'<p style=\"height:3000px\">'", 1))
-	b.until(`document.querySelector('.stage iframe').dataset.loaded && document.querySelector('.stage iframe').src !== drawn`)
+	b.until(`document.querySelector('.stage iframe').dataset.loaded &&
+		document.querySelector('.stage iframe').src !== drawn`)
 	b.reachable()
 	b.stayedHere()
 }
@@ -236,9 +270,13 @@ func TestPreviewIsForThisMachine(t *testing.T) {
 		{"as it is", func(*http.Request) {}, http.StatusOK},
 		{"another name", func(r *http.Request) { r.Host = "evil.example" }, http.StatusForbidden},
 		{"another site", func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, http.StatusForbidden},
-		{"a form's type", func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, http.StatusUnsupportedMediaType},
+		{
+			"a form's type", func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") },
+			http.StatusUnsupportedMediaType,
+		},
 	} {
-		r, err := http.NewRequest(http.MethodPost, address+"draw", strings.NewReader(`{"template":"greeting.jsonnet","ctx":"{}"}`))
+		r, err := http.NewRequest(http.MethodPost, address+"draw",
+			strings.NewReader(`{"template":"greeting.jsonnet","ctx":"{}"}`))
 		if err != nil {
 			t.Fatal(err)
 		}

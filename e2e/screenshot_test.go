@@ -58,10 +58,12 @@ func TestPictures(t *testing.T) {
 	}
 	b.do(chromedp.Navigate(server.URL + "/"))
 	b.click(`#mails a`)
-	shots("inbox", `document.querySelector('.stage iframe')?.dataset.loaded && document.querySelectorAll('#mails a').length === 4`)
+	shots("inbox", `document.querySelector('.stage iframe')?.dataset.loaded &&
+		document.querySelectorAll('#mails a').length === 4`)
 	b.do(chromedp.Navigate(preview(t, "../examples") + "#template=welcome.jsonnet&ctx=welcome.german.ctx.json"))
 	b.prefer("light")
-	shots("preview", `document.querySelector('.stage iframe')?.dataset.loaded && document.getElementById('ctx').value.includes('Lovelace')`)
+	shots("preview", `document.querySelector('.stage iframe')?.dataset.loaded &&
+		document.getElementById('ctx').value.includes('Lovelace')`)
 	b.stayedHere()
 }
 

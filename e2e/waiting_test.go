@@ -37,14 +37,18 @@ func TestWaiting(t *testing.T) {
 	}
 	site := "mailchimp_hook /courier {\ntemplate " + examples + "/courier.jsonnet\n" + authLines + "}\n"
 	for _, delivery := range []string{"sync", "queued"} {
-		site += "mailchimp_hook /hooks/" + delivery + " {\ntemplate " + examples + "/registration.jsonnet\n" + authLines + "delivery " + delivery + "\n}\n"
-		site += "mailchimp_hook /hooks/small-" + delivery + " {\ntemplate small.jsonnet\n" + authLines + "delivery " + delivery + "\n}\n"
+		lines := authLines + "delivery " + delivery + "\n}\n"
+		site += "mailchimp_hook /hooks/" + delivery + " {\ntemplate " + examples + "/registration.jsonnet\n" + lines
+		site += "mailchimp_hook /hooks/small-" + delivery + " {\ntemplate small.jsonnet\n" + lines
 	}
-	const small = `function(ctx) { message: { from_email: 'hello@example.com', to: [{ email: ctx.identity.traits.email }], subject: 'Welcome', text: 'Hi' } }`
+	const small = `function(ctx) { message: {
+		from_email: 'hello@example.com', to: [{ email: ctx.identity.traits.email }], subject: 'Welcome', text: 'Hi',
+	} }`
 	e := newEdgeWith(t, m, "", site, map[string]string{"small.jsonnet": small})
 	straight := hook(e, "", "plain", "header")
 	asObject(straight["config"])["url"] = m.url + "/messages/send"
-	asObject(straight["config"])["body"] = "base64://" + base64.StdEncoding.EncodeToString([]byte(strings.Replace(small, "{ message", "{ key: 'key', message", 1)))
+	withKey := strings.Replace(small, "{ message", "{ key: 'key', message", 1)
+	asObject(straight["config"])["body"] = "base64://" + base64.StdEncoding.EncodeToString([]byte(withKey))
 	ways := []struct {
 		name   string
 		kratos *kratos
@@ -54,7 +58,10 @@ func TestWaiting(t *testing.T) {
 		{name: "plain, straight to Mandrill", kratos: registering(t, e, straight)},
 		{name: "plain, `delivery sync`", kratos: registering(t, e, hook(e, "sync", "plain", "header"))},
 		{name: "plain, `delivery queued`", kratos: registering(t, e, hook(e, "queued", "plain", "header"))},
-		{name: "plain, `delivery queued`, a template of four fields", kratos: registering(t, e, hook(e, "small-queued", "plain", "header"))},
+		{
+			name:   "plain, `delivery queued`, a template of four fields",
+			kratos: registering(t, e, hook(e, "small-queued", "plain", "header")),
+		},
 		{name: "`response.ignore`, `delivery queued`", kratos: registering(t, e, hook(e, "queued", "ignore", "header"))},
 	}
 	const warm = 3
@@ -62,7 +69,8 @@ func TestWaiting(t *testing.T) {
 		for i := range ways {
 			p := newPerson(t, ways[i].kratos, false)
 			flow := p.start("registration")
-			fields := object{"method": "password", "password": password, "traits": object{"email": fmt.Sprintf("ada%d@example.net", n)}}
+			traits := object{"email": fmt.Sprintf("ada%d@example.net", n)}
+			fields := object{"method": "password", "password": password, "traits": traits}
 			started := time.Now()
 			got := p.submit(flow, fields)
 			if got.status != http.StatusOK {
@@ -74,7 +82,8 @@ func TestWaiting(t *testing.T) {
 		}
 	}
 	// The fastest tenth is what other load on the machine disturbs least.
-	table := "| hook | median | longer than without | fastest tenth | longer than without |\n| --- | --- | --- | --- | --- |\n"
+	table := "| hook | median | longer than without | fastest tenth | longer than without |\n" +
+		"| --- | --- | --- | --- | --- |\n"
 	for _, way := range ways {
 		median, fast := milliseconds(way.took, 2), milliseconds(way.took, 10)
 		table += fmt.Sprintf("| %s | %.1f ms | %.1f ms | %.1f ms | %.1f ms |\n", way.name,
