@@ -44,8 +44,11 @@
 // # Where to look
 //
 //	put.go         accepting entries, and their keys
+//	start.go       starting, stopping and closing
 //	claim.go       claiming what is due, by lane and account
-//	work.go        making an attempt and storing what became of it
+//	plan.go        how much of which lane is claimed
+//	work.go        making an attempt and judging its result
+//	outcome.go     storing what became of it
 //	hold.go        holds, pauses and probes
 //	lease.go       taking over what a killed process was sending
 //	settle.go      entries that their caller delivers
