@@ -15,31 +15,33 @@
 //	discarded    removed by the operator
 //	unrendered   accepted, with content that could not be rendered yet; waits for the operator
 //
-// Entries in the states sent, rejected, expired and discarded are forgotten after Keep. Their content is wiped when they
-// get there, unless KeepContent is set and the entry is not private. Dead and unrendered ones stay, content included,
-// until somebody retries or discards them. Of each, the oldest are dropped beyond a bound, with the event "lost".
+// Entries in the states sent, rejected, expired and discarded are forgotten after Keep. Their content is wiped when
+// they get there, unless KeepContent is set and the entry is not private. Dead and unrendered ones stay, content
+// included, until somebody retries or discards them. Of each, the oldest are dropped beyond a bound, with the event
+// "lost".
 //
 // # What survives what
 //
 // An entry is one row of the table entry, in SQLite or PostgreSQL, and each change of its state is one committed
-// statement. The process may be killed at any moment. What it was sending is uncertain then: the next process finds it
-// at once on SQLite, and another one within a minute on PostgreSQL. Delivery is at least once, and twice at most: an entry
-// whose outcome is unknown is looked for, sent once more if nobody can tell, and is dead after a second unknown outcome.
+// statement. The process may be killed at any moment. What it was sending is uncertain then: the next process finds
+// it at once on SQLite, and another one within a minute on PostgreSQL. Delivery is at least once, and twice at most:
+// an entry whose outcome is unknown is looked for, sent once more if nobody can tell, and is dead after a second
+// unknown outcome.
 //
 // # Holds
 //
-// When an account itself cannot send (invalid key, payment, suspension, rate limit), the outbox holds all of its entries and
-// probes with one of them, after 1 s at first and every 30 s at most, or after what Retry-After asks for. The first success
-// releases the hold, and the account starts slowly. A sub-account or a sender can be held in the same way. What is held
-// occupies no worker and counts no attempt. Holds are rows of the table hold, so that all processes see the same ones, and
-// one of them alone probes.
+// When an account itself cannot send (invalid key, payment, suspension, rate limit), the outbox holds all of its
+// entries and probes with one of them, after 1 s at first and every 30 s at most, or after what Retry-After asks for.
+// The first success releases the hold, and the account starts slowly. A sub-account or a sender can be held in the
+// same way. What is held occupies no worker and counts no attempt. Holds are rows of the table hold, so that all
+// processes see the same ones, and one of them alone probes.
 //
 // # Who may call what
 //
-// All methods may be called at any time. Until the database has been reached, and while it does not store, those that need
-// it return ErrUnavailable at once. A Deliverer is called by workers, each of which has claimed its entry; see Deliverer.
-// Notify is called by the goroutine whose commit it reports, after the commit. It must not block and must not call the
-// Outbox.
+// All methods may be called at any time. Until the database has been reached, and while it does not store, those that
+// need it return ErrUnavailable at once. A Deliverer is called by workers, each of which has claimed its entry; see
+// Deliverer. Notify is called by the goroutine whose commit it reports, after the commit. It must not block and must
+// not call the Outbox.
 //
 // # Where to look
 //

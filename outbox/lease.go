@@ -20,8 +20,11 @@ func (o *Outbox) renewLeases(ctx context.Context, s *store) error {
 		return nil
 	}
 	a := new(arguments)
-	_, err := s.exec(ctx, "UPDATE entry SET lease = "+a.add(s.leaseUntil(o.now()))+" WHERE lease > 0 AND state = 'sending' AND "+
-		"owner LIKE "+a.add(o.process+"-%")+" AND id IN ("+a.list(ids)+")", a.values...)
+	_, err := s.exec(
+		ctx,
+		"UPDATE entry SET lease = "+a.add(s.leaseUntil(o.now()))+" WHERE lease > 0 AND state = 'sending' AND "+
+			"owner LIKE "+a.add(o.process+"-%")+" AND id IN ("+a.list(ids)+")",
+		a.values...)
 	return err
 }
 

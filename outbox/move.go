@@ -74,7 +74,10 @@ func (m *mover) begin(ctx context.Context) error {
 		return err
 	}
 	if n, err := m.source.number(ctx, "SELECT count(*) FROM entry WHERE state = 'sending'"); err != nil || n > 0 {
-		return errors.Join(err, fmt.Errorf("%d entries are being sent: stop every Caddy that has this outbox open, and wait a minute", n))
+		return errors.Join(
+			err,
+			fmt.Errorf("%d entries are being sent: stop every Caddy that has this outbox open, and wait a minute", n),
+		)
 	}
 	stored, err := m.source.settings(ctx)
 	if err != nil {
@@ -87,13 +90,18 @@ func (m *mover) begin(ctx context.Context) error {
 		}
 	}
 	write.Statements = append(write.Statements, m.target.insertSetting(m.marker(), ""))
-	err = m.source.Read(ctx, "SELECT scope, target, since FROM hold WHERE scope IN ('pause', 'pause_template')", nil, func(scan func(...any) error) error {
-		var scope, target string
-		var since int64
-		err := scan(&scope, &target, &since)
-		write.Statements = append(write.Statements, &database.Statement{SQL: insertPause, Args: []any{scope, target, since}})
-		return err
-	})
+	err = m.source.Read(
+		ctx,
+		"SELECT scope, target, since FROM hold WHERE scope IN ('pause', 'pause_template')",
+		nil,
+		func(scan func(...any) error) error {
+			var scope, target string
+			var since int64
+			err := scan(&scope, &target, &since)
+			write.Statements = append(write.Statements, &database.Statement{SQL: insertPause, Args: []any{scope, target, since}})
+			return err
+		},
+	)
 	if err != nil {
 		return err
 	}
@@ -164,28 +172,33 @@ func (m *mover) move(ctx context.Context) (int, error) {
 func (m *mover) read(ctx context.Context) ([]*moved, error) {
 	var entries []*moved
 	byID := make(map[string]*moved)
-	err := m.source.Read(ctx, "SELECT "+columns+more+", content FROM entry ORDER BY id LIMIT $1", []any{int64(moveBatch)}, func(scan func(...any) error) error {
-		e := &moved{values: make([]any, 35)}
-		to := make([]any, len(e.values))
-		for i := range to {
-			to[i] = &e.values[i]
-		}
-		if err := scan(to...); err != nil {
-			return err
-		}
-		for i, value := range e.values {
-			if n, is := value.(int32); is {
-				e.values[i] = int64(n)
+	err := m.source.Read(
+		ctx,
+		"SELECT "+columns+more+", content FROM entry ORDER BY id LIMIT $1",
+		[]any{int64(moveBatch)},
+		func(scan func(...any) error) error {
+			e := &moved{values: make([]any, 35)}
+			to := make([]any, len(e.values))
+			for i := range to {
+				to[i] = &e.values[i]
 			}
-		}
-		id := e.values[0].(string)
-		if content, has := e.values[34].([]byte); has && len(content) > 0 && content[0] == plainContent {
-			e.values[34] = m.to.vault.Load().seal(id, content[1:])
-		}
-		entries = append(entries, e)
-		byID[id] = e
-		return nil
-	})
+			if err := scan(to...); err != nil {
+				return err
+			}
+			for i, value := range e.values {
+				if n, is := value.(int32); is {
+					e.values[i] = int64(n)
+				}
+			}
+			id := e.values[0].(string)
+			if content, has := e.values[34].([]byte); has && len(content) > 0 && content[0] == plainContent {
+				e.values[34] = m.to.vault.Load().seal(id, content[1:])
+			}
+			entries = append(entries, e)
+			byID[id] = e
+			return nil
+		},
+	)
 	if err != nil || len(entries) == 0 {
 		return nil, err
 	}
@@ -194,8 +207,18 @@ func (m *mover) read(ctx context.Context) ([]*moved, error) {
 		ids[i] = e.values[0].(string)
 	}
 	return entries, errors.Join(
-		m.beside(ctx, "SELECT entry, hash FROM recipient", ids, func(id, hash string) { byID[id].recipients = append(byID[id].recipients, hash) }),
-		m.beside(ctx, "SELECT entry, id FROM message", ids, func(id, message string) { byID[id].messages = append(byID[id].messages, message) }),
+		m.beside(
+			ctx,
+			"SELECT entry, hash FROM recipient",
+			ids,
+			func(id, hash string) { byID[id].recipients = append(byID[id].recipients, hash) },
+		),
+		m.beside(
+			ctx,
+			"SELECT entry, id FROM message",
+			ids,
+			func(id, message string) { byID[id].messages = append(byID[id].messages, message) },
+		),
 	)
 }
 

@@ -55,14 +55,21 @@ func (o *Outbox) work(ctx context.Context, c *claimed) error {
 		return err
 	}
 	if !c.Expires.IsZero() && !c.Expires.After(o.now()) {
-		return errors.Join(o.end(ctx, s, c, Expired, "it expired before it could be sent"), o.extendHolds(ctx, s, c.probed, "", 0))
+		return errors.Join(
+			o.end(ctx, s, c, Expired, "it expired before it could be sent"),
+			o.extendHolds(ctx, s, c.probed, "", 0),
+		)
 	}
 	content, err := o.vault.Load().open(c.ID, c.stored)
 	if err != nil {
 		return errors.Join(o.sealed(ctx, s, c, err), o.extendHolds(ctx, s, c.probed, "", 0))
 	}
 	d := Delivery{
-		Entry: c.Entry, Uncertain: c.State == Uncertain, Unrendered: c.unrendered, Backlogged: c.backlogged, Revived: c.revived,
+		Entry:      c.Entry,
+		Uncertain:  c.State == Uncertain,
+		Unrendered: c.unrendered,
+		Backlogged: c.backlogged,
+		Revived:    c.revived,
 	}
 	d.Content = content
 	r := Result{Verdict: VerdictUnknown, Reason: "the delivery crashed: see the log"}
