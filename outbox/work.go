@@ -251,12 +251,12 @@ func (o *Outbox) lookUpLater(ctx context.Context, s *store, c *claimed, r Result
 // backlogged keeps an entry that the account has accepted and does not send yet.
 func (o *Outbox) backlogged(ctx context.Context, s *store, c *claimed, r Result) error {
 	if c.State != Backlogged {
-		c.Entry.Uncertain, c.backlogged = false, o.now()
+		c.Uncertain, c.backlogged = false, o.now()
 	}
 	if c.Reason != r.Reason {
 		c.note(o.now(), r.Reason)
 	}
-	return o.save(ctx, s, c, Backlogged, lookUpDelay(o.now().Sub(c.row.backlogged)))
+	return o.save(ctx, s, c, Backlogged, lookUpDelay(o.now().Sub(c.backlogged)))
 }
 
 // countAnswers keeps count of what fails in a row, and lets an account send more at once after each success that
