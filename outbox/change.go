@@ -26,8 +26,8 @@ const (
 		"unknowns = $9, retried = $10, holds = $11, backlogged = $12, reason = $13, outcome = $14, " +
 		"key_taken = CASE WHEN $15 = 1 THEN 0 WHEN $15 = 2 THEN 1 ELSE key_taken END, revived = $16, claimed = 0"
 	wipeEntry   = ", content = NULL"
-	renderEntry = ", content = $17, sender = $18, subaccount = $19, lane = $20, private = $21, expires = $22, recipients = $23, " +
-		"unrendered = 0"
+	renderEntry = ", content = $17, sender = $18, subaccount = $19, lane = $20, private = $21, expires = $22, " +
+		"recipients = $23, unrendered = 0"
 	// fence lets a worker write only while the attempt is its own.
 	fence = " WHERE id = $1 AND attempt = $2 AND state = $3"
 )
@@ -35,9 +35,22 @@ const (
 // statements changes a row that is in the state from, while the attempt is still the row's.
 func (c *change) statements(r *row, from State) []*database.Statement {
 	args := []any{
-		r.ID, int64(r.attempt), string(from), string(c.state), toMilliseconds(c.due), toMilliseconds(c.ended), encode(r.Attempts),
-		int64(r.tries), int64(r.unknowns), r.retried.Milliseconds(), int64(r.holds), toMilliseconds(r.backlogged), r.Reason,
-		encode(r.Outcome), toInt(c.freesKey) + 2*toInt(c.takesKey), toInt(r.revived),
+		r.ID,
+		int64(r.attempt),
+		string(from),
+		string(c.state),
+		toMilliseconds(c.due),
+		toMilliseconds(c.ended),
+		encode(r.Attempts),
+		int64(r.tries),
+		int64(r.unknowns),
+		r.retried.Milliseconds(),
+		int64(r.holds),
+		toMilliseconds(r.backlogged),
+		r.Reason,
+		encode(r.Outcome),
+		toInt(c.freesKey) + 2*toInt(c.takesKey),
+		toInt(r.revived),
 	}
 	text := changeEntry + fence
 	switch {

@@ -40,7 +40,13 @@ func TestClaims(t *testing.T) {
 			}
 		}
 		settle(first, "sent", outbox.Result{Verdict: outbox.VerdictSent, Outcome: []outbox.Recipient{{Status: "taken"}}})
-		if again := put(t, o, "sent", claim); !again.Duplicate || again.Claimed || again.Entry.State != outbox.Sent || len(again.Entry.Outcome) != 1 {
+		if again := put(
+			t,
+			o,
+			"sent",
+			claim,
+		); !again.Duplicate || again.Claimed || again.Entry.State != outbox.Sent ||
+			len(again.Entry.Outcome) != 1 {
 			t.Errorf("after it was sent: %+v", again)
 		}
 		if entry := get(t, o, first.ID); entry.State != outbox.Sent || entry.Content != nil {

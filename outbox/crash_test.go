@@ -28,7 +28,11 @@ func crashChild() {
 		say("delivered %s", d.Content)
 		return outbox.Result{Verdict: outbox.VerdictSent}
 	})
-	o, err := outbox.Open(context.Background(), outbox.Config{SQLite: os.Getenv("OUTBOX_CRASH_FILE")}, outbox.Settings{Senders: []string{sender}, Deliverer: f})
+	o, err := outbox.Open(
+		context.Background(),
+		outbox.Config{SQLite: os.Getenv("OUTBOX_CRASH_FILE")},
+		outbox.Settings{Senders: []string{sender}, Deliverer: f},
+	)
 	if err != nil {
 		panic(err)
 	}

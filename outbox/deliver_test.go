@@ -19,16 +19,24 @@ func TestDelivers(t *testing.T) {
 		})
 		o := open(t, c, f)
 		receipt := put(t, o, "one")
-		if entry := get(t, o, receipt.ID); entry.State != outbox.Pending || string(entry.Content) != "content of one\x00" || o.Undelivered() != 1 {
+		if entry := get(
+			t,
+			o,
+			receipt.ID,
+		); entry.State != outbox.Pending || string(entry.Content) != "content of one\x00" ||
+			o.Undelivered() != 1 {
 			t.Errorf("before the start: %+v, %d undelivered", entry, o.Undelivered())
 		}
 		start(t, o)
 		f.waitEvents(t, "sent", 1)
 		entry := get(t, o, receipt.ID)
-		if entry.State != outbox.Sent || entry.Content != nil || len(entry.Outcome) != 1 || entry.Ended.IsZero() || o.Undelivered() != 0 {
+		if entry.State != outbox.Sent || entry.Content != nil || len(entry.Outcome) != 1 || entry.Ended.IsZero() ||
+			o.Undelivered() != 0 {
 			t.Errorf("after it: %+v", entry)
 		}
-		if d := f.delivered[0]; string(d.Content) != "content of one\x00" || d.Sender != sender || d.Hook != "/welcome" || d.Uncertain || d.Unrendered {
+		if d := f.delivered[0]; string(d.Content) != "content of one\x00" || d.Sender != sender || d.Hook != "/welcome" ||
+			d.Uncertain ||
+			d.Unrendered {
 			t.Errorf("delivered %+v", d)
 		}
 		// What comes while it runs is delivered at once.
@@ -48,7 +56,10 @@ func TestManyCallersAtOnce(t *testing.T) {
 			putting.Go(func() {
 				for n := range each {
 					// Some callers have the same keys.
-					if _, err := o.Put(t.Context(), outbox.New{Key: fmt.Sprintf("%d-%d", caller/same, n), Sender: sender, Content: []byte("x")}); err != nil {
+					if _, err := o.Put(
+						t.Context(),
+						outbox.New{Key: fmt.Sprintf("%d-%d", caller/same, n), Sender: sender, Content: []byte("x")},
+					); err != nil {
 						t.Error(err)
 					}
 				}
@@ -92,7 +103,8 @@ func TestRetryForEnds(t *testing.T) {
 		receipt := put(t, o, "key")
 		f.waitEvents(t, "dead", 1)
 		entry := get(t, o, receipt.ID)
-		if entry.State != outbox.Dead || entry.Content == nil || !strings.Contains(entry.Reason, "status 500") || o.Undelivered() != 0 {
+		if entry.State != outbox.Dead || entry.Content == nil || !strings.Contains(entry.Reason, "status 500") ||
+			o.Undelivered() != 0 {
 			t.Errorf("%+v", entry)
 		}
 		// The operator mends what is broken, and retries it.
@@ -124,7 +136,10 @@ func TestUnknownSenderWaits(t *testing.T) {
 		if err != nil || status.Unknown["example.org"] != 1 {
 			t.Errorf("status %+v, %v", status, err)
 		}
-		if err := o.Configure(t.Context(), outbox.Settings{Senders: []string{sender, "example.org"}, Deliverer: f, Notify: f.notify}); err != nil {
+		if err := o.Configure(
+			t.Context(),
+			outbox.Settings{Senders: []string{sender, "example.org"}, Deliverer: f, Notify: f.notify},
+		); err != nil {
 			t.Fatal(err)
 		}
 		f.waitEvents(t, "sent", 2)

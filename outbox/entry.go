@@ -174,9 +174,9 @@ type row struct {
 }
 
 // columns are what read scans, but for the content.
-const columns = "id, state, sender, subaccount, hook, template, handler, trace, private, claimed, unrendered, revived, " +
-	"key, key_until, accepted, due, expires, ended, attempt, tries, unknowns, retried, holds, backlogged, " +
-	"reason, recipients, outcome, attempts, events"
+const columns = "id, state, sender, subaccount, hook, template, handler, trace, private, claimed, " +
+	"unrendered, revived, key, key_until, accepted, due, expires, ended, attempt, " +
+	"tries, unknowns, retried, holds, backlogged, reason, recipients, outcome, attempts, events"
 
 // read reads a row of columns and the content.
 func read(scan func(...any) error) (*row, error) {

@@ -166,7 +166,16 @@ func (o *Outbox) beginHold(ctx context.Context, s *store, h Hold, began time.Tim
 		SQL: "INSERT INTO hold (scope, target, sender, reason, since, entry, probe, delay, generation, prober) " +
 			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, '') ON CONFLICT (scope, target) DO NOTHING",
 		Args: []any{
-			string(h.Scope), h.Target, h.Sender, h.Reason, h.Since.UnixMilli(), h.Entry, toMilliseconds(h.Probe), h.delay.Milliseconds(),
+			string(
+				h.Scope,
+			),
+			h.Target,
+			h.Sender,
+			h.Reason,
+			h.Since.UnixMilli(),
+			h.Entry,
+			toMilliseconds(h.Probe),
+			h.delay.Milliseconds(),
 		},
 	}
 	if err := s.Write(ctx, &database.Write{Statements: []*database.Statement{opened}}); err != nil {
@@ -206,7 +215,13 @@ func (o *Outbox) extendHolds(ctx context.Context, s *store, probed []*Hold, reas
 }
 
 // changeProbed changes holds whose probe is still this process's.
-func (o *Outbox) changeProbed(ctx context.Context, s *store, probed []*Hold, event string, change func(*Hold) *database.Statement) error {
+func (o *Outbox) changeProbed(
+	ctx context.Context,
+	s *store,
+	probed []*Hold,
+	event string,
+	change func(*Hold) *database.Statement,
+) error {
 	if len(probed) == 0 {
 		return nil
 	}
@@ -245,7 +260,8 @@ func (o *Outbox) probeNow(ctx context.Context, s *store) error {
 	return err
 }
 
-const insertPause = "INSERT INTO hold (scope, target, sender, reason, since, entry, probe, delay, generation, prober) " +
+const insertPause = "INSERT INTO hold " +
+	"(scope, target, sender, reason, since, entry, probe, delay, generation, prober) " +
 	"VALUES ($1, $2, '', '', $3, '', 0, 0, 1, '') ON CONFLICT (scope, target) DO NOTHING"
 
 // Pause keeps a sender's entries back until Resume, over restarts and in all processes that share the database: at

@@ -99,7 +99,10 @@ func TestSenderGoesWhileItIsHeld(t *testing.T) {
 		if holds := o.HoldsBySender(); len(holds) > 0 {
 			t.Errorf("the hold outlasts the account: %+v", holds)
 		}
-		if err := o.Configure(t.Context(), outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: f, Notify: f.notify}); err != nil {
+		if err := o.Configure(
+			t.Context(),
+			outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: f, Notify: f.notify},
+		); err != nil {
 			t.Fatal(err)
 		}
 		f.waitEvents(t, "sent", 5)
@@ -118,7 +121,10 @@ func TestReloadWhileHeld(t *testing.T) {
 		}
 		broken.waitEvents(t, "hold", 1)
 		mended := newFake(sent)
-		if err := o.Configure(t.Context(), outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: mended, Notify: mended.notify}); err != nil {
+		if err := o.Configure(
+			t.Context(),
+			outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: mended, Notify: mended.notify},
+		); err != nil {
 			t.Fatal(err)
 		}
 		mended.waitEvents(t, "sent", 5)
@@ -175,7 +181,10 @@ func TestReloadProbesAtOnce(t *testing.T) {
 		put(t, o, "one")
 		f.waitEvents(t, "hold", 1)
 		began := time.Now()
-		if err := o.Configure(t.Context(), outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify}); err != nil {
+		if err := o.Configure(
+			t.Context(),
+			outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify},
+		); err != nil {
 			t.Fatal(err)
 		}
 		f.waitEvents(t, "sent", 1)

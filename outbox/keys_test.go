@@ -75,7 +75,12 @@ func TestSettledKey(t *testing.T) {
 		o := open(t, c, newFake(sent))
 		claim := func(n *outbox.New) { n.Claim, n.Remember = time.Minute, 10*time.Minute }
 		first := put(t, o, "key", claim)
-		err := o.Settle(t.Context(), first.ID, outbox.New{Key: "key", Remember: 10 * time.Minute}, outbox.Result{Verdict: outbox.VerdictSent})
+		err := o.Settle(
+			t.Context(),
+			first.ID,
+			outbox.New{Key: "key", Remember: 10 * time.Minute},
+			outbox.Result{Verdict: outbox.VerdictSent},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

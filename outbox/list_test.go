@@ -34,11 +34,14 @@ func TestListAndForget(t *testing.T) {
 			filter outbox.Filter
 			want   []string
 		}{
-			"all":          {outbox.Filter{}, []string{ids[4], ids[3], ids[2], ids[1], ids[0]}},
-			"page":         {outbox.Filter{Limit: 2, Before: ids[3]}, []string{ids[2], ids[1]}},
-			"recipient":    {outbox.Filter{Recipient: "person1@EXAMPLE.net"}, []string{ids[3], ids[1]}},
-			"template":     {outbox.Filter{Template: "t2"}, []string{ids[2]}},
-			"state":        {outbox.Filter{State: outbox.Pending, Sender: sender}, []string{ids[4], ids[3], ids[2], ids[1], ids[0]}},
+			"all":       {outbox.Filter{}, []string{ids[4], ids[3], ids[2], ids[1], ids[0]}},
+			"page":      {outbox.Filter{Limit: 2, Before: ids[3]}, []string{ids[2], ids[1]}},
+			"recipient": {outbox.Filter{Recipient: "person1@EXAMPLE.net"}, []string{ids[3], ids[1]}},
+			"template":  {outbox.Filter{Template: "t2"}, []string{ids[2]}},
+			"state": {
+				outbox.Filter{State: outbox.Pending, Sender: sender},
+				[]string{ids[4], ids[3], ids[2], ids[1], ids[0]},
+			},
 			"other state":  {outbox.Filter{State: outbox.Dead}, nil},
 			"other sender": {outbox.Filter{Sender: "example.org"}, nil},
 			"since":        {outbox.Filter{Since: time.Now().Add(time.Hour)}, nil},

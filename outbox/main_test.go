@@ -242,7 +242,14 @@ func start(t *testing.T, o *outbox.Outbox) {
 
 func put(t *testing.T, o *outbox.Outbox, key string, change ...func(*outbox.New)) outbox.Receipt {
 	t.Helper()
-	entry := outbox.New{Key: key, Sender: sender, Hook: "/welcome", Template: "welcome.jsonnet", Recipients: []string{"Ada@example.net"}, Content: []byte("content of " + key + "\x00")}
+	entry := outbox.New{
+		Key:        key,
+		Sender:     sender,
+		Hook:       "/welcome",
+		Template:   "welcome.jsonnet",
+		Recipients: []string{"Ada@example.net"},
+		Content:    []byte("content of " + key + "\x00"),
+	}
 	for _, change := range change {
 		change(&entry)
 	}

@@ -150,8 +150,14 @@ const longestDelay = lastRetry + time.Minute
 // bringBack makes due at once what is due later than any delay explains: the clock was set back.
 func (o *Outbox) bringBack(ctx context.Context, s *store) error {
 	now := o.now()
-	for condition, longest := range map[string]time.Duration{isWaiting: longestDelay, isLookedUp: lastLookUp + time.Minute} {
-		changed, err := s.exec(ctx, "UPDATE entry SET due = $1 WHERE "+condition+" AND due > $2", now.UnixMilli(), now.Add(longest).UnixMilli())
+	delays := map[string]time.Duration{isWaiting: longestDelay, isLookedUp: lastLookUp + time.Minute}
+	for condition, longest := range delays {
+		changed, err := s.exec(
+			ctx,
+			"UPDATE entry SET due = $1 WHERE "+condition+" AND due > $2",
+			now.UnixMilli(),
+			now.Add(longest).UnixMilli(),
+		)
 		if err != nil {
 			return err
 		}
@@ -160,7 +166,12 @@ func (o *Outbox) bringBack(ctx context.Context, s *store) error {
 			o.wake()
 		}
 	}
-	_, err := s.exec(ctx, "UPDATE hold SET probe = $1 WHERE probe > $2", now.UnixMilli(), now.Add(longestProbe+time.Minute).UnixMilli())
+	_, err := s.exec(
+		ctx,
+		"UPDATE hold SET probe = $1 WHERE probe > $2",
+		now.UnixMilli(),
+		now.Add(longestProbe+time.Minute).UnixMilli(),
+	)
 	return err
 }
 
@@ -170,7 +181,10 @@ func (o *Outbox) reclaim(ctx context.Context, s *store) error {
 	if s.dialect.Postgres {
 		return nil
 	}
-	err := errors.Join(s.Maintain(ctx, "PRAGMA incremental_vacuum(500)"), s.Maintain(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"))
+	err := errors.Join(
+		s.Maintain(ctx, "PRAGMA incremental_vacuum(500)"),
+		s.Maintain(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"),
+	)
 	if errors.Is(err, ErrUnavailable) {
 		return nil // the next round does it
 	}

@@ -13,7 +13,12 @@ import (
 func TestOneProcessHasTheFile(t *testing.T) {
 	c := outbox.Config{SQLite: filepath.Join(t.TempDir(), "outbox.db")}
 	open(t, c, newFake(sent))
-	if _, err := outbox.Open(t.Context(), c, outbox.Settings{}); err == nil || !strings.Contains(err.Error(), "another process has it open") {
+	if _, err := outbox.Open(
+		t.Context(),
+		c,
+		outbox.Settings{},
+	); err == nil ||
+		!strings.Contains(err.Error(), "another process has it open") {
 		t.Errorf("opened twice: %v", err)
 	}
 	if info, err := os.Stat(c.SQLite); err != nil || info.Mode().Perm() != 0o600 {

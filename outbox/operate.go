@@ -24,8 +24,8 @@ var (
 	discardable = []State{Dead, Unrendered, Retrying, Pending, Uncertain, Backlogged}
 )
 
-// Retry queues a waiting, dead, unrendered or finished entry for immediate delivery, as if it had just been accepted. The
-// error is ErrWiped if its content is gone, and ErrNotFound for others.
+// Retry queues a waiting, dead, unrendered or finished entry for immediate delivery, as if it had just been accepted.
+// The error is ErrWiped if its content is gone, and ErrNotFound for others.
 func (o *Outbox) Retry(ctx context.Context, id string) error {
 	return o.operate(ctx, id, o.retryRows)
 }
@@ -68,8 +68,8 @@ type Progress struct {
 	Skipped int `json:"skipped"`
 }
 
-// RetryAll is Retry for all entries that match, the oldest first: without a State in the filter, for those that are dead,
-// unrendered or retrying. It calls progress after each page.
+// RetryAll is Retry for all entries that match, the oldest first: without a State in the filter, for those that are
+// dead, unrendered or retrying. It calls progress after each page.
 func (o *Outbox) RetryAll(ctx context.Context, f Filter, progress func(Progress)) (Progress, error) {
 	return o.operateAll(ctx, f, []State{Retrying, Dead, Unrendered}, retryable, progress, o.retryRows)
 }
@@ -82,7 +82,13 @@ func (o *Outbox) DiscardAll(ctx context.Context, f Filter, progress func(Progres
 // operatePage is how many entries are changed in one commit.
 var operatePage = 200
 
-func (o *Outbox) operateAll(ctx context.Context, f Filter, states, possible []State, progress func(Progress), do operation) (Progress, error) {
+func (o *Outbox) operateAll(
+	ctx context.Context,
+	f Filter,
+	states, possible []State,
+	progress func(Progress),
+	do operation,
+) (Progress, error) {
 	var p Progress
 	s, err := o.opened()
 	if err != nil {
@@ -173,7 +179,13 @@ func (o *Outbox) endAll(ctx context.Context, s *store, rows []*row, state State,
 }
 
 // changeRows changes rows in one commit, or one by one if that fails, as long as they are as they were read.
-func (o *Outbox) changeRows(ctx context.Context, s *store, rows []*row, to func(*row) *change, done func(*row, State)) (int, error) {
+func (o *Outbox) changeRows(
+	ctx context.Context,
+	s *store,
+	rows []*row,
+	to func(*row) *change,
+	done func(*row, State),
+) (int, error) {
 	type changing struct {
 		*row
 		*change
@@ -214,7 +226,7 @@ func (o *Outbox) changeRows(ctx context.Context, s *store, rows []*row, to func(
 		}
 		n++
 		before := one.State
-		one.State = one.change.state
+		one.State = one.state
 		done(one.row, before)
 	}
 	return n, nil

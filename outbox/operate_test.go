@@ -36,10 +36,20 @@ func TestRetryAndDiscardAll(t *testing.T) {
 		if _, err := o.RetryAll(t.Context(), outbox.Filter{State: outbox.Sent}, progress); !errors.Is(err, outbox.ErrState) {
 			t.Errorf("sent entries: %v", err)
 		}
-		if p, err := o.RetryAll(t.Context(), outbox.Filter{Reason: "other"}, progress); err != nil || p != (outbox.Progress{}) {
+		if p, err := o.RetryAll(
+			t.Context(),
+			outbox.Filter{Reason: "other"},
+			progress,
+		); err != nil ||
+			p != (outbox.Progress{}) {
 			t.Errorf("another reason: %+v, %v", p, err)
 		}
-		if p, err := o.DiscardAll(t.Context(), outbox.Filter{Template: "odd"}, progress); err != nil || p != (outbox.Progress{Total: entries / 2, Done: entries / 2}) {
+		if p, err := o.DiscardAll(
+			t.Context(),
+			outbox.Filter{Template: "odd"},
+			progress,
+		); err != nil ||
+			p != (outbox.Progress{Total: entries / 2, Done: entries / 2}) {
 			t.Errorf("discarded %+v, %v", p, err)
 		}
 		f.mu.Lock()
@@ -52,10 +62,13 @@ func TestRetryAndDiscardAll(t *testing.T) {
 		}
 		f.waitEvents(t, "sent", entries/2)
 		status, err := o.Status(t.Context())
-		if err != nil || status.Counts[outbox.Sent] != entries/2 || status.Counts[outbox.Discarded] != entries/2 || status.Counts[outbox.Dead] != 0 || o.Undelivered() != 0 {
+		if err != nil || status.Counts[outbox.Sent] != entries/2 || status.Counts[outbox.Discarded] != entries/2 ||
+			status.Counts[outbox.Dead] != 0 ||
+			o.Undelivered() != 0 {
 			t.Errorf("status %+v, %v, %d undelivered", status, err, o.Undelivered())
 		}
-		if summary, ok := o.Summary(); !ok || summary.Counts[outbox.Sent] != entries/2 || summary.Oldest[outbox.Sent].IsZero() {
+		if summary, ok := o.Summary(); !ok || summary.Counts[outbox.Sent] != entries/2 ||
+			summary.Oldest[outbox.Sent].IsZero() {
 			t.Errorf("summary %+v", summary)
 		}
 	})
@@ -125,7 +138,8 @@ func TestNote(t *testing.T) {
 			t.Errorf("noted %q, want %q", strings.Join(got, ","), want)
 		}
 		entry := get(t, o, id)
-		if len(entry.Events) != 3 || entry.Events[0].Event != "send" || entry.Events[2].Event != "open" || entry.State != outbox.Sent {
+		if len(entry.Events) != 3 || entry.Events[0].Event != "send" || entry.Events[2].Event != "open" ||
+			entry.State != outbox.Sent {
 			t.Errorf("%+v", entry)
 		}
 		var opens []outbox.Heard
@@ -154,7 +168,11 @@ func TestNoteWhileWaiting(t *testing.T) {
 		start(t, o)
 		id := put(t, o, "k").ID
 		f.waitEvents(t, "hold", 1)
-		if noted, err := o.Note(t.Context(), []outbox.Heard{{Entry: id, MailEvent: outbox.MailEvent{Time: time.Now(), Event: "delivered"}}}); err != nil || !noted[0].New {
+		if noted, err := o.Note(
+			t.Context(),
+			[]outbox.Heard{{Entry: id, MailEvent: outbox.MailEvent{Time: time.Now(), Event: "delivered"}}},
+		); err != nil ||
+			!noted[0].New {
 			t.Fatalf("%+v, %v", noted, err)
 		}
 		f.waitEvents(t, "sent", 1)
@@ -195,17 +213,37 @@ func TestMove(t *testing.T) {
 	if err := source.Pause(t.Context(), "paused.example"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := outbox.Move(t.Context(), outbox.Config{SQLite: file}, outbox.Config{Postgres: dsn}, nil, func(outbox.Progress) {}); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := outbox.Move(
+		t.Context(),
+		outbox.Config{SQLite: file},
+		outbox.Config{Postgres: dsn},
+		nil,
+		func(outbox.Progress) {},
+	); err == nil ||
+		!strings.Contains(err.Error(), "another process") {
 		t.Errorf("the file is open: %v", err)
 	}
 	if err := source.Close(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := outbox.Move(t.Context(), outbox.Config{SQLite: file}, outbox.Config{Postgres: dsn}, nil, func(outbox.Progress) {})
+	p, err := outbox.Move(
+		t.Context(),
+		outbox.Config{SQLite: file},
+		outbox.Config{Postgres: dsn},
+		nil,
+		func(outbox.Progress) {},
+	)
 	if err != nil || p != (outbox.Progress{Total: 304, Done: 304}) {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if p, err = outbox.Move(t.Context(), outbox.Config{SQLite: file}, outbox.Config{Postgres: dsn}, nil, func(outbox.Progress) {}); err != nil || p.Done != 0 {
+	if p, err = outbox.Move(
+		t.Context(),
+		outbox.Config{SQLite: file},
+		outbox.Config{Postgres: dsn},
+		nil,
+		func(outbox.Progress) {},
+	); err != nil ||
+		p.Done != 0 {
 		t.Fatalf("again: %+v, %v", p, err)
 	}
 	moved := id
@@ -219,7 +257,10 @@ func TestMove(t *testing.T) {
 	if entry := get(t, target, repeated.ID); string(entry.Content) != "repeated" {
 		t.Errorf("%+v", entry)
 	}
-	for address, want := range map[string]outbox.State{"first@example.net": outbox.Pending, "ctx@example.net": outbox.Unrendered} {
+	for address, want := range map[string]outbox.State{
+		"first@example.net": outbox.Pending,
+		"ctx@example.net":   outbox.Unrendered,
+	} {
 		entries, err := target.List(t.Context(), outbox.Filter{Recipient: address})
 		if err != nil || len(entries) != 1 || entries[0].State != want || entries[0].ID == own.ID {
 			t.Errorf("%s: %+v, %v", address, entries, err)
@@ -274,11 +315,15 @@ func TestRetryGivenUp(t *testing.T) {
 		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
 			switch n {
 			case 1:
-				return outbox.Result{Verdict: outbox.VerdictBacklogged, Scope: outbox.ScopeDomain, Outcome: []outbox.Recipient{{Status: "queued", ID: "m"}}}
+				return outbox.Result{
+					Verdict: outbox.VerdictBacklogged,
+					Scope:   outbox.ScopeDomain,
+					Outcome: []outbox.Recipient{{Status: "queued", ID: "m"}},
+				}
 			case 2:
 				return outbox.Result{Verdict: outbox.VerdictGivenUp, Reason: "kept back for too long"}
 			}
-			if !d.Backlogged.IsZero() || d.Entry.Outcome != nil {
+			if !d.Backlogged.IsZero() || d.Outcome != nil {
 				return outbox.Result{Verdict: outbox.VerdictDead, Reason: "it is taken for one that the account has"}
 			}
 			return outbox.Result{Verdict: outbox.VerdictSent}

@@ -21,7 +21,11 @@ func TestOrder(t *testing.T) {
 		o := open(t, c, f)
 		ids := make(map[string]string)
 		accept := func(name string, change ...func(*outbox.New)) {
-			ids[name] = put(t, o, name, append([]func(*outbox.New){func(e *outbox.New) { e.Hook, e.Ordered = name, true }}, change...)...).ID
+			ids[name] = put(
+				t,
+				o,
+				name,
+				append([]func(*outbox.New){func(e *outbox.New) { e.Hook, e.Ordered = name, true }}, change...)...).ID
 		}
 		to := func(addresses ...string) func(*outbox.New) {
 			return func(e *outbox.New) { e.Recipients = addresses }
@@ -46,14 +50,31 @@ func TestOrder(t *testing.T) {
 		accept("other", to("other@example.net"))
 		accept("second", to("new@example.net", "ADA@example.net"))
 		accept("nobody", to())
-		for name, waits := range map[string]bool{"unrendered": false, "dead": false, "elsewhere": false, "first": true, "other": false, "second": true, "nobody": false} {
+		for name, waits := range map[string]bool{
+			"unrendered": false,
+			"dead":       false,
+			"elsewhere":  false,
+			"first":      true,
+			"other":      false,
+			"second":     true,
+			"nobody":     false,
+		} {
 			order("before the start", name, waits)
 		}
 		start(t, o)
 		f.waitEvents(t, "sent", 3)
 		f.waitEvents(t, "dead", 1)
 		f.waitEvents(t, "retry", 1)
-		for name, late := range map[string][]int{"unrendered": {0}, "dead": {0}, "moved": {1}, "elsewhere": nil, "first": {0}, "other": nil, "second": nil, "nobody": nil} {
+		for name, late := range map[string][]int{
+			"unrendered": {0},
+			"dead":       {0},
+			"moved":      {1},
+			"elsewhere":  nil,
+			"first":      {0},
+			"other":      nil,
+			"second":     nil,
+			"nobody":     nil,
+		} {
 			order("after it", name, name == "second", late...)
 		}
 	})

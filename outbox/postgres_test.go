@@ -188,7 +188,11 @@ func TestTerminatedUnderLoad(t *testing.T) {
 	}
 	for range 8 {
 		time.Sleep(300 * time.Millisecond)
-		run(t, conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+strings.TrimPrefix(name, "/")+"'")
+		run(
+			t,
+			conn,
+			"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+strings.TrimPrefix(name, "/")+"'",
+		)
 	}
 	close(ended)
 	putting.Wait()
@@ -247,7 +251,9 @@ func TestWoken(t *testing.T) {
 func TestSlowClock(t *testing.T) {
 	conn, u := server(t, "OUTBOX_POSTGRES_SLOW_CLOCK_DSN")
 	var theirs time.Time
-	if err := conn.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(&theirs); err != nil || time.Since(theirs) < 4*time.Minute {
+	if err := conn.QueryRow(t.Context(), "SELECT clock_timestamp()").
+		Scan(&theirs); err != nil ||
+		time.Since(theirs) < 4*time.Minute {
 		t.Fatalf("the server's clock says %v, %v", theirs, err)
 	}
 	outbox.Hurry(t)

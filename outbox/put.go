@@ -74,7 +74,13 @@ func unavailable(err error) error {
 
 // insert stores an entry unless its key is taken. done is false if the entry that is named in the receipt is to
 // give up the key first.
-func (o *Outbox) insert(ctx context.Context, s *store, entry *New, r *row, statements []*database.Statement) (Receipt, bool, error) {
+func (o *Outbox) insert(
+	ctx context.Context,
+	s *store,
+	entry *New,
+	r *row,
+	statements []*database.Statement,
+) (Receipt, bool, error) {
 	stored := statements[slices.IndexFunc(statements, func(s *database.Statement) bool { return s.SQL == insertEntry })]
 	write := &database.Write{Statements: statements, Size: len(entry.Content) + 1000, Order: entry.Key}
 	if err := s.Write(ctx, write); err != nil {

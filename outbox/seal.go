@@ -76,7 +76,9 @@ func (w *wrappingKeys) wrap(name string, key []byte) string {
 	return wrappedPrefix + base64.StdEncoding.EncodeToString(encrypt(w.keys[0], key, name))
 }
 
-var errWrapped = errors.New("none of the configured outbox_keys opens this outbox: configure the one that it was written with")
+var errWrapped = errors.New(
+	"none of the configured outbox_keys opens this outbox: configure the one that it was written with",
+)
 
 // unwrap returns a key that is stored under a name. current is false if wrap would store it in another way.
 func (w *wrappingKeys) unwrap(name, stored string) (key []byte, current bool, err error) {
@@ -133,7 +135,9 @@ const (
 
 var (
 	errDamaged = errors.New("the content is damaged, or was not sealed for this entry")
-	errPlain   = errors.New("the content was stored without an outbox_key: add `none` as the last outbox_key to let it be read")
+	errPlain   = errors.New(
+		"the content was stored without an outbox_key: add `none` as the last outbox_key to let it be read",
+	)
 )
 
 func (v *vault) seal(id string, content []byte) []byte {
@@ -166,5 +170,8 @@ func (v *vault) open(id string, stored []byte) ([]byte, error) {
 		}
 		return content, nil
 	}
-	return nil, fmt.Errorf("the content is sealed with a key that none of the configured outbox_keys opens (key id %x)", stored[1:5])
+	return nil, fmt.Errorf(
+		"the content is sealed with a key that none of the configured outbox_keys opens (key id %x)",
+		stored[1:5],
+	)
 }

@@ -67,10 +67,18 @@ func TestPlainContent(t *testing.T) {
 		o = open(t, c, f, withKeys(key))
 		start(t, o)
 		f.waitEvents(t, "sealed", 1)
-		if entry := get(t, o, id); entry.Content != nil || !strings.Contains(entry.Reason, "add `none` as the last outbox_key") {
+		if entry := get(
+			t,
+			o,
+			id,
+		); entry.Content != nil ||
+			!strings.Contains(entry.Reason, "add `none` as the last outbox_key") {
 			t.Errorf("%+v", entry)
 		}
-		err := o.Configure(t.Context(), outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify, Keys: []string{key, "none"}})
+		err := o.Configure(
+			t.Context(),
+			outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify, Keys: []string{key, "none"}},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +91,10 @@ func TestPlainContent(t *testing.T) {
 
 func TestKeysAreChecked(t *testing.T) {
 	for name, keys := range map[string][]string{
-		"short": {"c2hvcnQ="}, "no base64": {strings.Repeat("x", 31) + "!"}, "empty": {""}, "none alone": {"none"}, "none first": {"none", outbox.NewKey()},
+		"short": {"c2hvcnQ="}, "no base64": {strings.Repeat("x", 31) + "!"},
+		"empty":      {""},
+		"none alone": {"none"},
+		"none first": {"none", outbox.NewKey()},
 	} {
 		_, err := outbox.Open(t.Context(), outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, outbox.Settings{Keys: keys})
 		if err == nil || !strings.Contains(err.Error(), "caddy mailchimp outbox key") {

@@ -7,9 +7,9 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
-// Settle stores what became of an entry that was put with a Claim. It ends as sent or rejected. It is forgotten if nothing
-// went out and its caller was told so. It stays claimed if the outcome is unknown. If the account keeps back what it
-// accepted, the entry becomes one as all others.
+// Settle stores what became of an entry that was put with a Claim. It ends as sent or rejected. It is forgotten if
+// nothing went out and its caller was told so. It stays claimed if the outcome is unknown. If the account keeps back
+// what it accepted, the entry becomes one as all others.
 func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) error {
 	s, err := o.opened()
 	if err != nil {
@@ -52,7 +52,14 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 	return o.settled(ctx, s, row, change.state, statements, now)
 }
 
-func (o *Outbox) settled(ctx context.Context, s *store, r *row, state State, statements []*database.Statement, now time.Time) error {
+func (o *Outbox) settled(
+	ctx context.Context,
+	s *store,
+	r *row,
+	state State,
+	statements []*database.Statement,
+	now time.Time,
+) error {
 	if err := s.Write(ctx, &database.Write{Statements: statements, Order: r.ID}); err != nil {
 		return err
 	}

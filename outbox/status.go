@@ -106,7 +106,11 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 	failing := maps.Clone(o.failing)
 	o.mu.Unlock()
 	status := Status{
-		Holds: o.HoldsBySender(), Failing: failing, Waiting: make(map[string]int), Unknown: make(map[string]int), Troubles: o.Troubles(),
+		Holds:    o.HoldsBySender(),
+		Failing:  failing,
+		Waiting:  make(map[string]int),
+		Unknown:  make(map[string]int),
+		Troubles: o.Troubles(),
 	}
 	s, err := o.opened()
 	if err != nil {
@@ -117,7 +121,10 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 		return status, unavailable(err)
 	}
 	status.Summary = *summary
-	err = s.Read(ctx, "SELECT sender, count(*) FROM entry WHERE "+isUndelivered+" AND state <> 'sent' GROUP BY sender", nil,
+	err = s.Read(
+		ctx,
+		"SELECT sender, count(*) FROM entry WHERE "+isUndelivered+" AND state <> 'sent' GROUP BY sender",
+		nil,
 		func(scan func(...any) error) error {
 			var sender string
 			var n int
@@ -127,7 +134,8 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 				status.Unknown[sender] = n
 			}
 			return err
-		})
+		},
+	)
 	return status, err
 }
 
@@ -187,11 +195,14 @@ func (o *Outbox) Undelivered() int { return int(o.pending.Load()) }
 
 // Left counts all that is not delivered: what waits, is unrendered or is dead.
 func (o *Outbox) Left(ctx context.Context) (int, error) {
-	s, err := o.opened()
-	if err != nil {
+	s := o.store.Load()
+	if s == nil {
 		return 0, nil // the database was never reached, and nothing put into it
 	}
-	n, err := s.number(ctx, "SELECT count(*) FROM entry WHERE state <> 'sent' AND ("+isUndelivered+" OR state IN ('unrendered', 'dead'))")
+	n, err := s.number(
+		ctx,
+		"SELECT count(*) FROM entry WHERE state <> 'sent' AND ("+isUndelivered+" OR state IN ('unrendered', 'dead'))",
+	)
 	return int(n), err
 }
 

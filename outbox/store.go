@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"crypto/sha256"
-
 	"encoding/hex"
 	"errors"
 	"fmt"

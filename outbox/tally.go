@@ -60,7 +60,8 @@ func (o *Outbox) flushTally(ctx context.Context, s *store) {
 	write := new(database.Write)
 	for sender, n := range counts {
 		write.Statements = append(write.Statements, &database.Statement{
-			SQL: "INSERT INTO tally (time, sender, process, accepted, sent, refused, waiting) VALUES ($1, $2, $3, $4, $5, $6, $7) " +
+			SQL: "INSERT INTO tally (time, sender, process, accepted, sent, refused, waiting) " +
+				"VALUES ($1, $2, $3, $4, $5, $6, $7) " +
 				"ON CONFLICT (time, sender, process) DO UPDATE SET accepted = tally.accepted + excluded.accepted, " +
 				"sent = tally.sent + excluded.sent, refused = tally.refused + excluded.refused, waiting = excluded.waiting",
 			Args: []any{o.now().Truncate(tallyStep).UnixMilli(), sender, o.process, n.accepted, n.sent, n.refused, waiting},

@@ -8,32 +8,61 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
+type verdicts []outbox.Verdict
+
 // TestUncertain looks for what may have been accepted, and sends it once more and no more.
 func TestUncertain(t *testing.T) {
-	const unknown, resend, retry, found = outbox.VerdictUnknown, outbox.VerdictResend, outbox.VerdictRetry, outbox.VerdictSent
+	const (
+		unknown = outbox.VerdictUnknown
+		resend  = outbox.VerdictResend
+		retry   = outbox.VerdictRetry
+		found   = outbox.VerdictSent
+		dead    = outbox.VerdictDead
+	)
 	for name, test := range map[string]struct {
 		// sends and looks are what the calls say in turn. The last one is repeated.
-		sends, looks []outbox.Verdict
+		sends, looks verdicts
 		urgent       bool
 		sent         int
 		end          outbox.State
 		// after is when the second call begins.
 		after time.Duration
 	}{
-		"found":             {sends: []outbox.Verdict{unknown}, looks: []outbox.Verdict{found}, sent: 1, end: outbox.Sent, after: 2 * time.Minute},
-		"urgent and found":  {sends: []outbox.Verdict{unknown}, looks: []outbox.Verdict{found}, urgent: true, sent: 1, end: outbox.Sent, after: 20 * time.Second},
-		"not found":         {sends: []outbox.Verdict{unknown, found}, looks: []outbox.Verdict{resend}, sent: 2, end: outbox.Sent, after: 2 * time.Minute},
-		"unknown again":     {sends: []outbox.Verdict{unknown}, looks: []outbox.Verdict{resend}, sent: 2, end: outbox.Dead, after: 2 * time.Minute},
-		"never answered":    {sends: []outbox.Verdict{unknown, found}, looks: []outbox.Verdict{retry}, sent: 2, end: outbox.Sent, after: 2 * time.Minute},
-		"answered at last":  {sends: []outbox.Verdict{unknown, found}, looks: []outbox.Verdict{retry, unknown, found}, sent: 1, end: outbox.Sent, after: 2 * time.Minute},
-		"refused afterward": {sends: []outbox.Verdict{unknown, outbox.VerdictDead}, looks: []outbox.Verdict{resend}, sent: 2, end: outbox.Dead, after: 2 * time.Minute},
+		"found": {
+			sends: verdicts{unknown}, looks: verdicts{found},
+			sent: 1, end: outbox.Sent, after: 2 * time.Minute,
+		},
+		"urgent and found": {
+			sends: verdicts{unknown}, looks: verdicts{found}, urgent: true,
+			sent: 1, end: outbox.Sent, after: 20 * time.Second,
+		},
+		"not found": {
+			sends: verdicts{unknown, found}, looks: verdicts{resend},
+			sent: 2, end: outbox.Sent, after: 2 * time.Minute,
+		},
+		"unknown again": {
+			sends: verdicts{unknown}, looks: verdicts{resend},
+			sent: 2, end: outbox.Dead, after: 2 * time.Minute,
+		},
+		"never answered": {
+			sends: verdicts{unknown, found}, looks: verdicts{retry},
+			sent: 2, end: outbox.Sent, after: 2 * time.Minute,
+		},
+		"answered at last": {
+			sends: verdicts{unknown, found}, looks: verdicts{retry, unknown, found},
+			sent: 1, end: outbox.Sent, after: 2 * time.Minute,
+		},
+		"refused afterward": {
+			sends: verdicts{unknown, dead}, looks: verdicts{resend},
+			sent: 2, end: outbox.Dead, after: 2 * time.Minute,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onSQLite(t, func(t *testing.T, c outbox.Config) {
 				sends, looks := test.sends, test.looks
 				var calls []time.Time
 				sent := 0
-				next := func(list *[]outbox.Verdict) outbox.Result {
+				next := func(list *verdicts) outbox.Result {
 					verdict := (*list)[0]
 					if len(*list) > 1 {
 						*list = (*list)[1:]

@@ -32,7 +32,12 @@ func TestUnrendered(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.waitEvents(t, "unrendered", 2)
-		if entry := get(t, o, receipt.ID); entry.State != outbox.Unrendered || entry.Reason != "still broken" || string(entry.Content) != "content of key\x00" {
+		if entry := get(
+			t,
+			o,
+			receipt.ID,
+		); entry.State != outbox.Unrendered || entry.Reason != "still broken" ||
+			string(entry.Content) != "content of key\x00" {
 			t.Errorf("%+v", entry)
 		}
 		f.mu.Lock()
@@ -51,7 +56,11 @@ func TestRenderedLater(t *testing.T) {
 		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
 			if d.Unrendered {
 				return outbox.Result{Verdict: outbox.VerdictRendered, Rendered: &outbox.New{
-					Sender: second, Content: []byte("rendered"), Recipients: []string{"grace@example.net"}, Private: true, Expires: time.Now().Add(time.Hour),
+					Sender:     second,
+					Content:    []byte("rendered"),
+					Recipients: []string{"grace@example.net"},
+					Private:    true,
+					Expires:    time.Now().Add(time.Hour),
 				}}
 			}
 			return outbox.Result{Verdict: outbox.VerdictSent}
@@ -64,7 +73,8 @@ func TestRenderedLater(t *testing.T) {
 		}
 		f.waitEvents(t, "sent", 1)
 		entry := get(t, o, receipt.ID)
-		if entry.Sender != second || !entry.Private || entry.Content != nil || entry.Expires.IsZero() || string(f.delivered[1].Content) != "rendered" {
+		if entry.Sender != second || !entry.Private || entry.Content != nil || entry.Expires.IsZero() ||
+			string(f.delivered[1].Content) != "rendered" {
 			t.Errorf("%+v", entry)
 		}
 		for address, want := range map[string]int{"grace@example.net": 1, "Ada@example.net": 0} {

@@ -123,7 +123,8 @@ func TestExplain(t *testing.T) {
 			}
 			continue
 		}
-		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), code) || !strings.Contains(err.Error(), "the server's words") {
+		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), code) ||
+			!strings.Contains(err.Error(), "the server's words") {
 			t.Errorf("%s: %v", code, err)
 		}
 		if !errors.Is(err, failure) {

@@ -104,7 +104,11 @@ func TestRoles(t *testing.T) {
 	db := openPostgres(t, asRole)
 	write(t, db, "a", "b")
 	run(t, conn, "REVOKE INSERT ON ALL TABLES IN SCHEMA "+name+" FROM "+role)
-	if err := db.Write(t.Context(), set("c", "d")); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "42501") {
+	if err := db.Write(
+		t.Context(),
+		set("c", "d"),
+	); !errors.Is(err, ErrUnavailable) ||
+		!strings.Contains(err.Error(), "42501") {
 		t.Errorf("writing without the right to: %v", err)
 	}
 	if err := db.Trouble(); err == nil || !strings.Contains(err.Error(), "grant the role") {
@@ -119,14 +123,17 @@ func TestOperatorsMistakes(t *testing.T) {
 		change func(u *url.URL, parameters url.Values)
 		want   string
 	}{
-		"no such role":     {func(u *url.URL, _ url.Values) { u.User = url.UserPassword("nobody", secret) }, "SQLSTATE 28000"},
+		"no such role": {
+			func(u *url.URL, _ url.Values) { u.User = url.UserPassword("nobody", secret) }, "SQLSTATE 28000",
+		},
 		"no such database": {func(u *url.URL, _ url.Values) { u.Path = "nothing" }, "create the database"},
 		"no such schema":   {func(_ *url.URL, p url.Values) { p.Set("search_path", "nothing") }, "create the schema"},
 		"no such server":   {func(u *url.URL, _ url.Values) { u.Host = "127.0.0.1:1" }, "refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := OpenPostgres(t.Context(), another(t, test.change))
-			if !errors.Is(err, ErrUnavailable) || !strings.Contains(fmt.Sprint(err), test.want) || strings.Contains(fmt.Sprint(err), secret) {
+			if !errors.Is(err, ErrUnavailable) || !strings.Contains(fmt.Sprint(err), test.want) ||
+				strings.Contains(fmt.Sprint(err), secret) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -143,7 +150,11 @@ func TestOperatorsMistakes(t *testing.T) {
 		t.Errorf("of a later version: %v", err)
 	}
 	run(t, conn, "DROP TABLE "+name+".setting")
-	if err := db.Write(t.Context(), set("a", "b")); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "SQLSTATE 42P01") {
+	if err := db.Write(
+		t.Context(),
+		set("a", "b"),
+	); !errors.Is(err, ErrUnavailable) ||
+		!strings.Contains(err.Error(), "SQLSTATE 42P01") {
 		t.Errorf("a table is gone: %v", err)
 	}
 }
@@ -158,7 +169,12 @@ func TestSmallestPool(t *testing.T) {
 			if err := db.Write(t.Context(), set(fmt.Sprint(n), "a")); err != nil {
 				t.Error(err)
 			}
-			err := db.Read(t.Context(), "SELECT name FROM setting", nil, func(scan func(...any) error) error { return scan(new(string)) })
+			err := db.Read(
+				t.Context(),
+				"SELECT name FROM setting",
+				nil,
+				func(scan func(...any) error) error { return scan(new(string)) },
+			)
 			if err != nil {
 				t.Error(err)
 			}
@@ -337,7 +353,9 @@ func TestNewLogin(t *testing.T) {
 	run(t, conn, "CREATE ROLE "+role+" LOGIN SUPERUSER")
 	t.Cleanup(func() { run(t, conn, "DROP ROLE "+role) })
 	db := openPostgres(t, dsn)
-	if err := db.Login(another(t, func(u *url.URL, p url.Values) { u.User = url.User(role); p.Set("search_path", name) })); err != nil {
+	if err := db.Login(
+		another(t, func(u *url.URL, p url.Values) { u.User = url.User(role); p.Set("search_path", name) }),
+	); err != nil {
 		t.Fatal(err)
 	}
 	db.pool.Reset()

@@ -51,7 +51,7 @@ var errOpenElsewhere = errors.New("another process has it open: one outbox file 
 func OpenSQLite(ctx context.Context, file string) (DB, error) {
 	db := &sqliteDB{file: file, prepared: make(map[string]*sql.Stmt), queries: make(map[string]*sql.Stmt)}
 	if err := db.open(ctx); err != nil {
-		db.release()
+		_ = db.release() // the error before it is worth more
 		if isOfDisk(err) {
 			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}

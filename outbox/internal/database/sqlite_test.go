@@ -49,7 +49,8 @@ func value(t *testing.T, db DB, query string, args ...any) string {
 // TestFiles opens files of any name. Nobody else may read them.
 func TestFiles(t *testing.T) {
 	for _, name := range []string{
-		"outbox.db", "a?b.db", "a?mode=memory", "a#b.db", "a%41.db", "100%", "with blank.db", "it's \"quoted\".db", "file:x.db",
+		"outbox.db", "a?b.db", "a?mode=memory", "a#b.db", "a%41.db", "100%", "with blank.db", "it's \"quoted\".db",
+		"file:x.db",
 		"grün.db", ":memory:", "a&b=c;d.db",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -250,7 +251,10 @@ func remove(t *testing.T, file string) {
 func TestMaintain(t *testing.T) {
 	db := openSQLite(t, outboxFile(t))
 	write(t, db, "one", "more")
-	if err := db.Write(t.Context(), &Write{Statements: []*Statement{{SQL: "DELETE FROM setting WHERE name LIKE 'setting %'"}}}); err != nil {
+	if err := db.Write(
+		t.Context(),
+		&Write{Statements: []*Statement{{SQL: "DELETE FROM setting WHERE name LIKE 'setting %'"}}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{"PRAGMA incremental_vacuum(500)", "PRAGMA wal_checkpoint(TRUNCATE)"} {
@@ -321,7 +325,8 @@ func TestFileGoesWhileIdle(t *testing.T) {
 	})
 }
 
-// TestDamagedPage damages a page that nothing reads at the start. Reading it says what to do, and others are still there.
+// TestDamagedPage damages a page that nothing reads at the start. Reading it says what to do, and others are still
+// there.
 func TestDamagedPage(t *testing.T) {
 	file := outboxFile(t)
 	root := 0
@@ -372,7 +377,10 @@ func TestPanicWhileCommitting(t *testing.T) {
 func TestConflict(t *testing.T) {
 	db := openSQLite(t, filepath.Join(t.TempDir(), "outbox.db"))
 	insert := func(name any) error {
-		return db.Write(t.Context(), &Write{Statements: []*Statement{{SQL: "INSERT INTO message (id, entry) VALUES ($1, 'x')", Args: []any{name}}}})
+		return db.Write(
+			t.Context(),
+			&Write{Statements: []*Statement{{SQL: "INSERT INTO message (id, entry) VALUES ($1, 'x')", Args: []any{name}}}},
+		)
 	}
 	if err := insert("a"); err != nil {
 		t.Fatal(err)

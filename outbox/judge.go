@@ -1,0 +1,170 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// judge stores what a result means for the entry, and for the holds that it was the probe of.
+func (o *Outbox) judge(ctx context.Context, s *store, c *claimed, r Result) error {
+	if r.Outcome != nil {
+		c.Outcome = r.Outcome
+	}
+	if r.Verdict == VerdictHold && c.State == Sending && o.meetsHoldsAlone(c) {
+		r.Verdict, r.Reason = VerdictRetry, "it meets holds while other mail is accepted: "+r.Reason
+	}
+	holding := o.judgeHolds(ctx, s, c, r)
+	if r.Verdict == VerdictSent && c.State == Sending {
+		o.releaseEarly(c)
+	}
+	return errors.Join(o.judgeEntry(ctx, s, c, r), holding)
+}
+
+// answered are the verdicts by which an account has shown that it works.
+var answered = []Verdict{VerdictSent, VerdictRejected, VerdictDead}
+
+func (o *Outbox) judgeHolds(ctx context.Context, s *store, c *claimed, r Result) error {
+	o.countAnswers(c, r)
+	switch {
+	case slices.Contains(answered, r.Verdict):
+		return o.endHolds(ctx, s, c.probed)
+	case c.State == Sending && (r.Verdict == VerdictHold || r.Verdict == VerdictBacklogged):
+		hold := o.holdFor(c, r)
+		met := func(h *Hold) bool { return h.name() == hold.name() }
+		if slices.ContainsFunc(c.probed, met) {
+			return o.extendHolds(ctx, s, c.probed, r.Reason, r.After)
+		}
+		// The account answers, and holds something else.
+		return errors.Join(o.endHolds(ctx, s, c.probed), o.beginHold(ctx, s, hold, c.began))
+	}
+	err := o.extendHolds(ctx, s, c.probed, "", 0)
+	if c.State == Sending && r.Verdict == VerdictUnknown && len(c.probed) == 0 && o.isOutage(c) {
+		r.Reason = "the last attempts had no answer that tells what became of them: " + r.Reason
+		err = errors.Join(err, o.beginHold(ctx, s, o.holdFor(c, r), c.began))
+	}
+	return err
+}
+
+// manyUnknowns is how many attempts of an account in a row, whose outcome is unknown, are an outage.
+const manyUnknowns = 3
+
+// isOutage counts an attempt whose outcome is unknown, and reports whether there were many in a row.
+func (o *Outbox) isOutage(c *claimed) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a := o.accountNamed(c.account)
+	a.unknowns++
+	return a.unknowns >= manyUnknowns
+}
+
+func (o *Outbox) holdFor(c *claimed, r Result) Hold {
+	scope := r.Scope
+	if scope == "" {
+		scope = ScopeKey
+	}
+	target := c.account
+	switch {
+	case scope == ScopeDomain:
+		target = c.Sender
+	case scope == ScopeSubaccount && c.Subaccount == "":
+		scope = ScopeKey
+	case scope == ScopeSubaccount:
+		target += "/" + c.Subaccount
+	}
+	now, first := o.now(), probeDelays[scope].first
+	return Hold{
+		Scope: scope, Target: target, Sender: c.Sender, Reason: r.Reason, Since: now, Entry: c.ID,
+		Probe: now.Add(max(first, min(r.After, longestProbe))), delay: first,
+	}
+}
+
+func (o *Outbox) judgeEntry(ctx context.Context, s *store, c *claimed, r Result) error {
+	lookedUp := c.State != Sending
+	switch r.Verdict {
+	case VerdictSent:
+		c.keepContent = r.KeepContent
+		return o.end(ctx, s, c, Sent, r.Reason)
+	case VerdictRejected:
+		return o.end(ctx, s, c, Rejected, r.Reason)
+	case VerdictDead, VerdictGivenUp:
+		return o.end(ctx, s, c, Dead, r.Reason)
+	case VerdictDiscarded:
+		return o.end(ctx, s, c, Discarded, r.Reason)
+	case VerdictUnrendered:
+		return o.end(ctx, s, c, Unrendered, r.Reason)
+	case VerdictRendered:
+		return o.rendered(ctx, s, c, r.Rendered)
+	case VerdictBacklogged:
+		return o.backlogged(ctx, s, c, r)
+	case VerdictResend, VerdictNotAccepted:
+		if r.Verdict == VerdictNotAccepted {
+			c.unknowns = max(0, c.unknowns-1)
+		}
+		c.note(o.now(), r.Reason)
+		return o.save(ctx, s, c, Retrying, 0)
+	case VerdictWait:
+		if c.Reason != r.Reason {
+			c.note(o.now(), r.Reason) // once: from here on it is retrying
+		}
+		return o.later(ctx, s, c, r.After)
+	case VerdictHold: // a look-up never holds
+		if lookedUp {
+			return o.lookUpLater(ctx, s, c, r)
+		}
+		c.Reason = r.Reason
+		return o.later(ctx, s, c, 0)
+	case VerdictUnknown:
+		if lookedUp {
+			return o.lookUpLater(ctx, s, c, r)
+		}
+		return o.unknown(ctx, s, c, r)
+	}
+	if lookedUp {
+		return o.lookUpLater(ctx, s, c, r)
+	}
+	return o.retry(ctx, s, c, r)
+}
+
+// mostHolds is how many holds an entry may meet while others of its account are accepted in between.
+const mostHolds = 3
+
+// meetsHoldsAlone counts that an attempt met a hold, and reports whether the entry meets them again and again while
+// others pass: then it has trouble of its own.
+func (o *Outbox) meetsHoldsAlone(c *claimed) bool {
+	o.mu.Lock()
+	passed := o.accountNamed(c.account).accepted
+	o.mu.Unlock()
+	// An entry that was given back is due since then.
+	if c.holds == 0 || passed.After(c.Due) {
+		c.holds++
+	}
+	return c.holds >= mostHolds
+}
+
+// countAnswers keeps count of what fails in a row, and lets an account send more at once after each success that
+// follows a hold.
+func (o *Outbox) countAnswers(c *claimed, r Result) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case slices.Contains(answered, r.Verdict):
+		delete(o.failing, c.Sender)
+		a := o.accountNamed(c.account)
+		a.accepted, a.unknowns = o.now(), 0
+		if a.limit > 0 {
+			if a.limit *= 2; a.limit >= o.settings.Load().Workers {
+				a.limit = 0
+			}
+		}
+	case c.State == Sending && (r.Verdict == VerdictRetry || r.Verdict == VerdictUnknown):
+		o.failing[c.Sender] = Failing{o.failing[c.Sender].Attempts + 1, r.Reason}
+	}
+}
+
+// startSlowly lets an account that was held send one entry at a time at first. o.mu is held.
+func (o *Outbox) startSlowly(name holdName) {
+	if name.scope == ScopeKey {
+		o.accountNamed(name.target).limit = 1
+	}
+}

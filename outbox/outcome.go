@@ -1,0 +1,111 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
+)
+
+// later gives the entry back for another attempt.
+func (o *Outbox) later(ctx context.Context, s *store, c *claimed, delay time.Duration) error {
+	state := c.State
+	if state == Sending {
+		state = c.waitingState()
+	}
+	return o.save(ctx, s, c, state, delay)
+}
+
+// save stores an entry that does not end. It is tried again no later than it expires.
+func (o *Outbox) save(ctx context.Context, s *store, c *claimed, state State, delay time.Duration) error {
+	c.Due = o.now().Add(delay)
+	if !c.Expires.IsZero() && c.Due.After(c.Expires) {
+		c.Due = c.Expires
+	}
+	return o.write(ctx, s, c, &change{state: state, due: c.Due})
+}
+
+// end stores the end of an entry, and wipes its content in the same statement.
+func (o *Outbox) end(ctx context.Context, s *store, c *claimed, state State, reason string) error {
+	c.note(o.now(), reason)
+	keep := state == Dead || state == Unrendered || c.keepContent || o.settings.Load().KeepContent && !c.Private
+	change := &change{state: state, wipe: !keep, freesKey: freesKey(c.row, state)}
+	if state != Unrendered {
+		change.ended = o.now()
+	}
+	before := c.State
+	if err := o.write(ctx, s, c, change); err != nil {
+		return err
+	}
+	c.Ended = change.ended
+	if before.undelivered() {
+		o.pending.Add(-1)
+	}
+	o.tally.addEnd(c.row)
+	o.notify(string(state), c.Entry, c.Reason, 0)
+	return nil
+}
+
+// freesKey reports whether another entry may have the key of one that ends: no mail went out, and none may have.
+func freesKey(r *row, state State) bool {
+	return r.unknowns == 0 && (state == Rejected || state == Dead || state == Expired || state == Discarded)
+}
+
+// rendered makes the entry what it has been rendered to. It is claimed again then, perhaps for another account.
+func (o *Outbox) rendered(ctx context.Context, s *store, c *claimed, n *New) error {
+	before := c.Recipients
+	c.unrendered, c.Sender, c.Subaccount, c.Expires = false, n.Sender, n.Subaccount, n.Expires
+	c.Private = c.Private || n.Private
+	c.Recipients = nil
+	for _, recipient := range n.Recipients {
+		c.Recipients = append(c.Recipients, s.hash(recipient))
+	}
+	c.Due = o.now()
+	return o.write(ctx, s, c, &change{
+		state: c.waitingState(), due: c.Due, content: o.vault.Load().seal(c.ID, n.Content), former: before,
+	})
+}
+
+// write stores a change of a claimed entry, again and again until the database takes it: what was sent must not be sent
+// again because the database was away for a moment.
+func (o *Outbox) write(ctx context.Context, s *store, c *claimed, change *change) error {
+	from := c.State
+	for n := 1; ; n++ {
+		statements := change.statements(c.row, from)
+		err := s.Write(context.WithoutCancel(ctx), &database.Write{Statements: statements, Order: c.ID, Size: 1000 + len(change.content)})
+		if err == nil && statements[0].Changed == 0 {
+			err = o.isStored(ctx, s, c, change.state)
+		}
+		if err == nil {
+			c.State = change.state
+			return nil
+		}
+		if errors.Is(err, errTaken) && from != Sending {
+			return nil // the operator decided about it during the look-up
+		}
+		if errors.Is(err, errTaken) {
+			o.notify("lost", c.Entry, "the entry was taken over while it was sent", 0)
+			return nil
+		}
+		o.troubles.set(o, "storing outcomes", err)
+		select {
+		case <-time.After(min(backoff(n, 0)/10, 5*time.Second)):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// errTaken means that the entry is not this worker's any more: another process took it over, or it was forgotten.
+var errTaken = errors.New("the entry was taken away")
+
+// isStored returns nil if a change was committed before, by a connection that broke before it answered.
+func (o *Outbox) isStored(ctx context.Context, s *store, c *claimed, state State) error {
+	n, err := s.number(context.WithoutCancel(ctx), "SELECT count(*) FROM entry WHERE id = $1 AND attempt = $2 AND state = $3",
+		c.ID, int64(c.attempt), string(state))
+	if err == nil && n == 0 {
+		err = errTaken
+	}
+	return err
+}

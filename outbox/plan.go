@@ -1,0 +1,138 @@
+package outbox
+
+import (
+	"slices"
+	"time"
+)
+
+// plan is what is to be claimed together.
+type plan struct {
+	now      time.Time
+	claims   []claim
+	sleeping time.Duration
+}
+
+// claim is what is to be claimed of a lane, or, without one, of what is to be looked up.
+type claim struct {
+	lane    lane
+	account string
+	senders []string
+	n       int
+	probed  []*Hold
+}
+
+func (p *plan) sleep(most time.Duration) { p.sleeping = max(0, min(p.sleeping, most)) }
+
+// plan decides how many entries of each lane to claim.
+func (o *Outbox) plan(s *store, lanes []lane, now time.Time) *plan {
+	p := &plan{now: now, sleeping: longestSleep}
+	settings := o.settings.Load()
+	open := make(map[string][]lane)
+	for _, l := range lanes {
+		account := o.accountOf(s, settings, l.sender)
+		if account == "" {
+			continue
+		}
+		if l.due.After(now) {
+			p.sleep(l.due.Sub(now))
+			continue
+		}
+		holds := o.holdsOf(l, account)
+		if len(holds) == 0 {
+			open[account] = append(open[account], l)
+			continue
+		}
+		o.planProbe(p, l, account, holds)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, lanes := range open {
+		a := o.accountNamed(name)
+		limit := settings.Workers
+		if a.limit != 0 {
+			limit = min(limit, a.limit)
+		}
+		a.plan(p, name, lanes, limit)
+	}
+	return p
+}
+
+// planProbe has one entry of a held lane be sent if a probe is due.
+func (o *Outbox) planProbe(p *plan, l lane, account string, holds []*Hold) {
+	for _, h := range holds {
+		switch {
+		case h.Paused:
+			return
+		case h.Probe.After(p.now):
+			p.sleep(h.Probe.Sub(p.now))
+			return
+		}
+		// Another lane of this plan is the probe already.
+		if slices.ContainsFunc(p.claims, func(c claim) bool { return slices.Contains(c.probed, h) }) {
+			return
+		}
+	}
+	p.claims = append(p.claims, claim{lane: l, account: account, n: 1, probed: holds})
+}
+
+func (o *Outbox) accountNamed(name string) *account {
+	a := o.accounts[name]
+	if a == nil {
+		a = new(account)
+		o.accounts[name] = a
+	}
+	return a
+}
+
+// plan shares the free workers of an account out. Urgent entries come first, but leave one worker of four to the others
+// while some wait.
+func (a *account) plan(p *plan, name string, lanes []lane, limit int) {
+	a.turn++
+	// A database that does not store stops the sending.
+	free := limit - a.sending - max(0, a.storing-limit)
+	isUrgent := func(l lane) bool { return l.urgent }
+	isOther := func(l lane) bool { return !l.urgent }
+	urgent, others := slices.DeleteFunc(slices.Clone(lanes), isOther), slices.DeleteFunc(slices.Clone(lanes), isUrgent)
+	most := free
+	if len(others) > 0 {
+		most = min(free, max(limit*3/4, 1)-a.urgent)
+	}
+	free -= a.share(p, name, urgent, most)
+	a.share(p, name, others, free)
+}
+
+// share gives workers to lanes, and returns how many.
+func (a *account) share(p *plan, name string, lanes []lane, free int) int {
+	given := 0
+	for i := range lanes {
+		if free-given <= 0 {
+			p.sleep(longestSleep) // a worker that ends wakes the dispatcher
+			break
+		}
+		left := len(lanes) - i
+		n := (free - given + left - 1) / left
+		p.claims = append(p.claims, claim{lane: lanes[(a.turn+i)%len(lanes)], account: name, n: n})
+		given += n
+	}
+	return given
+}
+
+// maxLookUps is how many entries of an account are looked up at once: a Deliverer may ask for them together.
+const maxLookUps = 50
+
+// planLookUps claims what is to be looked up, of a few entries for each account at once.
+func (o *Outbox) planLookUps(s *store, p *plan) {
+	settings := o.settings.Load()
+	byAccount := make(map[string][]string)
+	for _, sender := range settings.Senders {
+		account := o.accountOf(s, settings, sender)
+		byAccount[account] = append(byAccount[account], sender)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, senders := range byAccount {
+		if free := maxLookUps - o.accountNamed(name).lookUps; free > 0 {
+			p.claims = append(p.claims, claim{account: name, senders: senders, n: free})
+		}
+	}
+}
