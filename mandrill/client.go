@@ -106,18 +106,6 @@ func (c *Client) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Domains returns the sender domains of the account.
-func (c *Client) Domains(ctx context.Context) ([]Domain, error) {
-	var domains []Domain
-	return domains, c.call(ctx, "senders/domains", struct{}{}, &domains)
-}
-
-// CheckDomain returns the state of a sender domain. It adds the domain to the account if it isn't there.
-func (c *Client) CheckDomain(ctx context.Context, domain string) (Domain, error) {
-	var checked Domain
-	return checked, c.call(ctx, "senders/check-domain", map[string]string{"domain": domain}, &checked)
-}
-
 // Info returns what became of a message for one recipient, by the id that Send returned. An id that
 // isn't known is an *Error with the name Unknown_Message.
 func (c *Client) Info(ctx context.Context, id string) (Info, error) {
