@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,37 +52,40 @@ func (s *Sandbox) PostEvents(address, key string) (stop func(), err error) {
 	if key == "" {
 		return nil, fmt.Errorf("webhook: the key is empty")
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	p := &poster{
-		sandbox: s, address: address, key: key, wake: make(chan struct{}, 1), cancel: cancel,
+	p := s.newPoster(address, key, http.DefaultTransport.(*http.Transport).Clone())
+	p.start()
+	return p.stop, nil
+}
+
+func (s *Sandbox) newPoster(address, key string, transport http.RoundTripper) *poster {
+	return &poster{
+		sandbox: s, address: address, key: key, wake: make(chan struct{}, 1),
 		client: &http.Client{
-			Timeout:       postTimeout,
-			Transport:     http.DefaultTransport.(*http.Transport).Clone(),
+			Timeout: postTimeout, Transport: transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+func (p *poster) start() {
+	s := p.sandbox
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	p.webhook = s.newWebhook(webhookArguments{
-		URL: address, Description: "The webhook of mandrill_sandbox",
+		URL: p.address, Description: "The webhook of mandrill_sandbox",
 		Events: mandrill.EventKinds[:len(mandrill.EventKinds)-2], // not sync and inbound
-	}, key)
+	}, p.key)
 	s.posters = append(s.posters, p)
-	s.mu.Unlock()
 	p.done.Go(func() { p.run(ctx) })
-	return p.stop, nil
 }
 
 func (p *poster) stop() {
 	s := p.sandbox
 	s.mu.Lock()
 	s.removeWebhook(p.webhook)
-	var others []*poster
-	for _, other := range s.posters {
-		if other != p {
-			others = append(others, other)
-		}
-	}
-	s.posters = others
+	s.posters = slices.DeleteFunc(slices.Clone(s.posters), func(other *poster) bool { return other == p })
 	s.mu.Unlock()
 	p.cancel()
 	p.done.Wait()
