@@ -3,6 +3,7 @@ package caddymodule_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
 // TestSandboxHandler sends to a sandbox that Caddy runs, whose mails outlive a reload.
@@ -48,5 +50,60 @@ func TestSandboxHandler(t *testing.T) {
 	}
 	if page, err := e.Do(r); err != nil || !strings.Contains(page.Body, "Nobody is in an audience yet") {
 		t.Errorf("the page of members: %+v, %v", page, err)
+	}
+}
+
+// TestSandboxPostsEvents closes the loop: the entry of a mail that the sandbox takes gets the sandbox's events.
+func TestSandboxPostsEvents(t *testing.T) {
+	e := edgetest.Prepare(t, edgetest.Minimal)
+	t.Setenv("WEBHOOK_KEY", "s3cret-webhook")
+	e.Base = "http://" + e.Address + "/sandboxed/api/1.0"
+	site := func(key string) string {
+		return strings.Replace(e.Caddyfile(""), "\tmetrics /metrics\n", `	metrics /metrics
+	handle_path /sandboxed/* {
+		mandrill_sandbox {
+			webhook http://`+e.Address+`/mandrill {env.WEBHOOK_KEY}
+		}
+	}
+	mailchimp_events /mandrill {
+		url http://`+e.Address+`/mandrill
+		key `+key+`
+	}
+`, 1)
+	}
+	e.Run(site("another-key"))
+	events := func(id string) (kinds []string) {
+		for _, event := range e.WaitState(id, outbox.Sent).Events {
+			kinds = append(kinds, event.Event)
+		}
+		return kinds
+	}
+	first := e.Post(edgetest.Ada).Entry()
+	e.WaitForLog("X-Mandrill-Signature doesn't match")
+	if got := events(first); len(got) != 0 {
+		t.Errorf("events with a wrong key: %v", got)
+	}
+	// The reload keeps what was not taken.
+	if err := e.Load(site("{env.WEBHOOK_KEY}")); err != nil {
+		t.Fatal(err)
+	}
+	second := e.Post(strings.Replace(strings.Replace(edgetest.Ada, "ada@example.net",
+		"hard_bounce@test.mandrillapp.com", 1), "f1", "f2", 1)).Entry()
+	for id, want := range map[string]string{first: "[send delivered]", second: "[send hard_bounce]"} {
+		edgetest.WaitUntil(t, "the entry has no "+want, func() bool { return fmt.Sprint(events(id)) == want })
+	}
+}
+
+func TestSandboxWebhookIsMisconfigured(t *testing.T) {
+	for line, want := range map[string]string{
+		"webhook hooks.example.com k":               "is not a URL such as",
+		"webhook {env.NOT_SET} k":                   "webhook: evaluated placeholder {env.NOT_SET} is empty",
+		"webhook https://a.example {env.NOT_SET}":   "webhook: evaluated placeholder {env.NOT_SET} is empty",
+		"webhook https://a.example {file./nowhere}": "webhook: evaluated placeholder {file./nowhere} is empty",
+	} {
+		err := validate(t, "{\nadmin off\nauto_https off\n}\nhttp://127.0.0.1:1 {\nmandrill_sandbox {\n"+line+"\n}\n}\n")
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", line, err)
+		}
 	}
 }

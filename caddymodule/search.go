@@ -229,7 +229,8 @@ func (a *App) lacksIndex(ctx context.Context, client *mandrill.Client) bool {
 	if a.indexes.known == nil {
 		a.indexes.known = make(map[*mandrill.Client]index)
 	}
-	lacks := err == nil && !slices.Contains(fields, entryField)
+	isIndexed := func(f mandrill.MetadataField) bool { return f.Name == entryField }
+	lacks := err == nil && !slices.ContainsFunc(fields, isIndexed)
 	a.indexes.known[client] = index{time.Now(), lacks}
 	return lacks
 }

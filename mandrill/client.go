@@ -106,18 +106,6 @@ func (c *Client) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Domains returns the sender domains of the account.
-func (c *Client) Domains(ctx context.Context) ([]Domain, error) {
-	var domains []Domain
-	return domains, c.call(ctx, "senders/domains", struct{}{}, &domains)
-}
-
-// CheckDomain returns the state of a sender domain. It adds the domain to the account if it isn't there.
-func (c *Client) CheckDomain(ctx context.Context, domain string) (Domain, error) {
-	var checked Domain
-	return checked, c.call(ctx, "senders/check-domain", map[string]string{"domain": domain}, &checked)
-}
-
 // Info returns what became of a message for one recipient, by the id that Send returned. An id that
 // isn't known is an *Error with the name Unknown_Message.
 func (c *Client) Info(ctx context.Context, id string) (Info, error) {
@@ -130,24 +118,6 @@ func (c *Client) Info(ctx context.Context, id string) (Info, error) {
 func (c *Client) Search(ctx context.Context, query string, limit int) ([]Info, error) {
 	var found []Info
 	return found, c.call(ctx, "messages/search", map[string]any{"query": query, "limit": limit}, &found)
-}
-
-// MetadataFields returns the names of the metadata fields that the account can be searched by.
-func (c *Client) MetadataFields(ctx context.Context) ([]string, error) {
-	var fields []struct {
-		Name  string `json:"name"`
-		State string `json:"state"`
-	}
-	if err := c.call(ctx, "metadata/list", struct{}{}, &fields); err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, field := range fields {
-		if field.State == "active" {
-			names = append(names, field.Name)
-		}
-	}
-	return names, nil
 }
 
 func (c *Client) call(ctx context.Context, endpoint string, arguments, answer any) error {

@@ -63,7 +63,7 @@ func TestSend(t *testing.T) {
 				t.Fatalf("got %v, %v", got, err)
 			}
 			if !got[0].Taken() || !got[0].Held() || got[0].ID != "1" || got[1].Taken() || got[1].Held() ||
-				!strings.Contains(got[1].Remedy(), "SPF") {
+				!strings.Contains(got[1].Remedy(), "DMARC") {
 				t.Errorf("got %+v", got)
 			}
 		})
@@ -179,6 +179,14 @@ func TestErrorsOfOtherCalls(t *testing.T) {
 				"CheckDomain": func() error { _, err := c.CheckDomain(t.Context(), "example.com"); return err },
 				"Info":        func() error { _, err := c.Info(t.Context(), "1"); return err },
 				"Search":      func() error { _, err := c.Search(t.Context(), "*", 1); return err },
+
+				"MetadataFields":   func() error { _, err := c.MetadataFields(t.Context()); return err },
+				"AddMetadataField": func() error { _, err := c.AddMetadataField(t.Context(), "x"); return err },
+				"Webhooks":         func() error { _, err := c.Webhooks(t.Context()); return err },
+				"AddWebhook":       func() error { _, err := c.AddWebhook(t.Context(), "https://x", "", nil); return err },
+				"UpdateWebhook":    func() error { _, err := c.UpdateWebhook(t.Context(), mandrill.Webhook{}); return err },
+				"Subaccounts":      func() error { _, err := c.Subaccounts(t.Context(), ""); return err },
+				"AddSubaccount":    func() error { _, err := c.AddSubaccount(t.Context(), "x"); return err },
 			} {
 				var got *mandrill.Error
 				if err := do(); !errors.As(err, &got) || got.Kind != test.kind {

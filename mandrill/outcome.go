@@ -87,9 +87,9 @@ func (r Recipient) Held() bool {
 func (r Recipient) Remedy() string {
 	switch r.RejectReason {
 	case "unsigned":
-		return "Mandrill doesn't send for the domain of from_email: verify it at Mandrill, " +
-			"add include:spf.mandrillapp.com to its SPF record, and set its two DKIM CNAME records. " +
-			"What is missing says: caddy mailchimp check-domain <domain>"
+		return "Mandrill doesn't send for the domain of from_email: verify the domain at Mandrill, " +
+			"and set its two DKIM CNAME records and a DMARC record. " +
+			"To see what is missing: caddy mailchimp check-domain <domain>"
 	case "invalid-sender":
 		return "Mandrill doesn't take the address of from_email"
 	case "hard-bounce", "soft-bounce", "spam", "unsub", "custom":
@@ -135,26 +135,4 @@ func (i *Info) UnmarshalJSON(data []byte) error {
 	err := unmarshalObject(raw.Reject, &reject)
 	i.RejectReason = reject.Reason
 	return err
-}
-
-// Domain is the state of a sender domain.
-type Domain struct {
-	Domain string `json:"domain"`
-	SPF    Record `json:"spf"`
-	DKIM   Record `json:"dkim"`
-	// VerifiedAt is empty where the ownership of the domain isn't verified.
-	VerifiedAt string `json:"verified_at"`
-	// ValidSigning reports whether Mandrill signs for the domain.
-	ValidSigning bool `json:"valid_signing"`
-	// VerifyTXTKey is the value of a TXT record that verifies the ownership.
-	VerifyTXTKey string `json:"verify_txt_key"`
-}
-
-// Record is the state of a DNS record.
-type Record struct {
-	Valid bool `json:"valid"`
-	// ValidAfter is when a record that was just set will count, or empty.
-	ValidAfter string `json:"valid_after"`
-	// Error says what is wrong with the record, in Mandrill's words.
-	Error string `json:"error"`
 }

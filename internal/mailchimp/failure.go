@@ -28,15 +28,19 @@ func (s *FailureSwitch[F]) Add(failure F, calls int) {
 }
 
 // Next takes the failure of the next call. It returns the zero F if the call is to go well.
-func (s *FailureSwitch[F]) Next() F {
-	if len(s.planned) == 0 {
+func (s *FailureSwitch[F]) Next() F { return s.NextWhere(func(F) bool { return true }) }
+
+// NextWhere is Next for a call that only some of the failures are meant for. It leaves the others alone.
+func (s *FailureSwitch[F]) NextWhere(meant func(F) bool) F {
+	i := slices.IndexFunc(s.planned, func(p plannedFailure[F]) bool { return meant(p.failure) })
+	if i < 0 {
 		var none F
 		return none
 	}
-	next := &s.planned[0]
+	next := &s.planned[i]
 	failure := next.failure
 	if next.calls--; next.calls == 0 {
-		s.planned = slices.Delete(s.planned, 0, 1)
+		s.planned = slices.Delete(s.planned, i, i+1)
 	}
 	return failure
 }

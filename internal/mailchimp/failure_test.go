@@ -37,6 +37,16 @@ func TestFailureSwitch(t *testing.T) {
 	}
 }
 
+func TestFailuresForSome(t *testing.T) {
+	var s FailureSwitch[string]
+	s.Add("first", 2)
+	s.Add("second", 1)
+	second := func(failure string) bool { return failure == "second" }
+	if got := s.NextWhere(second) + s.NextWhere(second); got != "second" || s.Len() != 1 || s.Next() != "first" {
+		t.Errorf("got %s, %d to come", got, s.Len())
+	}
+}
+
 func TestCheckFailure(t *testing.T) {
 	for _, test := range []struct {
 		calls        int

@@ -20,17 +20,117 @@ type apiError struct {
 
 func (e *apiError) Error() string { return e.message }
 
+// invalidField is the answer to a call whose argument Mandrill doesn't accept. The field may be a path with dots.
+func invalidField(field, text string) error {
+	encoded, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // a string is always JSON
+	}
+	fields := strings.Split(field, ".")
+	message := fmt.Sprintf("{%q:%s}", fields[len(fields)-1], encoded)
+	for i := len(fields) - 2; i >= 0; i-- {
+		message = fmt.Sprintf("{%q:%s}", fields[i], message)
+	}
+	return validation("Validation error: %s", message)
+}
+
 func validation(format string, args ...any) error {
 	return &apiError{http.StatusUnprocessableEntity, "ValidationError", fmt.Sprintf(format, args...)}
 }
 
+func unknown(name, format string, args ...any) error {
+	return &apiError{0, name, fmt.Sprintf(format, args...)}
+}
+
+// call is one call of the API.
+type call struct {
+	endpoint string
+	body     []byte
+	failure  Failure
+}
+
+// endpoints are the calls that the sandbox knows.
+var endpoints = map[string]func(*Sandbox, call) (any, error){
+	"messages/send":           (*Sandbox).send,
+	"messages/send-template":  (*Sandbox).send,
+	"messages/info":           with((*Sandbox).info),
+	"messages/content":        with((*Sandbox).content),
+	"messages/list-scheduled": with((*Sandbox).listScheduled),
+	"messages/search":         (*Sandbox).search,
+	"users/ping":              with((*Sandbox).ping),
+	"users/ping2":             with((*Sandbox).ping2),
+	"users/info":              with((*Sandbox).userInfo),
+	"senders/list":            with((*Sandbox).listSenders),
+	"senders/domains":         with((*Sandbox).listDomains),
+	"senders/add-domain":      with((*Sandbox).addDomain),
+	"senders/check-domain":    with((*Sandbox).addDomain),
+	"senders/verify-domain":   with((*Sandbox).verifyDomain),
+	"metadata/list":           with((*Sandbox).listMetadata),
+	"metadata/add":            with((*Sandbox).addMetadata),
+	"metadata/update":         with((*Sandbox).updateMetadata),
+	"metadata/delete":         with((*Sandbox).deleteMetadata),
+	"webhooks/list":           with((*Sandbox).listWebhooks),
+	"webhooks/add":            with((*Sandbox).addWebhook),
+	"webhooks/info":           with((*Sandbox).webhookInfo),
+	"webhooks/update":         with((*Sandbox).updateWebhook),
+	"webhooks/delete":         with((*Sandbox).deleteWebhook),
+	"subaccounts/list":        with((*Sandbox).listSubaccounts),
+	"subaccounts/add":         with((*Sandbox).addSubaccount),
+	"subaccounts/info":        with((*Sandbox).subaccountInfo),
+	"subaccounts/update":      with((*Sandbox).updateSubaccount),
+	"subaccounts/delete":      with((*Sandbox).deleteSubaccount),
+	"subaccounts/pause":       with((*Sandbox).pauseSubaccount),
+	"subaccounts/resume":      with((*Sandbox).resumeSubaccount),
+}
+
+// none are the arguments of a call that has none but the key.
+type none struct{}
+
+// with decodes the arguments of a call.
+func with[A any](do func(*Sandbox, A) (any, error)) func(*Sandbox, call) (any, error) {
+	return func(s *Sandbox, c call) (any, error) {
+		var arguments A
+		if err := decode(c.body, &arguments); err != nil {
+			return nil, err
+		}
+		return do(s, arguments)
+	}
+}
+
+// decode reads the arguments of a call. Its error says which one has the wrong type.
+func decode(body []byte, arguments any) error {
+	err := json.Unmarshal(body, arguments)
+	var wrongType *json.UnmarshalTypeError
+	if errors.As(err, &wrongType) && wrongType.Field != "" {
+		return invalidField(wrongType.Field, "Please enter "+wanted(wrongType))
+	}
+	if err != nil {
+		return validation("The request's body is not valid: %v", err)
+	}
+	return nil
+}
+
+func wanted(err *json.UnmarshalTypeError) string {
+	switch err.Type.Kind().String() {
+	case "map", "struct":
+		return "an object"
+	case "slice":
+		return "an array"
+	case "bool":
+		return "a boolean"
+	case "int", "float64":
+		return "a number"
+	}
+	return "a string"
+}
+
 func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, endpoint string) {
-	failure := s.nextFailure()
 	noted := &notingWriter{ResponseWriter: w}
 	w = noted
 	var body []byte
 	defer func(begun time.Time) { s.called(begun, endpoint, body, noted) }(time.Now())
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	failure := s.nextFailure(endpoint, body)
 	if err != nil {
 		respondError(w, http.StatusUnprocessableEntity, "ValidationError",
 			"The request could not be read, or is larger than 25 MiB.")
@@ -40,7 +140,7 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, endpoint stri
 	if failure.Reset == "" && failure.answer(w) {
 		return
 	}
-	answer, err := s.call(endpoint, body, failure)
+	answer, err := s.call(call{endpoint, body, failure})
 	if failure.Reset == "after" {
 		mailchimp.CloseConnection()
 	}
@@ -52,16 +152,12 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, endpoint stri
 	respond(w, http.StatusOK, answer)
 }
 
-func (s *Sandbox) call(endpoint string, body []byte, failure Failure) (any, error) {
+func (s *Sandbox) call(c call) (any, error) {
 	var arguments struct {
-		Key    *string `json:"key"`
-		ID     string  `json:"id"`
-		Domain string  `json:"domain"`
-		Query  string  `json:"query"`
-		Limit  int     `json:"limit"`
+		Key *string `json:"key"`
 	}
-	if err := json.Unmarshal(body, &arguments); err != nil {
-		return nil, validation("The request's body is not valid: %v", err)
+	if err := decode(c.body, &arguments); err != nil {
+		return nil, err
 	}
 	switch {
 	case arguments.Key == nil:
@@ -69,25 +165,9 @@ func (s *Sandbox) call(endpoint string, body []byte, failure Failure) (any, erro
 	case *arguments.Key == "" || strings.HasPrefix(*arguments.Key, "invalid"):
 		return nil, &apiError{http.StatusUnauthorized, "Invalid_Key", "Invalid API key"}
 	}
-	switch endpoint {
-	case "messages/send", "messages/send-template":
-		return s.send(endpoint, body, failure)
-	case "messages/info":
-		return s.info(arguments.ID)
-	case "messages/content":
-		return s.content(arguments.ID)
-	case "messages/search":
-		return s.search(arguments.Query, arguments.Limit), nil
-	case "users/ping2":
-		return map[string]string{"PING": "PONG!"}, nil
-	case "senders/check-domain":
-		if arguments.Domain == "" {
-			return nil, validation("Validation error: {\"domain\":\"You must specify a domain\"}")
-		}
-		s.addDomain(arguments.Domain)
-		return domainState(arguments.Domain), nil
-	case "senders/domains":
-		return s.domainStates(), nil
+	do, known := endpoints[c.endpoint]
+	if !known {
+		return nil, &apiError{http.StatusNotFound, "Unknown_Method", "The sandbox has no " + c.endpoint}
 	}
-	return nil, &apiError{http.StatusNotFound, "Unknown_Method", "The sandbox has no " + endpoint}
+	return do(s, c)
 }

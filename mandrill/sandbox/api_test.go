@@ -45,6 +45,9 @@ func TestSend(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, c, _ := start(t)
+			if _, err := c.AddSubaccount(t.Context(), "s"); err != nil {
+				t.Fatal(err)
+			}
 			got, err := c.Send(t.Context(), request(t, test.body))
 			if err != nil {
 				t.Fatal(err)
@@ -176,7 +179,7 @@ func TestKeyIsNotKept(t *testing.T) {
 	s, _, base := start(t)
 	for _, name := range []string{"key", "Key", "KEY"} {
 		answer, err := http.Post(base+"/other/api/1.0/messages/send", "application/json",
-			strings.NewReader(`{"`+name+`":"s3cret","message":{`+to("ada@example.net")+`}}`))
+			strings.NewReader(`{"`+name+`":"s3cret","message":{"from_email":"a@example.com",`+to("ada@example.net")+`}}`))
 		if err != nil {
 			t.Fatal(err)
 		}

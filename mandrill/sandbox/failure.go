@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,8 +35,24 @@ type Failure struct {
 	RejectReason string `json:"reject_reason,omitempty"`
 	// QueuedReason queues each recipient, with a status of 200.
 	QueuedReason string `json:"queued_reason,omitempty"`
+	// FindsNothing has a search find nothing. Other calls don't count.
+	FindsNothing bool `json:"finds_nothing,omitempty"`
 
-	delay time.Duration
+	// Limit lets that many calls through at once, and again so many within Per; the others get RequestLimitExceeded, or
+	// what else is asked for. It is the size of a token bucket.
+	Limit int `json:"limit,omitempty"`
+	// Per is how long an empty bucket takes to fill, as a duration. Default: 1s.
+	Per string `json:"per,omitempty"`
+
+	// Endpoint is the only call that fails, such as messages/search. Default: all of them.
+	Endpoint string `json:"endpoint,omitempty"`
+	// Subaccount is the only one whose messages fail.
+	Subaccount string `json:"subaccount,omitempty"`
+	// Contains is a text without which a request's body doesn't fail, as if a firewall judged by content.
+	Contains string `json:"contains,omitempty"`
+
+	delay  time.Duration
+	bucket *bucket
 }
 
 // maxFailures is how many are kept, each for as many calls as it says.
@@ -50,6 +68,9 @@ func (s *Sandbox) Fail(f Failure) error {
 	if f.RetryAfter < 0 {
 		return errors.New("retry_after: must not be negative")
 	}
+	if f.bucket, err = newBucket(f.Limit, f.Per); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failures.Len() >= maxFailures {
@@ -64,10 +85,11 @@ func (s *Sandbox) Fail(f Failure) error {
 // the account.
 func (s *Sandbox) Recover() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.failures.Clear()
 	s.recovered = time.Now()
 	s.change()
+	s.mu.Unlock()
+	s.announceReleased()
 }
 
 func (s *Sandbox) recoveredSince(t time.Time) bool {
@@ -76,13 +98,43 @@ func (s *Sandbox) recoveredSince(t time.Time) bool {
 	return !s.recovered.Before(t)
 }
 
-func (s *Sandbox) nextFailure() Failure {
+// nextFailure takes the failure of a call. The zero Failure lets it go well.
+func (s *Sandbox) nextFailure(endpoint string, body []byte) Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failures.Len() > 0 {
-		defer s.change()
+	if s.failures.Len() == 0 {
+		return Failure{}
 	}
-	return s.failures.Next()
+	defer s.change()
+	f := s.failures.NextWhere(func(f Failure) bool { return f.meant(endpoint, body) })
+	if f.bucket == nil {
+		return f
+	}
+	if f.bucket.take(time.Now()) {
+		return Failure{delay: f.delay}
+	}
+	if f.Status == 0 && f.Name == "" && f.Body == "" && f.Reset == "" && f.RejectReason == "" && f.QueuedReason == "" {
+		f.Name = "RequestLimitExceeded"
+	}
+	return f
+}
+
+// meant reports whether a failure is meant for a call.
+func (f Failure) meant(endpoint string, body []byte) bool {
+	if f.Endpoint != "" && f.Endpoint != endpoint || f.FindsNothing && endpoint != "messages/search" ||
+		f.Contains != "" && !bytes.Contains(body, []byte(f.Contains)) {
+		return false
+	}
+	if f.Subaccount == "" {
+		return true
+	}
+	var request struct {
+		Message struct {
+			Subaccount string `json:"subaccount"`
+		} `json:"message"`
+	}
+	_ = json.Unmarshal(body, &request) // another body names no sub-account
+	return request.Message.Subaccount == f.Subaccount
 }
 
 // pendingFailures returns the failures that are still to come, each with the calls that it is left for. s.mu is held.

@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
@@ -98,7 +100,7 @@ func TestFailureAnswers(t *testing.T) {
 func TestFailRefuses(t *testing.T) {
 	s := sandbox.New()
 	for field, failure := range map[string]sandbox.Failure{
-		"retry_after": {RetryAfter: -1}, "status": {Status: 99},
+		"retry_after": {RetryAfter: -1}, "status": {Status: 99}, "limit": {Limit: -1}, "per": {Limit: 1, Per: "0s"},
 	} {
 		if err := s.Fail(failure); err == nil || !strings.HasPrefix(err.Error(), field+": ") {
 			t.Errorf("%s: %v", field, err)
@@ -158,5 +160,131 @@ func TestOtherMethodsDontFail(t *testing.T) {
 	}
 	if err := c.Ping(t.Context()); err == nil {
 		t.Error("the failure was used up")
+	}
+}
+
+// TestFailuresOfSome: other calls go well, and don't use a failure up.
+func TestFailuresOfSome(t *testing.T) {
+	for name, test := range map[string]struct {
+		failure sandbox.Failure
+		fails   string
+	}{
+		"a call":         {sandbox.Failure{Endpoint: "messages/search", Status: 500}, "search"},
+		"a text":         {sandbox.Failure{Contains: "invoice", Status: 403, Body: "<html>"}, "invoice"},
+		"a sub-account":  {sandbox.Failure{Subaccount: "shop", Name: "PaymentRequired"}, "shop"},
+		"both":           {sandbox.Failure{Subaccount: "shop", Contains: "invoice", Status: 403}, ""},
+		"queued":         {sandbox.Failure{Subaccount: "shop", QueuedReason: "sending-paused"}, "shop"},
+		"finds nothing":  {sandbox.Failure{FindsNothing: true}, "search"},
+		"after recorded": {sandbox.Failure{Endpoint: "messages/send", Contains: "shop", Reset: "after"}, "shop"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, c, _ := start(t)
+			if _, err := c.AddSubaccount(t.Context(), "shop"); err != nil {
+				t.Fatal(err)
+			}
+			test.failure.Calls = 10
+			if err := s.Fail(test.failure); err != nil {
+				t.Fatal(err)
+			}
+			send := func(more string) bool {
+				got, err := c.Send(t.Context(), request(t, `{"message":{`+more+to("ada@example.net")+`}}`))
+				return err != nil || got[0].Status != "sent"
+			}
+			for kind, failed := range map[string]func() bool{
+				"plain":   func() bool { return send("") },
+				"invoice": func() bool { return send(`"text":"your invoice",`) },
+				"shop":    func() bool { return send(`"subaccount":"shop",`) },
+				"ping":    func() bool { return c.Ping(t.Context()) != nil },
+				"search": func() bool {
+					found, err := c.Search(t.Context(), "*", 10)
+					return err != nil || len(s.Mails()) > 0 && len(found) == 0
+				},
+			} {
+				if kind == "search" {
+					send("")
+				}
+				if got := failed(); got != (kind == test.fails) {
+					t.Errorf("%s fails: %v", kind, got)
+				}
+			}
+		})
+	}
+}
+
+// TestFailureBehindAnother: one that isn't meant for a call lets it have the next one.
+func TestFailureBehindAnother(t *testing.T) {
+	s, c, _ := start(t)
+	for _, failure := range []sandbox.Failure{{Endpoint: "messages/search", Status: 500}, {Status: 503}} {
+		if err := s.Fail(failure); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refusedAs(t, c.Ping(t.Context()), "ServiceUnavailable")
+	_, err := c.Search(t.Context(), "*", 1)
+	refusedAs(t, err, "GeneralError")
+	if err := c.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRateLimit is a token bucket.
+func TestRateLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sandbox.New()
+		if err := s.Fail(sandbox.Failure{Calls: 1000, Limit: 10, Per: "5s", RetryAfter: 3}); err != nil {
+			t.Fatal(err)
+		}
+		call := func(n int) (passed int) {
+			for range n {
+				w := httptest.NewRecorder()
+				s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/api/1.0/users/ping2", strings.NewReader(`{"key":"k"}`)))
+				switch {
+				case w.Code == 200:
+					passed++
+				case w.Code != 429 || w.Header().Get("Retry-After") != "3":
+					t.Errorf("%d %v", w.Code, w.Header())
+				}
+			}
+			return passed
+		}
+		got := fmt.Sprint(call(15))
+		for _, after := range []time.Duration{time.Second, time.Minute, 0} {
+			time.Sleep(after)
+			got += fmt.Sprint(" ", call(15))
+		}
+		if got != "10 2 10 0" {
+			t.Errorf("passed %s", got)
+		}
+		s.Recover()
+		if call(20) != 20 {
+			t.Error("the limit is still there")
+		}
+	})
+}
+
+// TestPHP makes empty arrays of empty objects.
+func TestPHP(t *testing.T) {
+	s, _, base := start(t)
+	for body, want := range map[string]string{
+		`"headers":[],"metadata":[],"recipient_metadata":[{"rcpt":"a@b.c","values":[]}]`: `"status":"sent"`,
+		`"headers":["x"]`: `{\"message\":{\"headers\":\"Please enter an object\"}}`,
+		`"tags":"x"`:      `{\"message\":{\"tags\":\"Please enter an array\"}}`,
+		`"merge":"x"`:     `{\"message\":{\"merge\":\"Please enter a boolean\"}}`,
+		`"subject":5`:     `{\"message\":{\"subject\":\"Please enter a string\"}}`,
+		`"tags":["_x"]`:   `Tags may not start with an underscore`,
+	} {
+		// Not as the description has it, which has objects.
+		got := raw(t, base+"/api/1.4/messages/send",
+			`{"key":"k","message":{"from_email":"a@example.com",`+body+`,`+to("ada@example.net")+`}}`)
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s", body, got)
+		}
+	}
+	if got := raw(t, base+"/api/1.4/messages/send", `{"key":"k","message":{`+to("a@b.c")+`}}`); !strings.Contains(got,
+		`from_email`) {
+		t.Errorf("without a sender: %s", got)
+	}
+	if w := get(t, s, "GET", "/mail/"+s.Mails()[0].ID, nil); w.Code != 200 {
+		t.Errorf("the mail is shown with %d", w.Code)
 	}
 }

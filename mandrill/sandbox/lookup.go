@@ -3,7 +3,6 @@ package sandbox
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +23,13 @@ func (s *Sandbox) recipient(id string) (*Mail, mandrill.Recipient, error) {
 	}
 }
 
-func (s *Sandbox) info(id string) (any, error) {
-	mail, recipient, err := s.recipient(id)
+// messageArguments are those of calls about one message.
+type messageArguments struct {
+	ID string `json:"id"`
+}
+
+func (s *Sandbox) info(a messageArguments) (any, error) {
+	mail, recipient, err := s.recipient(a.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -38,11 +42,8 @@ func (s *Sandbox) infoOf(mail *Mail, recipient mandrill.Recipient) map[string]an
 		"ts": mail.Time.Unix(), "_id": recipient.ID, "sender": mail.Message.FromEmail, "template": nil,
 		"subject": mail.Message.Subject, "email": recipient.Email, "tags": append([]string{}, mail.Message.Tags...),
 		"opens": 0, "opens_detail": []any{}, "clicks": 0, "clicks_detail": []any{}, "state": state,
-		"metadata": map[string]any{}, "smtp_events": []any{}, "resends": []any{}, "diag": nil, "subaccount": nil,
+		"metadata": metadataOf(mail, recipient), "smtp_events": []any{}, "resends": []any{}, "diag": nil, "subaccount": nil,
 		"reject": nil,
-	}
-	if mail.Message.Metadata != nil {
-		info["metadata"] = mail.Message.Metadata
 	}
 	if mail.Message.Subaccount != "" {
 		info["subaccount"] = mail.Message.Subaccount
@@ -61,9 +62,11 @@ func (s *Sandbox) ending(mail *Mail, recipient mandrill.Recipient) (state, reaso
 	case "invalid":
 		return "rejected", "invalid"
 	case "scheduled":
-		return "scheduled", ""
+		if time.Now().Before(mail.sendAt) {
+			return "scheduled", ""
+		}
 	case "queued":
-		if recipient.QueuedReason != "" && recipient.QueuedReason != manyRecipients && !s.recoveredSince(mail.Time) {
+		if s.keptBack(mail, recipient) {
 			return "queued", ""
 		}
 	}
@@ -77,8 +80,20 @@ func (s *Sandbox) ending(mail *Mail, recipient mandrill.Recipient) (state, reaso
 	return "sent", ""
 }
 
-func (s *Sandbox) content(id string) (any, error) {
-	mail, recipient, err := s.recipient(id)
+// keptBack reports whether a mail is still queued for a reason that lies with the account, or with a sub-account.
+func (s *Sandbox) keptBack(mail *Mail, recipient mandrill.Recipient) bool {
+	if recipient.QueuedReason == "" || recipient.QueuedReason == manyRecipients {
+		return false
+	}
+	sub, known := s.subaccountOf(mail.Message.Subaccount)
+	if known && (sub.paused || !sub.resumed.Before(mail.Time)) {
+		return sub.paused
+	}
+	return !s.recoveredSince(mail.Time)
+}
+
+func (s *Sandbox) content(a messageArguments) (any, error) {
+	mail, recipient, err := s.recipient(a.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -88,74 +103,8 @@ func (s *Sandbox) content(id string) (any, error) {
 		headers[name] = fmt.Sprint(value)
 	}
 	return map[string]any{
-		"ts": mail.Time.Unix(), "_id": id, "from_email": m.FromEmail, "from_name": m.FromName, "subject": m.Subject,
+		"ts": mail.Time.Unix(), "_id": a.ID, "from_email": m.FromEmail, "from_name": m.FromName, "subject": m.Subject,
 		"to": map[string]string{"email": recipient.Email}, "tags": append([]string{}, m.Tags...), "headers": headers,
 		"text": m.Text, "html": m.HTML, "attachments": append([]mandrill.Attachment{}, m.Attachments...),
 	}, nil
-}
-
-// search finds mails by a metadata field (u_name:value), by a word of the subject or an address, or all (*).
-func (s *Sandbox) search(query string, limit int) []map[string]any {
-	if limit <= 0 || limit > 1000 {
-		limit = 100
-	}
-	found := []map[string]any{}
-	for _, mail := range s.Mails() {
-		for _, recipient := range mail.Recipients {
-			if len(found) < limit && matches(query, mail, recipient) {
-				found = append(found, s.infoOf(mail, recipient))
-			}
-		}
-	}
-	return found
-}
-
-func matches(query string, mail *Mail, recipient mandrill.Recipient) bool {
-	if one, rest, several := strings.Cut(query, " OR "); several {
-		return matches(one, mail, recipient) || matches(rest, mail, recipient)
-	}
-	if field, value, isField := strings.Cut(query, ":"); isField && strings.HasPrefix(field, "u_") {
-		metadata, given := mail.Message.Metadata[strings.TrimPrefix(field, "u_")]
-		return given && fmt.Sprint(metadata) == strings.Trim(value, `"`)
-	}
-	query = strings.ToLower(query)
-	return query == "" || query == "*" ||
-		strings.Contains(strings.ToLower(mail.Message.Subject+" "+recipient.Email+" "+mail.Message.FromEmail), query)
-}
-
-// addDomain adds a domain to the account, as each check and each message does.
-func (s *Sandbox) addDomain(domain string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	domain = strings.ToLower(domain)
-	if domain != "" && len(s.domains) < maxMails && !slices.Contains(s.domains, domain) {
-		s.domains = append(s.domains, domain)
-	}
-}
-
-func (s *Sandbox) domainStates() []map[string]any {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	states := []map[string]any{}
-	for _, domain := range s.domains {
-		states = append(states, domainState(domain))
-	}
-	return states
-}
-
-func domainState(domain string) map[string]any {
-	const since = "2026-01-01 00:00:00"
-	state := map[string]any{
-		"domain": domain, "created_at": since, "last_tested_at": since, "verify_txt_key": "sandbox-verification",
-	}
-	if strings.HasSuffix(domain, ".invalid") {
-		state["spf"] = map[string]any{"valid": false, "error": "The SPF record is missing."}
-		state["dkim"] = map[string]any{"valid": false, "error": "The DKIM records are missing."}
-		state["valid_signing"] = false
-		return state
-	}
-	state["spf"] = map[string]any{"valid": true, "valid_after": since}
-	state["dkim"] = map[string]any{"valid": true, "valid_after": since}
-	state["verified_at"], state["valid_signing"] = since, true
-	return state
 }

@@ -124,7 +124,9 @@ func (s *Sandbox) events(w http.ResponseWriter, r *http.Request) {
 			mails             []*Mail
 			changed           chan struct{}
 		}{s.received, s.cleared, slices.Clone(s.mails), s.changed}
-		state := map[string]any{"failures": s.pendingFailures(), "calls": append([]Call{}, s.calls...)}
+		state := map[string]any{
+			"failures": s.pendingFailures(), "calls": append([]Call{}, s.calls...), "settings": s.settings,
+		}
 		s.mu.Unlock()
 		slices.Reverse(present.mails)
 		var err error

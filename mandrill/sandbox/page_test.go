@@ -117,7 +117,7 @@ func TestEvents(t *testing.T) {
 	if mails := next("mails"); mails != "[]" {
 		t.Errorf("at first there is %s", mails)
 	}
-	if state := next("state"); state != `{"calls":[],"failures":[]}` {
+	if state := next("state"); state != `{"calls":[],"failures":[],"settings":{}}` {
 		t.Errorf("at first the state is %s", state)
 	}
 	send := func(subject string) {
@@ -162,7 +162,7 @@ func TestListOfLongSubjects(t *testing.T) {
 		t.Errorf("the list has %d bytes", len(mails))
 	}
 	s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/api/1.0/messages/send",
-		strings.NewReader(`{"key":"k","message":{"subject":"`+strings.Repeat("x", 1<<20)+`",`+to("ada@example.net")+`}}`)))
+		strings.NewReader(`{"key":"k","message":{"from_email":"a@example.com","subject":"`+strings.Repeat("x", 1<<20)+`",`+to("ada@example.net")+`}}`)))
 	if n := len(s.Mails()); n != 2 {
 		t.Errorf("%d mails", n)
 	}

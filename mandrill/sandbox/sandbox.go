@@ -1,15 +1,16 @@
 // Package sandbox stands in for the API of Mailchimp Transactional (Mandrill), for development and
 // tests: it answers as Mandrill does, delivers nothing, and shows what it received.
 //
-// It takes messages/send, messages/send-template, messages/info, messages/content, messages/search,
-// users/ping2, senders/domains and senders/check-domain, below any path that ends in /api/1.0 or another
-// 1.x, with or without .json. Any key is valid that doesn't begin with "invalid".
+// It takes calls below messages/, users/, senders/, metadata/, webhooks/ and subaccounts/, below any path that ends in
+// /api/1.0 or another 1.x, with or without .json. Any key is valid that doesn't begin with "invalid", all of them are
+// keys of one account, and any template name is known.
 //
 // What it answers of a recipient depends on the address, as at Mandrill: reject@test.mandrillapp.com is
 // rejected; hard_bounce@ and soft_bounce@ there are sent, and messages/info then says that they bounced;
 // spam@ is sent, its complaint comes later. A sender domain below .invalid has no records, and its mail is
 // rejected as unsigned. With async, or for more than 10 recipients, all are queued, and only
-// messages/info tells of rejections. Fail makes the next calls fail in other ways.
+// messages/info tells of rejections. Fail makes the next calls fail in other ways, Set makes the account less generous,
+// and PostEvents has what becomes of mails posted to a webhook, as at Mandrill.
 //
 // It keeps the last 1,000 mails, and fewer where they take more than about 256 MiB together: each request is there
 // twice, as it came and decoded. A request may have 25 MiB.
@@ -21,6 +22,7 @@
 //	DELETE /sandbox/messages        forgets all mails
 //	POST   /sandbox/fail            a Failure as JSON, for the next calls
 //	DELETE /sandbox/fail            forgets the failures that are still to come
+//	GET    /sandbox/settings        the Settings; PUT changes them
 package sandbox
 
 import (
@@ -61,9 +63,19 @@ type Sandbox struct {
 	// recovered is when the account was last mended.
 	recovered time.Time
 	// calls are the last ones of the API, the oldest one first.
-	calls []Call
-	// domains are the account's, the oldest one first.
-	domains []string
+	calls    []Call
+	settings Settings
+	// searches limits them, or is nil.
+	searches *bucket
+
+	// What the account has, the oldest first.
+	domains     []string
+	metadata    []metadataField
+	subaccounts []*subaccount
+	webhooks    []*webhook
+	lastWebhook int
+	// posters post events to some of the webhooks.
+	posters []*poster
 }
 
 // Mail is one call of messages/send or messages/send-template that was not refused as a whole.
@@ -83,6 +95,10 @@ type Mail struct {
 
 	// subject is what the first recipient reads, for the list.
 	subject string
+	// sendAt is when it is to be sent, or zero.
+	sendAt time.Time
+	// announced are the recipients of whom webhooks were told. The sandbox's lock guards it.
+	announced []bool
 }
 
 // size is about what a mail takes in memory, in bytes: its request, once more what is decoded from it, and what was
@@ -104,6 +120,7 @@ func New() *Sandbox {
 		s.Recover()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	s.settingsRoutes(mux)
 	s.page(mux)
 	// A page of another site must not change anything here through somebody's browser.
 	s.handler = http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

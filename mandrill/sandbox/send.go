@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"maps"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/merge"
 )
@@ -20,58 +22,151 @@ const (
 	manyRecipients = "multiple-recipients"
 )
 
-func (s *Sandbox) send(endpoint string, body []byte, failure Failure) (any, error) {
-	var request struct {
-		TemplateName    string                     `json:"template_name"`
-		TemplateContent []mandrill.TemplateContent `json:"template_content"`
-		Message         *mandrill.Message          `json:"message"`
-		Async           bool                       `json:"async"`
-		SendAt          string                     `json:"send_at"`
+type sendArguments struct {
+	TemplateName    string                     `json:"template_name"`
+	TemplateContent []mandrill.TemplateContent `json:"template_content"`
+	Message         *mandrill.Message          `json:"message"`
+	Async           bool                       `json:"async"`
+	SendAt          string                     `json:"send_at"`
+}
+
+func (s *Sandbox) send(c call) (any, error) {
+	var request sendArguments
+	err := decode(c.body, &request)
+	if err != nil {
+		// PHP makes an empty array of an empty object, which Mandrill knows.
+		c.body, request = phpObjects(c.body), sendArguments{}
+		err = decode(c.body, &request)
 	}
-	if err := json.Unmarshal(body, &request); err != nil {
-		return nil, validation("Validation error: %v", err)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case request.Message == nil:
-		return nil, validation("Validation error: {\"message\":\"You must specify a message\"}")
-	case len(request.Message.To) == 0:
-		return nil, validation("Validation error: {\"message\":{\"to\":\"Please enter an array\"}}")
-	case endpoint == "messages/send-template" && request.TemplateName == "":
-		return nil, validation("Validation error: {\"template_name\":\"Please enter a value\"}")
-	case endpoint == "messages/send-template" && request.TemplateContent == nil:
-		return nil, validation("Validation error: {\"template_content\":\"Please enter an array\"}")
+	if err := s.check(c.endpoint, request); err != nil {
+		return nil, err
 	}
 	message := request.Message
 	received := &Mail{
-		ID: newID(), Time: time.Now(), Endpoint: endpoint, Template: request.TemplateName, Request: withoutKey(body),
-		Message: *message,
+		ID: newID(), Time: time.Now(), Endpoint: c.endpoint, Template: request.TemplateName,
+		Request: withoutKey(c.body), Message: *message, announced: make([]bool, len(message.To)),
 	}
+	received.sendAt, _ = time.Parse(time.DateTime, request.SendAt) // was checked
 	received.subject = merge.Subject(message, message.To[0].Email)
 	for _, to := range message.To {
 		recipient := mandrill.Recipient{Email: to.Email, Status: "sent", ID: newID()}
-		switch reason := refusal(message.FromEmail, to.Email); {
-		case failure.RejectReason == "invalid":
-			recipient.Status = "invalid"
-		case failure.RejectReason != "":
-			recipient.Status, recipient.RejectReason = "rejected", failure.RejectReason
-		case failure.QueuedReason != "":
-			recipient.Status, recipient.QueuedReason = "queued", failure.QueuedReason
-		case request.SendAt != "":
-			recipient.Status = "scheduled"
-		case len(message.To) > maxAtOnce:
-			recipient.Status, recipient.QueuedReason = "queued", manyRecipients
-		case request.Async:
-			recipient.Status = "queued"
-		case reason == "invalid":
-			recipient.Status = "invalid"
-		case reason != "":
-			recipient.Status, recipient.RejectReason = "rejected", reason
-		}
+		s.answerFor(&recipient, received, request.Async, c.failure)
 		received.Recipients = append(received.Recipients, recipient)
 	}
-	s.addDomain(domainOf(message.FromEmail))
+	s.rememberDomain(domainOf(message.FromEmail))
 	s.add(received)
-	return received.Recipients, nil
+	s.announce(received)
+	return answers(received.Recipients), nil
+}
+
+// check refuses a call as a whole, as Mandrill does.
+func (s *Sandbox) check(endpoint string, request sendArguments) error {
+	isTemplate := endpoint == "messages/send-template"
+	switch message := request.Message; {
+	case message == nil:
+		return invalidField("message", "You must specify a message")
+	case len(message.To) == 0:
+		return invalidField("message.to", "Please enter an array")
+	case isTemplate && request.TemplateName == "":
+		return invalidField("template_name", "Please enter a value")
+	case isTemplate && request.TemplateContent == nil:
+		return invalidField("template_content", "Please enter an array")
+	case !isTemplate && !strings.Contains(message.FromEmail, "@"):
+		// A template may have a sender of its own.
+		return invalidField("message.from_email", "An email address must contain a single @")
+	case slices.ContainsFunc(message.Tags, func(tag string) bool { return strings.HasPrefix(tag, "_") }):
+		return invalidField("message.tags", "Tags may not start with an underscore")
+	case message.Subaccount != "":
+		if _, known := s.subaccountOf(message.Subaccount); !known {
+			return noSubaccount(message.Subaccount)
+		}
+	}
+	if request.SendAt == "" {
+		return nil
+	}
+	if _, err := time.Parse(time.DateTime, request.SendAt); err != nil {
+		return invalidField("send_at", "Please enter a valid date/time, YYYY-MM-DD HH:MM:SS")
+	}
+	return nil
+}
+
+// answerFor decides what is answered of one recipient.
+func (s *Sandbox) answerFor(recipient *mandrill.Recipient, mail *Mail, async bool, failure Failure) {
+	sub, _ := s.subaccountOf(mail.Message.Subaccount)
+	switch reason := refusal(mail.Message.FromEmail, recipient.Email); {
+	case failure.RejectReason == "invalid":
+		recipient.Status = "invalid"
+	case failure.RejectReason != "":
+		recipient.Status, recipient.RejectReason = "rejected", failure.RejectReason
+	case failure.QueuedReason != "":
+		recipient.Status, recipient.QueuedReason = "queued", failure.QueuedReason
+	case sub.paused:
+		recipient.Status, recipient.QueuedReason = "queued", "sending-paused"
+	case mail.sendAt.After(mail.Time):
+		recipient.Status = "scheduled"
+	case len(mail.Message.To) > maxAtOnce:
+		recipient.Status, recipient.QueuedReason = "queued", manyRecipients
+	case async:
+		recipient.Status = "queued"
+	case reason == "invalid":
+		recipient.Status = "invalid"
+	case reason != "":
+		recipient.Status, recipient.RejectReason = "rejected", reason
+	}
+}
+
+// answer is what Mandrill says of a recipient: reasons that there aren't are null.
+type answer struct {
+	Email        string  `json:"email"`
+	Status       string  `json:"status"`
+	ID           string  `json:"_id"`
+	RejectReason *string `json:"reject_reason"`
+	QueuedReason *string `json:"queued_reason"`
+}
+
+func answers(recipients []mandrill.Recipient) []answer {
+	list := make([]answer, len(recipients))
+	for i, r := range recipients {
+		list[i] = answer{Email: r.Email, Status: r.Status, ID: r.ID}
+		if r.RejectReason != "" {
+			list[i].RejectReason = &r.RejectReason
+		}
+		if r.QueuedReason != "" {
+			list[i].QueuedReason = &r.QueuedReason
+		}
+	}
+	return list
+}
+
+// phpObjects makes objects of the empty arrays that stand for them.
+func phpObjects(body []byte) []byte {
+	var fields map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	if decoder.Decode(&fields) != nil {
+		return body
+	}
+	message, _ := fields["message"].(map[string]any)
+	mend := func(object map[string]any, field string) {
+		if list, is := object[field].([]any); is && len(list) == 0 {
+			object[field] = map[string]any{}
+		}
+	}
+	mend(message, "headers")
+	mend(message, "metadata")
+	recipients, _ := message["recipient_metadata"].([]any)
+	for _, recipient := range recipients {
+		own, _ := recipient.(map[string]any)
+		mend(own, "values")
+	}
+	mended, err := mailchimp.Encode(fields)
+	if err != nil {
+		return body
+	}
+	return mended
 }
 
 // refusal returns why a recipient is refused, or nothing. Where mail is queued or scheduled, it shows
