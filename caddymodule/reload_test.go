@@ -56,7 +56,7 @@ func TestQueuedUnderReloads(t *testing.T) {
 	e.WaitMails(hooks)
 	for _, state := range []outbox.State{outbox.Pending, outbox.Sending, outbox.Retrying} {
 		edgetest.WaitUntil(t, "entries are "+string(state), func() bool {
-			entries, err := edgetest.Outbox().List(t.Context(), outbox.Filter{State: state})
+			entries, err := edgetest.Outbox().List(t.Context(), outbox.Filter{States: []outbox.State{state}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -382,7 +382,7 @@ func TestDiscardWhileHeld(t *testing.T) {
 		receipt := put(t, o, "key")
 		f.waitEvents(t, "hold", 1)
 		eventually(t, "the entry to wait", func() bool { return get(t, o, receipt.ID).State == outbox.Pending })
-		if entries, err := o.List(t.Context(), outbox.Filter{State: outbox.Pending}); err != nil || len(entries) != 1 {
+		if entries, err := o.List(t.Context(), outbox.Filter{States: []outbox.State{outbox.Pending}}); err != nil || len(entries) != 1 {
 			t.Errorf("listed %+v, %v", entries, err)
 		}
 		if err := o.Retry(t.Context(), receipt.ID); err != nil {
@@ -443,7 +443,7 @@ func TestRetryForEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.waitEvents(t, "sent", 1)
-	if err := o.Retry(t.Context(), receipt.ID); !errors.Is(err, outbox.ErrNotFound) {
+	if err := o.Retry(t.Context(), receipt.ID); !errors.Is(err, outbox.ErrWiped) {
 		t.Errorf("retrying what was sent: %v", err)
 	}
 }
@@ -515,8 +515,8 @@ func TestListAndForget(t *testing.T) {
 			"page":         {outbox.Filter{Limit: 2, Before: ids[3]}, []string{ids[2], ids[1]}},
 			"recipient":    {outbox.Filter{Recipient: "person1@EXAMPLE.net"}, []string{ids[3], ids[1]}},
 			"template":     {outbox.Filter{Template: "t2"}, []string{ids[2]}},
-			"state":        {outbox.Filter{State: outbox.Pending, Sender: sender}, []string{ids[4], ids[3], ids[2], ids[1], ids[0]}},
-			"other state":  {outbox.Filter{State: outbox.Dead}, nil},
+			"state":        {outbox.Filter{States: []outbox.State{outbox.Pending}, Sender: sender}, []string{ids[4], ids[3], ids[2], ids[1], ids[0]}},
+			"other state":  {outbox.Filter{States: []outbox.State{outbox.Dead}}, nil},
 			"other sender": {outbox.Filter{Sender: "example.org"}, nil},
 			"since":        {outbox.Filter{Since: time.Now().Add(time.Hour)}, nil},
 			"until":        {outbox.Filter{Until: time.Now().Add(time.Hour), Limit: 1}, []string{ids[4]}},

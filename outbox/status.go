@@ -82,8 +82,16 @@ type Status struct {
 	Summary
 	// Holds are the senders that are held or paused.
 	Holds map[string]Hold `json:"holds"`
+	// InForce are all holds and pauses, those of sub-accounts and templates too.
+	InForce []Hold `json:"in_force"`
 	// Failing are the senders whose last attempts failed.
 	Failing map[string]Failing `json:"failing"`
+	// Refused are the senders whose last attempts were all answered by a refusal.
+	Refused map[string]Failing `json:"refused"`
+	// Rejected are the reasons of the entries that were rejected within the last hour, the most frequent ones first.
+	Rejected []Rejections `json:"rejected"`
+	// Sealed are the numbers of entries by sender whose content cannot be opened for lack of a key.
+	Sealed map[string]int `json:"sealed"`
 	// Waiting are the numbers of undelivered entries by sender.
 	Waiting map[string]int `json:"waiting"`
 	// Unknown are those of Waiting whose sender this process has no account for.
@@ -106,7 +114,8 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 	failing := maps.Clone(o.failing)
 	o.mu.Unlock()
 	status := Status{
-		Holds: o.HoldsBySender(), Failing: failing, Waiting: make(map[string]int), Unknown: make(map[string]int), Troubles: o.Troubles(),
+		Holds: o.HoldsBySender(), InForce: o.Holds(), Failing: failing, Refused: o.refused(), Sealed: make(map[string]int),
+		Waiting: make(map[string]int), Unknown: make(map[string]int), Troubles: o.Troubles(),
 	}
 	s, err := o.opened()
 	if err != nil {
@@ -128,6 +137,13 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 			}
 			return err
 		})
+	if err != nil {
+		return status, unavailable(err)
+	}
+	if status.Sealed, err = s.countSealed(ctx); err != nil {
+		return status, unavailable(err)
+	}
+	status.Rejected, err = s.rejections(ctx, o.now().Add(-time.Hour))
 	return status, err
 }
 

@@ -419,6 +419,7 @@ func (o *Outbox) isStored(ctx context.Context, s *store, c *claimed, state State
 func (o *Outbox) countAnswers(c *claimed, r Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.countRefusals(c.Sender, r)
 	switch {
 	case slices.Contains(answered, r.Verdict):
 		delete(o.failing, c.Sender)
