@@ -139,13 +139,20 @@ func (m storedMail) attempt(ctx context.Context, entry outbox.Delivery, timeout 
 	case entry.State == outbox.Backlogged:
 		return m.lookUp(ctx, entry)
 	}
+	rest, err := m.remainingOf(entry)
+	if err != nil {
+		return outbox.Result{Verdict: outbox.VerdictDead, Reason: err.Error()}
+	}
 	started := time.Now()
-	recipients, err := m.client.SendStored(ctx, m.Stored)
+	recipients, err := m.client.SendStored(ctx, rest.left)
 	m.app.countSending(started, recipients)
 	if err != nil {
 		return m.doubt(ctx, err, m.app.failure(err, entry.Content))
 	}
-	return m.app.mailOutcome(recipients, m)
+	if len(rest.former) > 0 {
+		addressed(recipients, rest.left)
+	}
+	return rest.outcome(recipients)
 }
 
 // doubt turns a hold into a retry if not Mandrill itself has refused the call, and the account answers: then it is this
@@ -171,7 +178,13 @@ func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Re
 		}
 		return failed
 	}
-	found = slices.DeleteFunc(found, func(info mandrill.Info) bool { return !m.isOf(info, entry.ID) })
+	rest, err := m.remainingOf(entry)
+	if err != nil {
+		return outbox.Result{Verdict: outbox.VerdictDead, Reason: err.Error()}
+	}
+	found = slices.DeleteFunc(found, func(info mandrill.Info) bool {
+		return !m.isOf(info, entry.ID) || isFormer(info, entry.Outcome)
+	})
 	if len(found) == 0 {
 		return outbox.Result{Verdict: outbox.VerdictResend, Reason: "it was not found at Mandrill: it is sent once more"}
 	}
@@ -182,7 +195,7 @@ func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Re
 			recipients[i].Status, recipients[i].RejectReason = "rejected", info.RejectReason
 		}
 	}
-	outcome := m.app.mailOutcome(recipients, m)
+	outcome := rest.outcome(recipients)
 	if outcome.Reason == "" {
 		outcome.Reason = "found at Mandrill after an attempt whose end wasn't known"
 	}

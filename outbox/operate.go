@@ -227,6 +227,37 @@ func (o *Outbox) endAll(ctx context.Context, s *store, rows []*row, state State,
 	})
 }
 
+// CountStates counts entries by their states. underWay are those of them that are being sent, or are due and not held.
+func (o *Outbox) CountStates(ctx context.Context, ids []string) (counts map[State]int, underWay int, err error) {
+	counts = make(map[State]int)
+	s, err := o.opened()
+	if err != nil {
+		return counts, 0, err
+	}
+	for some := range slices.Chunk(ids, operatePage) {
+		a := new(arguments)
+		rows, err := s.listed(ctx, "entry WHERE id IN ("+a.list(some)+")", a.values...)
+		if err != nil {
+			return counts, 0, unavailable(err)
+		}
+		for _, r := range rows {
+			counts[r.State]++
+			underWay += int(toInt(o.isUnderWay(s, r)))
+		}
+	}
+	return counts, underWay, nil
+}
+
+// isUnderWay reports whether an entry is being sent or will be in a moment.
+func (o *Outbox) isUnderWay(s *store, r *row) bool {
+	if r.State == Sending {
+		return true
+	}
+	account := o.accountOf(s, o.settings.Load(), r.Sender)
+	return (r.State == Pending || r.State == Retrying) && !r.Due.After(o.now()) && account != "" &&
+		len(o.holdsOf(lane{sender: r.Sender, subaccount: r.Subaccount, template: r.Template}, account)) == 0
+}
+
 // changeRows changes rows in one commit, or one by one if that fails, as long as they are as they were read.
 func (o *Outbox) changeRows(ctx context.Context, s *store, rows []*row, to func(*row) *change, done func(*row, State)) (int, error) {
 	type changing struct {
