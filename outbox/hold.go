@@ -37,15 +37,20 @@ const (
 	ScopePauseTemplate Scope = "pause_template"
 )
 
+// Scopes are all scopes.
+var Scopes = []Scope{ScopeKey, ScopeSubaccount, ScopeDomain, ScopePause, ScopePauseTemplate}
+
 // Hold says what cannot be sent at the moment, and why.
 type Hold struct {
 	Scope Scope `json:"scope"`
 	// Target is what is held: a keyed hash of an account, with a sub-account behind a slash; a sender; a template.
 	Target string `json:"target"`
 	// Sender is that of the entry that met the hold.
-	Sender string    `json:"sender,omitempty"`
-	Reason string    `json:"reason,omitempty"`
-	Since  time.Time `json:"since,omitzero"`
+	Sender string `json:"sender,omitempty"`
+	// Senders are those of this process that it keeps back, wholly or in part. Only Status has them.
+	Senders []string  `json:"senders,omitempty"`
+	Reason  string    `json:"reason,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
 	// Entry met the hold first.
 	Entry string `json:"entry,omitempty"`
 	// Probe is when an entry is sent to see whether the hold is over.

@@ -15,7 +15,7 @@ import (
 var ErrState = errors.New("not possible in this state")
 
 // ErrWiped means that an entry cannot be retried.
-var ErrWiped = errors.New("the entry's content was wiped: it can only be discarded")
+var ErrWiped = errors.New("the entry's content was wiped, so that it cannot be retried")
 
 // ErrAgain means that an entry may have gone out, so that only Again retries it.
 var ErrAgain = errors.New("it may have gone out already: only again retries it")

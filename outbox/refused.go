@@ -37,8 +37,8 @@ func (o *Outbox) countRefusals(sender string, r Result) {
 	o.refusals[sender] = of
 }
 
-// refused returns the senders whose last answers were all refusals.
-func (o *Outbox) refused() map[string]Failing {
+// Refused returns the senders whose last answers were all refusals, at least 3 of them.
+func (o *Outbox) Refused() map[string]Failing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	found := make(map[string]Failing)

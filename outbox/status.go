@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
@@ -114,13 +115,14 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 	failing := maps.Clone(o.failing)
 	o.mu.Unlock()
 	status := Status{
-		Holds: o.HoldsBySender(), InForce: o.Holds(), Failing: failing, Refused: o.refused(), Sealed: make(map[string]int),
+		Holds: o.HoldsBySender(), InForce: o.Holds(), Failing: failing, Refused: o.Refused(), Sealed: make(map[string]int),
 		Waiting: make(map[string]int), Unknown: make(map[string]int), Troubles: o.Troubles(),
 	}
 	s, err := o.opened()
 	if err != nil {
 		return status, err
 	}
+	o.nameSenders(s, status.InForce)
 	summary, err := o.summarize(ctx, s)
 	if err != nil {
 		return status, unavailable(err)
@@ -190,6 +192,24 @@ func (o *Outbox) HoldsBySender() map[string]Hold {
 		}
 	}
 	return found
+}
+
+// nameSenders says of holds which senders of this process they keep back.
+func (o *Outbox) nameSenders(s *store, holds []Hold) {
+	settings := o.settings.Load()
+	for i := range holds {
+		h := &holds[i]
+		account, _, _ := strings.Cut(h.Target, "/")
+		for _, sender := range settings.Senders {
+			ofAccount := h.Scope == ScopeKey || h.Scope == ScopeSubaccount
+			if ofAccount && o.accountOf(s, settings, sender) == account || !ofAccount && sender == h.Target {
+				h.Senders = append(h.Senders, sender)
+			}
+		}
+		if len(h.Senders) == 0 && h.Scope == ScopePause {
+			h.Senders = []string{h.Target}
+		}
+	}
 }
 
 func sortHolds(holds []Hold) {

@@ -114,6 +114,10 @@ type Status struct {
 	Stopped   []string                     `json:"stopped"`
 	LastError *caddymodule.OutboxError     `json:"last_error,omitempty"`
 	Templates []caddymodule.TemplateStatus `json:"templates"`
+	// Hooks say when each hook was last called.
+	Hooks []caddymodule.HookStatus `json:"hooks"`
+	// Events are what Mandrill's webhook has told, if the configuration has a mailchimp_events.
+	Events *caddymodule.EventsStatus `json:"events,omitempty"`
 }
 
 // TestMail asks for a test mail.
