@@ -46,7 +46,7 @@ func (m *metrics) initSeries() {
 		m.mailEvents.WithLabelValues(event, "true")
 		m.mailEvents.WithLabelValues(event, "false")
 	}
-	for _, event := range []string{"retry", "interrupted", "hold", "release", "lost"} {
+	for _, event := range []string{"retry", "interrupted", "hold", "release", "sealed", "lost"} {
 		m.outboxEvents.WithLabelValues(event)
 	}
 	for _, reason := range refusalReasons {

@@ -88,7 +88,11 @@ func printStatus(cmd *cobra.Command, s admin.Status) {
 		fmt.Fprintln(w, "- "+printable(line))
 	}
 	fmt.Fprintf(w, "\nOutbox: %s\n", s.Outbox)
-	if s.Outbox != "off" {
+	switch {
+	case s.Outbox == "off":
+	case s.Counts == nil:
+		fmt.Fprintln(w, "How many entries it has is unknown: its database does not answer.")
+	default:
 		table := newTable(cmd, "STATE", "ENTRIES", "OLDEST")
 		for _, state := range outbox.States {
 			fmt.Fprintf(table, "%s\t%d\t%s\n", state, s.Counts[state], since(s.Oldest[state]))
