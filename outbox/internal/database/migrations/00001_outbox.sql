@@ -5,7 +5,7 @@ CREATE TABLE entry (
 	state text NOT NULL,
 	sender text NOT NULL,
 	subaccount text NOT NULL,
-	-- lane names what is claimed together: urgency, sender and sub-account.
+	-- lane names what is claimed together: urgency, sender, sub-account and template.
 	lane text NOT NULL,
 	hook text NOT NULL,
 	template text NOT NULL,
