@@ -145,7 +145,7 @@ func BenchmarkForget(b *testing.B) {
 				if accepted%100 != 0 {
 					return false
 				}
-				sent, err := o.List(b.Context(), outbox.Filter{State: outbox.Sent, Limit: 1})
+				sent, err := o.List(b.Context(), outbox.Filter{States: []outbox.State{outbox.Sent}, Limit: 1})
 				if err != nil {
 					b.Fatal(err)
 				}

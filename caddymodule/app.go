@@ -89,6 +89,9 @@ type App struct {
 	// lists are the accounts of audiences, by the senders of their entries.
 	lists map[string]*listAccount
 
+	// hearsEvents is set if there is a mailchimp_events.
+	hearsEvents atomic.Bool
+
 	outboxConfig outbox.Config
 	// outboxKey names the outbox's database.
 	outboxKey  string
@@ -187,6 +190,7 @@ func (a *App) Start() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, hook := range a.hooks {
+		a.metrics.initHook(hook.kind.senders(), hook.Template)
 		a.done.Go(func() { hook.watch(ctx) })
 	}
 	return nil

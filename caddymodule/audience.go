@@ -111,6 +111,8 @@ func (*changes) directive() string { return "mailchimp_audience" }
 
 func (c *changes) sender() string { return listSender(c.account.list) }
 
+func (c *changes) senders() []string { return []string{c.sender()} }
+
 func (c *changes) sends(sender string) bool { return sender == c.sender() }
 
 func (c *changes) parse(returned map[string]any) (outgoing, error) {

@@ -65,7 +65,8 @@ func (c *call) end(outcome string, problem *ory.Error, cause error) answer {
 // log counts the call and logs its line.
 func (c *call) log(a answer, writing error) {
 	status := a.status(c.request)
-	c.hook.app.metrics.countHook(status)
+	c.hook.app.metrics.countHook(status, c.hook.kind.sender(), c.hook.Template)
+	c.hook.noteCall(c.path(), status)
 	c.emit()
 	level := zapcore.InfoLevel
 	switch {

@@ -50,7 +50,7 @@ func (d deliverer) Deliver(ctx context.Context, entry outbox.Delivery) outbox.Re
 	ctx, span := startSending(ctx, entry)
 	result := d.deliver(ctx, entry)
 	endSending(span, result)
-	d.app.metrics.attempts.WithLabelValues(verdicts[result.Verdict]).Inc()
+	d.app.metrics.attempts.WithLabelValues(verdicts[result.Verdict], entry.Sender, entry.Template).Inc()
 	return result
 }
 

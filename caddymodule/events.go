@@ -75,14 +75,20 @@ func (h *Events) Provision(ctx caddy.Context) error {
 			"for example key {env.MANDRILL_WEBHOOK_KEY}")
 	}
 	h.keys, err = directive.ExpandAll("key", h.Keys)
+	h.app.hearsEvents.Store(true)
 	return err
 }
 
 // refusal is an answer other than 200.
 type refusal struct {
 	status int
+	// reason is one of refusalReasons, for the metric.
+	reason string
 	text   string
 }
+
+// refusalReasons are why calls of mailchimp_events are refused.
+var refusalReasons = []string{"method", "content_type", "too_large", "body", "signature", "events", "outbox"}
 
 // ServeHTTP answers Mandrill's call. Mandrill repeats what isn't answered 200.
 func (h *Events) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
@@ -92,6 +98,7 @@ func (h *Events) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	case http.MethodPost:
 	default:
 		w.Header().Set("Allow", "HEAD, POST")
+		h.app.metrics.eventsRefused.WithLabelValues("method").Inc()
 		http.Error(w, "Mandrill posts events here.", http.StatusMethodNotAllowed)
 		return nil
 	}
@@ -100,6 +107,8 @@ func (h *Events) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 		refused = h.tie(r, events)
 	}
 	if refused != nil {
+		h.app.metrics.eventsRefused.WithLabelValues(refused.reason).Inc()
+		noteRefused(refused)
 		h.logger.Warn("events refused", zap.Int("status", refused.status), zap.String("reason", refused.text))
 		http.Error(w, refused.text, refused.status)
 	}
@@ -110,35 +119,35 @@ func (h *Events) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 func (h *Events) read(w http.ResponseWriter, r *http.Request) ([]mandrill.Event, *refusal) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
-		return nil, &refusal{http.StatusUnsupportedMediaType, "the body must be a form"}
+		return nil, &refusal{http.StatusUnsupportedMediaType, "content_type", "the body must be a form"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEventsBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, &refusal{http.StatusRequestEntityTooLarge, "the body is too large"}
+		return nil, &refusal{http.StatusRequestEntityTooLarge, "too_large", "the body is too large"}
 	} else if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "the body can't be read"}
+		return nil, &refusal{http.StatusBadRequest, "body", "the body can't be read"}
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "the body is no form"}
+		return nil, &refusal{http.StatusBadRequest, "body", "the body is no form"}
 	}
 	signature := r.Header.Get("X-Mandrill-Signature")
 	trial := mandrill.SignedBy([]string{mandrill.TestWebhookKey}, signature, h.url, form) == 0
 	if !trial && mandrill.SignedBy(h.keys, signature, h.url, form) < 0 {
 		return nil, &refusal{
-			http.StatusUnauthorized,
-			"X-Mandrill-Signature doesn't match: compare key, and url to the letter, with what Mandrill has",
+			http.StatusUnauthorized, "signature",
+			"X-Mandrill-Signature doesn't match: compare key, and url exactly, with what Mandrill has",
 		}
 	}
 	events, err := mandrill.ParseEvents([]byte(form.Get("mandrill_events")))
 	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "mandrill_events is no list of events"}
+		return nil, &refusal{http.StatusBadRequest, "events", "mandrill_events is no list of events"}
 	}
 	if trial && slices.Contains(h.keys, mandrill.TestWebhookKey) {
 		return events, nil // a sandbox's key
 	}
 	if trial && len(events) > 0 {
-		return nil, &refusal{http.StatusUnauthorized, "the key " + mandrill.TestWebhookKey + " signs no events"}
+		return nil, &refusal{http.StatusUnauthorized, "signature", "the key " + mandrill.TestWebhookKey + " signs no events"}
 	}
 	return events, nil
 }
@@ -175,7 +184,7 @@ func (h *Events) tie(r *http.Request, events []mandrill.Event) *refusal {
 		found, err := h.app.noteEvents(r.Context(), asked)
 		if err != nil {
 			h.logger.Error("events can't be kept", zap.Error(err))
-			return &refusal{http.StatusServiceUnavailable, "the outbox can't be reached"}
+			return &refusal{http.StatusServiceUnavailable, "outbox", "the outbox can't be reached"}
 		}
 		for i, n := range found {
 			noted[of[i]] = n
@@ -193,6 +202,7 @@ func (h *Events) tie(r *http.Request, events []mandrill.Event) *refusal {
 		h.app.metrics.countMailEvent(e.Event, entry.ID != "")
 		h.report(e, entry)
 	}
+	noteHeard(len(events))
 	h.logger.Info("events received", zap.Int("events", len(events)), zap.Int("tied", tied))
 	return nil
 }

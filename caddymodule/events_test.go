@@ -16,6 +16,10 @@ func TestEventsProtocol(t *testing.T) {
 	e := newEventsEdge(t, edgetest.Minimal)
 	const form = "application/x-www-form-urlencoded"
 	body := url.Values{"mandrill_events": {"{}"}}
+	refused := make(map[string]float64)
+	for _, reason := range []string{"method", "signature", "content_type", "events", "body", "too_large", "outbox"} {
+		refused[reason] = e.Number(`caddy_mailchimp_events_refused_total{reason="` + reason + `"}`)
+	}
 	for name, test := range map[string]struct {
 		got    edgetest.Answer
 		status int
@@ -40,6 +44,14 @@ func TestEventsProtocol(t *testing.T) {
 	} {
 		if test.got.Status != test.status {
 			t.Errorf("%s: %+v", name, test.got)
+		}
+	}
+	for reason, want := range map[string]float64{
+		"method": 1, "signature": 3, "content_type": 1, "events": 2, "body": 1, "too_large": 1, "outbox": 0,
+	} {
+		name := `caddy_mailchimp_events_refused_total{reason="` + reason + `"}`
+		if got := e.Number(name) - refused[reason]; got != want {
+			t.Errorf("%v calls are refused for their %s", got, reason)
 		}
 	}
 	if got := e.Metric(`caddy_mailchimp_mail_events_total{event="other",tied="false"}`); got == "" {

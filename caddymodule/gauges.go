@@ -11,7 +11,7 @@ import (
 // gauges collect the state of the running configuration's outbox at each scrape. They use what was counted last: a
 // scrape never waits for the database.
 type gauges struct {
-	entries, oldest, undelivered, maxPending, held, ready, broken, leftBehind *prometheus.Desc
+	entries, oldest, undelivered, maxPending, held, holds, refused, ready, broken, leftBehind *prometheus.Desc
 }
 
 func newGauges() *gauges {
@@ -27,6 +27,9 @@ func newGauges() *gauges {
 		held: desc("sender_held",
 			"Whether a sender (a domain, or list: and an id) sends nothing, because its account can't (reason hold) "+
 				"or because the operator paused it (reason pause).", "sender", "reason"),
+		holds: desc("holds", "Holds and pauses in force, by what they keep back.", "scope"),
+		refused: desc("sender_refused",
+			"Whether the last answers for a sender were all refusals, at least 3 of them.", "sender"),
 		leftBehind: desc("outbox_left_behind",
 			"Undelivered entries in the file of a former outbox, which nobody delivers."),
 		ready: desc("ready", "Whether hooks would be stored."),
@@ -37,8 +40,8 @@ func newGauges() *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{g.entries, g.oldest, g.undelivered, g.maxPending, g.held, g.ready, g.broken,
-		g.leftBehind} {
+	for _, desc := range []*prometheus.Desc{g.entries, g.oldest, g.undelivered, g.maxPending, g.held, g.holds, g.refused,
+		g.ready, g.broken, g.leftBehind} {
 		to <- desc
 	}
 }
@@ -63,11 +66,19 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	gauge(g.ready, boolGauge(app.outbox.Ready() == nil))
 	gauge(g.undelivered, float64(app.outbox.Undelivered()))
 	gauge(g.maxPending, float64(app.outbox.MaxPending()))
-	holds := app.outbox.HoldsBySender()
+	scopes := make(map[outbox.Scope]int)
+	for _, hold := range app.outbox.Holds() {
+		scopes[hold.Scope]++
+	}
+	for _, scope := range outbox.Scopes {
+		gauge(g.holds, float64(scopes[scope]), string(scope))
+	}
+	holds, refused := app.outbox.HoldsBySender(), app.outbox.Refused()
 	for _, sender := range app.Senders() {
 		hold := holds[sender]
 		gauge(g.held, boolGauge(hold.Reason != ""), sender, "hold")
 		gauge(g.held, boolGauge(hold.Paused), sender, "pause")
+		gauge(g.refused, boolGauge(refused[sender].Attempts > 0), sender)
 	}
 	summary, ok := app.outbox.Summary()
 	if !ok {

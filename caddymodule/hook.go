@@ -158,6 +158,8 @@ func (*mails) directive() string { return "mailchimp_hook" }
 
 func (m *mails) sender() string { return m.policy.Domain() }
 
+func (m *mails) senders() []string { return m.policy.Domains() }
+
 func (m *mails) sends(sender string) bool { return m.policy.Allows(sender) }
 
 func (m *mails) parse(returned map[string]any) (outgoing, error) {
@@ -171,7 +173,7 @@ func (m *mails) parse(returned map[string]any) (outgoing, error) {
 				zap.String("template", m.template))
 		})
 	}
-	return mail{request, m.app, m.client}, nil
+	return mail{request, m.app, m.client, m.template}, nil
 }
 
 // errorFor returns the error unchanged: the default texts are about mail.

@@ -27,6 +27,8 @@ type mail struct {
 	*mandrill.Request
 	app    *App
 	client *mandrill.Client
+	// template is that of the hook.
+	template string
 }
 
 func (m mail) sender() string { return m.SenderDomain() }
@@ -36,15 +38,15 @@ func (m mail) accepted(recipient mandrill.Recipient) bool { return recipient.Tak
 func (m mail) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	started := time.Now()
 	recipients, err := m.client.Send(ctx, m.Request)
-	m.app.countSending(started, recipients)
+	m.app.countSending(started, recipients, m.sender(), m.template)
 	return recipients, err
 }
 
 // countSending counts a call of Mandrill and what it said of the recipients.
-func (a *App) countSending(started time.Time, recipients []mandrill.Recipient) {
+func (a *App) countSending(started time.Time, recipients []mandrill.Recipient, sender, template string) {
 	a.metrics.sendSeconds.Observe(time.Since(started).Seconds())
 	for _, recipient := range recipients {
-		a.metrics.countRecipient(recipient)
+		a.metrics.countRecipient(recipient, sender, template)
 	}
 }
 
@@ -139,13 +141,20 @@ func (m storedMail) attempt(ctx context.Context, entry outbox.Delivery, timeout 
 	case entry.State == outbox.Backlogged:
 		return m.lookUp(ctx, entry)
 	}
+	rest, err := m.remainingOf(entry)
+	if err != nil {
+		return outbox.Result{Verdict: outbox.VerdictDead, Reason: err.Error()}
+	}
 	started := time.Now()
-	recipients, err := m.client.SendStored(ctx, m.Stored)
-	m.app.countSending(started, recipients)
+	recipients, err := m.client.SendStored(ctx, rest.left)
+	m.app.countSending(started, recipients, entry.Sender, entry.Template)
 	if err != nil {
 		return m.doubt(ctx, err, m.app.failure(err, entry.Content))
 	}
-	return m.app.mailOutcome(recipients, m)
+	if len(rest.former) > 0 {
+		addressed(recipients, rest.left)
+	}
+	return rest.outcome(recipients)
 }
 
 // doubt turns a hold into a retry if not Mandrill itself has refused the call, and the account answers: then it is this

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,6 +25,7 @@ type metrics struct {
 	outboxEvents     *prometheus.CounterVec
 	attempts         *prometheus.CounterVec
 	mailEvents       *prometheus.CounterVec
+	eventsRefused    *prometheus.CounterVec
 	eventsDropped    prometheus.Counter
 	members          *prometheus.CounterVec
 	audienceSeconds  prometheus.Histogram
@@ -40,26 +42,38 @@ var newMetrics = sync.OnceValue(func() *metrics {
 
 // initSeries creates the series that alerts use at 0: Prometheus does not see the first increase of a new series.
 func (m *metrics) initSeries() {
-	for _, status := range []int{
-		http.StatusNoContent, http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusServiceUnavailable,
-	} {
-		m.hooks.WithLabelValues(strconv.Itoa(status))
-	}
-	for _, status := range mandrill.Statuses {
-		m.recipients.WithLabelValues(status, "")
-	}
-	for _, reason := range mandrill.RejectReasons {
-		m.recipients.WithLabelValues("rejected", reason)
-	}
-	for _, outcome := range verdicts {
-		m.attempts.WithLabelValues(outcome)
-	}
 	for _, event := range mandrill.EventKinds {
 		m.mailEvents.WithLabelValues(event, "true")
 		m.mailEvents.WithLabelValues(event, "false")
 	}
-	for _, event := range []string{"retry", "interrupted", "hold", "release", "lost"} {
+	for _, event := range []string{"retry", "interrupted", "hold", "release", "sealed", "lost"} {
 		m.outboxEvents.WithLabelValues(event)
+	}
+	for _, reason := range refusalReasons {
+		m.eventsRefused.WithLabelValues(reason)
+	}
+}
+
+// initHook creates the series of a hook that alerts use.
+func (m *metrics) initHook(senders []string, template string) {
+	for _, status := range []int{
+		http.StatusNoContent, http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusServiceUnavailable,
+	} {
+		m.hooks.WithLabelValues(strconv.Itoa(status), senders[0], template)
+	}
+	for _, sender := range senders {
+		for _, outcome := range verdicts {
+			m.attempts.WithLabelValues(outcome, sender, template)
+		}
+		if strings.HasPrefix(sender, ListPrefix) {
+			continue
+		}
+		for _, status := range mandrill.Statuses {
+			m.recipients.WithLabelValues(status, "", sender, template)
+		}
+		for _, reason := range mandrill.RejectReasons {
+			m.recipients.WithLabelValues("rejected", reason, sender, template)
+		}
 	}
 }
 
@@ -67,12 +81,12 @@ func makeMetrics() *metrics {
 	return &metrics{
 		hooks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "hooks_total",
-			Help: "Hooks answered, by HTTP status.",
-		}, []string{"status"}),
+			Help: "Hooks answered, by HTTP status, the sender (the first one of the hook) and the template.",
+		}, []string{"status", "sender", "template"}),
 		recipients: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "recipients_total",
-			Help: "Recipients that Mandrill answered for, by its status and its reason for rejecting.",
-		}, []string{"status", "reason"}),
+			Help: "Recipients that Mandrill answered for, by its status, its reason for rejecting, the sender and the template.",
+		}, []string{"status", "reason", "sender", "template"}),
 		renderSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "render_seconds",
 			Help:    "Time taken by the evaluation of a template.",
@@ -89,12 +103,16 @@ func makeMetrics() *metrics {
 		}, []string{"event"}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "attempts_total",
-			Help: "Attempts of the outbox to send an entry, by what became of them.",
-		}, []string{"outcome"}),
+			Help: "Attempts of the outbox to send an entry, by what became of them, the sender and the template.",
+		}, []string{"outcome", "sender", "template"}),
 		mailEvents: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "mail_events_total",
 			Help: "Events that Mandrill told mailchimp_events of, by kind, and whether their entry is in the outbox (tied).",
 		}, []string{"event", "tied"}),
+		eventsRefused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "events_refused_total",
+			Help: "Calls of mailchimp_events that were refused, by the reason.",
+		}, []string{"reason"}),
 		eventsDropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "events_dropped_total",
 			Help: "Events that Caddy's events app wasn't told of, because handlers were too slow.",
@@ -131,17 +149,17 @@ func registerMetrics(ctx caddy.Context) (*metrics, error) {
 func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.hooks, m.recipients, m.renderSeconds, m.sendSeconds, m.templateFailures, m.outboxEvents, m.attempts,
-		m.mailEvents, m.eventsDropped, m.members, m.audienceSeconds, m.gauges,
+		m.mailEvents, m.eventsRefused, m.eventsDropped, m.members, m.audienceSeconds, m.gauges,
 	}
 }
 
-func (m *metrics) countHook(status int) {
-	m.hooks.WithLabelValues(strconv.Itoa(status)).Inc()
+func (m *metrics) countHook(status int, sender, template string) {
+	m.hooks.WithLabelValues(strconv.Itoa(status), sender, template).Inc()
 }
 
-func (m *metrics) countRecipient(r mandrill.Recipient) {
-	m.recipients.WithLabelValues(
-		labelFor(r.Status, mandrill.Statuses), labelFor(r.RejectReason, mandrill.RejectReasons)).Inc()
+func (m *metrics) countRecipient(r mandrill.Recipient, sender, template string) {
+	m.recipients.WithLabelValues(labelFor(r.Status, mandrill.Statuses),
+		labelFor(r.RejectReason, mandrill.RejectReasons), sender, template).Inc()
 }
 
 // countMailEvent counts an event of Mandrill's. tied reports whether its entry is in the outbox.

@@ -166,10 +166,16 @@ func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Re
 	case answer.err != nil:
 		return outbox.Result{Verdict: outbox.VerdictRetry, Reason: answer.err.Error()}
 	}
-	messages := slices.DeleteFunc(answer.messages, func(info mandrill.Info) bool { return !m.isOf(info, entry.ID) })
+	rest, err := m.remainingOf(entry)
+	if err != nil {
+		return outbox.Result{Verdict: outbox.VerdictDead, Reason: err.Error()}
+	}
+	messages := slices.DeleteFunc(answer.messages, func(info mandrill.Info) bool {
+		return !m.isOf(info, entry.ID) || isFormer(info, entry.Outcome)
+	})
 	switch {
 	case len(messages) > 0:
-		return m.foundOutcome(messages)
+		return foundOutcome(messages, rest)
 	case answer.works:
 		return outbox.Result{Verdict: outbox.VerdictNotAccepted, Reason: "Mandrill does not have it: it is sent again"}
 	case m.app.lacksIndex(ctx, m.client):
@@ -181,7 +187,7 @@ func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Re
 }
 
 // foundOutcome turns messages that a search has found into the result of an attempt.
-func (m storedMail) foundOutcome(messages []mandrill.Info) outbox.Result {
+func foundOutcome(messages []mandrill.Info, of remaining) outbox.Result {
 	recipients := make([]mandrill.Recipient, len(messages))
 	for i, info := range messages {
 		recipients[i] = mandrill.Recipient{Email: info.Email, ID: info.ID, Status: "sent"}
@@ -192,7 +198,7 @@ func (m storedMail) foundOutcome(messages []mandrill.Info) outbox.Result {
 			recipients[i].Status = info.State
 		}
 	}
-	outcome := m.app.mailOutcome(recipients, m)
+	outcome := of.outcome(recipients)
 	if slices.ContainsFunc(recipients, func(r mandrill.Recipient) bool { return r.Status == "queued" }) {
 		outcome.Verdict = outbox.VerdictBacklogged
 	}

@@ -70,6 +70,8 @@ type kind interface {
 	directive() string
 	// sender names the account of what can't be rendered.
 	sender() string
+	// senders names the accounts of all that it can make.
+	senders() []string
 	// sends reports whether entries of a sender may come from this handler.
 	sends(sender string) bool
 	// parse checks what the template returned.

@@ -43,6 +43,9 @@ func NewPolicy(domains []string, fromEmail, fromName string) (*Policy, error) {
 // Domain is the first domain, normalized.
 func (p *Policy) Domain() string { return p.domains[0] }
 
+// Domains returns all domains.
+func (p *Policy) Domains() []string { return slices.Clone(p.domains) }
+
 // Allows reports whether a normalized domain is a sender domain.
 func (p *Policy) Allows(domain string) bool {
 	return slices.Contains(p.domains, domain)

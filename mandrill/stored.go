@@ -2,7 +2,9 @@ package mandrill
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -53,6 +55,42 @@ func (s *Stored) Recipients() []string { return addresses(s.to) }
 
 // IsPrimary is that of Request.
 func (s *Stored) IsPrimary(address string) bool { return isPrimary(s.to, address) }
+
+// Without returns the message for those recipients alone that are not among the addresses, which is an error if none is
+// left. All else stays as it was stored.
+func (s *Stored) Without(accepted []string) (*Stored, error) {
+	var body, message map[string]json.RawMessage
+	var to, left []json.RawMessage
+	if err := json.Unmarshal(s.body, &body); err != nil {
+		return nil, fmt.Errorf("reading a stored message: %w", err)
+	}
+	err := json.Unmarshal(body["message"], &message)
+	if err == nil {
+		err = json.Unmarshal(message["to"], &to)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading a stored message: %w", err)
+	}
+	reduced := *s
+	reduced.to = nil
+	for i, recipient := range s.to {
+		same := func(address string) bool { return strings.EqualFold(address, recipient.Email) }
+		if !slices.ContainsFunc(accepted, same) {
+			left, reduced.to = append(left, to[i]), append(reduced.to, recipient)
+		}
+	}
+	if len(left) == 0 {
+		return nil, errors.New("the message has no other recipients")
+	}
+	if message["to"], err = json.Marshal(left); err != nil {
+		return nil, err
+	}
+	if body["message"], err = json.Marshal(message); err != nil {
+		return nil, err
+	}
+	reduced.body, err = json.Marshal(body)
+	return &reduced, err
+}
 
 func addresses(to []addressee) []string {
 	var list []string

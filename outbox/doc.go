@@ -58,6 +58,7 @@
 //	mailevent.go   what was reported of a mail after it was sent
 //	order.go       entries of the same recipient that must keep their order
 //	operate.go     retrying and discarding
+//	refused.go     what an account refuses, and what cannot be opened
 //	list.go        searching
 //	status.go      counting
 //	forget.go      forgetting, expiring and bounding

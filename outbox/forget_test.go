@@ -87,7 +87,7 @@ func TestBounds(t *testing.T) {
 					other := put(t, o, "other", func(e *outbox.New) { e.Hook, e.Unrendered = "/other", "broken" }).ID
 					f.waitEvents(t, string(state), 5)
 					time.Sleep(time.Minute)
-					entries, err := o.List(t.Context(), outbox.Filter{State: state})
+					entries, err := o.List(t.Context(), outbox.Filter{States: []outbox.State{state}})
 					var left []string
 					for _, entry := range entries {
 						if entry.ID != other {

@@ -37,15 +37,20 @@ const (
 	ScopePauseTemplate Scope = "pause_template"
 )
 
+// Scopes are all scopes.
+var Scopes = []Scope{ScopeKey, ScopeSubaccount, ScopeDomain, ScopePause, ScopePauseTemplate}
+
 // Hold says what cannot be sent at the moment, and why.
 type Hold struct {
 	Scope Scope `json:"scope"`
 	// Target is what is held: a keyed hash of an account, with a sub-account behind a slash; a sender; a template.
 	Target string `json:"target"`
 	// Sender is that of the entry that met the hold.
-	Sender string    `json:"sender,omitempty"`
-	Reason string    `json:"reason,omitempty"`
-	Since  time.Time `json:"since,omitzero"`
+	Sender string `json:"sender,omitempty"`
+	// Senders are those of this process that it keeps back, wholly or in part. Only Status has them.
+	Senders []string  `json:"senders,omitempty"`
+	Reason  string    `json:"reason,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
 	// Entry met the hold first.
 	Entry string `json:"entry,omitempty"`
 	// Probe is when an entry is sent to see whether the hold is over.
@@ -264,6 +269,8 @@ const insertPause = "INSERT INTO hold " +
 	"(scope, target, sender, reason, since, entry, probe, delay, generation, prober) " +
 	"VALUES ($1, $2, '', '', $3, '', 0, 0, 1, '') ON CONFLICT (scope, target) DO NOTHING"
 
+const deleteHold = "DELETE FROM hold WHERE scope = $1 AND target = $2"
+
 // Pause keeps a sender's entries back until Resume, over restarts and in all processes that share the database: at
 // once in this one, within seconds in others.
 func (o *Outbox) Pause(ctx context.Context, sender string) error {
@@ -272,7 +279,17 @@ func (o *Outbox) Pause(ctx context.Context, sender string) error {
 
 // Resume ends a pause.
 func (o *Outbox) Resume(ctx context.Context, sender string) error {
-	return o.pause(ctx, "DELETE FROM hold WHERE scope = $1 AND target = $2", ScopePause, sender)
+	return o.pause(ctx, deleteHold, ScopePause, sender)
+}
+
+// PauseTemplate is Pause for the entries of a template, named as an entry names it.
+func (o *Outbox) PauseTemplate(ctx context.Context, template string) error {
+	return o.pause(ctx, insertPause, ScopePauseTemplate, template, o.now().UnixMilli())
+}
+
+// ResumeTemplate ends the pause of a template.
+func (o *Outbox) ResumeTemplate(ctx context.Context, template string) error {
+	return o.pause(ctx, deleteHold, ScopePauseTemplate, template)
 }
 
 func (o *Outbox) pause(ctx context.Context, statement string, scope Scope, target string, more ...any) error {

@@ -55,7 +55,7 @@ func TestDiscardWhileHeld(t *testing.T) {
 		receipt := put(t, o, "key")
 		f.waitEvents(t, "hold", 1)
 		eventually(t, "the entry to wait", func() bool { return get(t, o, receipt.ID).State == outbox.Pending })
-		if entries, err := o.List(t.Context(), outbox.Filter{State: outbox.Pending}); err != nil || len(entries) != 1 {
+		if entries, err := o.List(t.Context(), outbox.Filter{States: []outbox.State{outbox.Pending}}); err != nil || len(entries) != 1 {
 			t.Errorf("listed %+v, %v", entries, err)
 		}
 		if err := o.Retry(t.Context(), receipt.ID); err != nil {

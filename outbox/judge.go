@@ -147,6 +147,7 @@ func (o *Outbox) meetsHoldsAlone(c *claimed) bool {
 func (o *Outbox) countAnswers(c *claimed, r Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.countRefusals(c.Sender, r)
 	switch {
 	case slices.Contains(answered, r.Verdict):
 		delete(o.failing, c.Sender)

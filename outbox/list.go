@@ -3,13 +3,17 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Filter picks entries. The zero value picks all.
 type Filter struct {
-	State  State
+	// States are those that an entry may be in. Default: all.
+	States []State
+	// Event is the last event that was reported of the mail.
+	Event  string
 	Sender string
 	// Template is as it was configured, or the end of it from a slash on.
 	Template string
@@ -41,15 +45,15 @@ func (s *store) where(f Filter, a *arguments) (string, error) {
 		}
 		conditions = append(conditions, fmt.Sprintf(format, places...))
 	}
-	switch {
-	case f.State == "":
-	case !f.State.Valid():
-		return "", fmt.Errorf("there is no state %q: states are %v", f.State, States)
-	case f.State == Sent:
-		conditions = append(conditions, "state = 'sent'")
-	default:
-		// The second condition has the index of all other states be used.
-		add("state = %s AND state <> 'sent'", string(f.State))
+	if len(f.States) > 0 {
+		of, err := isIn(f.States, a)
+		if err != nil {
+			return "", err
+		}
+		conditions = append(conditions, of)
+	}
+	if f.Event != "" {
+		add("last_event = %s AND last_event <> ''", f.Event)
 	}
 	if f.Sender != "" {
 		add("sender = %s", strings.ToLower(f.Sender))
@@ -79,6 +83,22 @@ func (s *store) where(f Filter, a *arguments) (string, error) {
 		add("id > %s AND id <= %s", f.after, f.last)
 	}
 	return strings.Join(conditions, " AND "), nil
+}
+
+// isIn returns the condition that an entry is in one of some states.
+func isIn(states []State, a *arguments) (string, error) {
+	names := make([]string, len(states))
+	for i, state := range states {
+		if !state.Valid() {
+			return "", fmt.Errorf("there is no state %q: states are %v", state, States)
+		}
+		names[i] = string(state)
+	}
+	in := "state IN (" + a.list(names) + ")"
+	if !slices.Contains(states, Sent) {
+		in += " AND state <> 'sent'" // has the index of all other states be used
+	}
+	return in, nil
 }
 
 func (o *Outbox) pick(ctx context.Context, s *store, f Filter, content bool) ([]*row, error) {

@@ -39,10 +39,10 @@ func TestListAndForget(t *testing.T) {
 			"recipient": {outbox.Filter{Recipient: "person1@EXAMPLE.net"}, []string{ids[3], ids[1]}},
 			"template":  {outbox.Filter{Template: "t2"}, []string{ids[2]}},
 			"state": {
-				outbox.Filter{State: outbox.Pending, Sender: sender},
+				outbox.Filter{States: []outbox.State{outbox.Pending}, Sender: sender},
 				[]string{ids[4], ids[3], ids[2], ids[1], ids[0]},
 			},
-			"other state":  {outbox.Filter{State: outbox.Dead}, nil},
+			"other state":  {outbox.Filter{States: []outbox.State{outbox.Dead}}, nil},
 			"other sender": {outbox.Filter{Sender: "example.org"}, nil},
 			"since":        {outbox.Filter{Since: time.Now().Add(time.Hour)}, nil},
 			"until":        {outbox.Filter{Until: time.Now().Add(time.Hour), Limit: 1}, []string{ids[4]}},

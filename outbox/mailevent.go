@@ -62,7 +62,8 @@ func (s *store) note(ctx context.Context, h Heard) (Noted, error) {
 			return Noted{Entry: r.Entry}, nil
 		}
 		statement := &database.Statement{
-			SQL: "UPDATE entry SET events = $2 WHERE id = $1 AND events = $3", Args: []any{r.ID, encode(r.Events), before},
+			SQL:  "UPDATE entry SET events = $2, last_event = $4 WHERE id = $1 AND events = $3",
+			Args: []any{r.ID, encode(r.Events), before, r.Events[len(r.Events)-1].Event},
 		}
 		if err := s.Write(ctx, &database.Write{Statements: []*database.Statement{statement}, Order: r.ID}); err != nil {
 			return Noted{}, err

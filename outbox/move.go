@@ -135,11 +135,11 @@ type moved struct {
 }
 
 // more are the columns that are neither in columns nor the content.
-const more = ", lane, ordered, key_taken, lease, owner"
+const more = ", lane, ordered, last_event, key_taken, lease, owner"
 
 // insertMoved leaves an entry without its key if another one has it.
-var insertMoved = "INSERT INTO entry (" + columns + more + ", content) VALUES (" + places(31) +
-	", CASE WHEN EXISTS (SELECT 1 FROM entry WHERE key = $13 AND key_taken = 1) THEN 0 ELSE $32 END, $33, $34, $35) " +
+var insertMoved = "INSERT INTO entry (" + columns + more + ", content) VALUES (" + places(32) +
+	", CASE WHEN EXISTS (SELECT 1 FROM entry WHERE key = $13 AND key_taken = 1) THEN 0 ELSE $33 END, $34, $35, $36) " +
 	"ON CONFLICT (id) DO NOTHING"
 
 // move moves a batch, and returns how many entries that were.
@@ -178,7 +178,7 @@ func (m *mover) read(ctx context.Context) ([]*moved, error) {
 	var entries []*moved
 	byID := make(map[string]*moved)
 	err := m.source.Read(ctx, "SELECT "+columns+more+", content FROM entry ORDER BY id LIMIT $1", []any{int64(moveBatch)}, func(scan func(...any) error) error {
-		e := &moved{values: make([]any, 35)}
+		e := &moved{values: make([]any, 36)}
 		to := make([]any, len(e.values))
 		for i := range to {
 			to[i] = &e.values[i]
@@ -192,8 +192,8 @@ func (m *mover) read(ctx context.Context) ([]*moved, error) {
 			}
 		}
 		id := e.values[0].(string)
-		if content, has := e.values[34].([]byte); has && len(content) > 0 && content[0] == plainContent {
-			e.values[34] = m.to.vault.Load().seal(id, content[1:])
+		if content, has := e.values[35].([]byte); has && len(content) > 0 && content[0] == plainContent {
+			e.values[35] = m.to.vault.Load().seal(id, content[1:])
 		}
 		entries = append(entries, e)
 		byID[id] = e

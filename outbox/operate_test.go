@@ -33,7 +33,7 @@ func TestRetryAndDiscardAll(t *testing.T) {
 		f.waitEvents(t, "dead", entries)
 		var steps []outbox.Progress
 		progress := func(p outbox.Progress) { steps = append(steps, p) }
-		if _, err := o.RetryAll(t.Context(), outbox.Filter{State: outbox.Sent}, progress); !errors.Is(err, outbox.ErrState) {
+		if _, err := o.RetryAll(t.Context(), outbox.Filter{States: []outbox.State{outbox.Sent}}, progress); !errors.Is(err, outbox.ErrState) {
 			t.Errorf("sent entries: %v", err)
 		}
 		if p, err := o.RetryAll(
@@ -56,7 +56,7 @@ func TestRetryAndDiscardAll(t *testing.T) {
 		f.deliver = sent
 		f.mu.Unlock()
 		steps = nil
-		p, err := o.RetryAll(t.Context(), outbox.Filter{State: outbox.Dead, Reason: "100%_REF"}, progress)
+		p, err := o.RetryAll(t.Context(), outbox.Filter{States: []outbox.State{outbox.Dead}, Reason: "100%_REF"}, progress)
 		if err != nil || p != (outbox.Progress{Total: entries / 2, Done: entries / 2}) || len(steps) != 4 {
 			t.Errorf("retried %+v in %+v, %v", p, steps, err)
 		}

@@ -59,6 +59,8 @@ type Outbox struct {
 	inHand map[string]bool
 	// failing are the senders whose last attempts failed.
 	failing map[string]Failing
+	// refusals are the last answers of senders.
+	refusals map[string]refusals
 
 	// closing ends the goroutines that live as long as the Outbox.
 	closing context.CancelFunc
@@ -71,7 +73,7 @@ type Outbox struct {
 func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	o := &Outbox{
 		config: c, process: hex.EncodeToString(randomBytes(4)), wakes: make(chan struct{}, 1),
-		accounts: make(map[string]*account), failing: make(map[string]Failing), inHand: make(map[string]bool),
+		accounts: make(map[string]*account), failing: make(map[string]Failing), refusals: make(map[string]refusals), inHand: make(map[string]bool),
 	}
 	if c.Postgres != "" {
 		if err := database.CheckDSN(c.Postgres); err != nil {

@@ -133,6 +133,9 @@ const (
 	sealedContent = 1
 )
 
+// noKeyOpens begins the reason why content cannot be opened that is sealed with a key that is not configured.
+const noKeyOpens = "the content is sealed with a key that none of the configured outbox_keys opens"
+
 var (
 	errDamaged = errors.New("the content is damaged, or was not sealed for this entry")
 	errPlain   = errors.New(
@@ -170,8 +173,5 @@ func (v *vault) open(id string, stored []byte) ([]byte, error) {
 		}
 		return content, nil
 	}
-	return nil, fmt.Errorf(
-		"the content is sealed with a key that none of the configured outbox_keys opens (key id %x)",
-		stored[1:5],
-	)
+	return nil, fmt.Errorf("%s (key id %x)", noKeyOpens, stored[1:5])
 }

@@ -75,6 +75,9 @@ func TestPlainContent(t *testing.T) {
 			!strings.Contains(entry.Reason, "add `none` as the last outbox_key") {
 			t.Errorf("%+v", entry)
 		}
+		if status, err := o.Status(t.Context()); err != nil || status.Sealed[sender] != 1 {
+			t.Errorf("sealed %v, %v", status.Sealed, err)
+		}
 		err := o.Configure(
 			t.Context(),
 			outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify, Keys: []string{key, "none"}},

@@ -15,6 +15,9 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 	if err != nil {
 		return err
 	}
+	o.mu.Lock()
+	o.countRefusals(entry.Sender, r)
+	o.mu.Unlock()
 	if r.Verdict == VerdictUnknown {
 		return nil
 	}

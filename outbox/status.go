@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
@@ -82,8 +83,16 @@ type Status struct {
 	Summary
 	// Holds are the senders that are held or paused.
 	Holds map[string]Hold `json:"holds"`
+	// InForce are all holds and pauses, those of sub-accounts and templates too.
+	InForce []Hold `json:"in_force"`
 	// Failing are the senders whose last attempts failed.
 	Failing map[string]Failing `json:"failing"`
+	// Refused are the senders whose last attempts were all answered by a refusal.
+	Refused map[string]Failing `json:"refused"`
+	// Rejected are the reasons of the entries that were rejected within the last hour, the most frequent ones first.
+	Rejected []Rejections `json:"rejected"`
+	// Sealed are the numbers of entries by sender whose content cannot be opened for lack of a key.
+	Sealed map[string]int `json:"sealed"`
 	// Waiting are the numbers of undelivered entries by sender.
 	Waiting map[string]int `json:"waiting"`
 	// Unknown are those of Waiting whose sender this process has no account for.
@@ -106,16 +115,14 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 	failing := maps.Clone(o.failing)
 	o.mu.Unlock()
 	status := Status{
-		Holds:    o.HoldsBySender(),
-		Failing:  failing,
-		Waiting:  make(map[string]int),
-		Unknown:  make(map[string]int),
-		Troubles: o.Troubles(),
+		Holds: o.HoldsBySender(), InForce: o.Holds(), Failing: failing, Refused: o.Refused(), Sealed: make(map[string]int),
+		Waiting: make(map[string]int), Unknown: make(map[string]int), Troubles: o.Troubles(),
 	}
 	s, err := o.opened()
 	if err != nil {
 		return status, err
 	}
+	o.nameSenders(s, status.InForce)
 	summary, err := o.summarize(ctx, s)
 	if err != nil {
 		return status, unavailable(err)
@@ -136,6 +143,13 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 			return err
 		},
 	)
+	if err != nil {
+		return status, unavailable(err)
+	}
+	if status.Sealed, err = s.countSealed(ctx); err != nil {
+		return status, unavailable(err)
+	}
+	status.Rejected, err = s.rejections(ctx, o.now().Add(-time.Hour))
 	return status, err
 }
 
@@ -182,6 +196,24 @@ func (o *Outbox) HoldsBySender() map[string]Hold {
 		}
 	}
 	return found
+}
+
+// nameSenders says of holds which senders of this process they keep back.
+func (o *Outbox) nameSenders(s *store, holds []Hold) {
+	settings := o.settings.Load()
+	for i := range holds {
+		h := &holds[i]
+		account, _, _ := strings.Cut(h.Target, "/")
+		for _, sender := range settings.Senders {
+			ofAccount := h.Scope == ScopeKey || h.Scope == ScopeSubaccount
+			if ofAccount && o.accountOf(s, settings, sender) == account || !ofAccount && sender == h.Target {
+				h.Senders = append(h.Senders, sender)
+			}
+		}
+		if len(h.Senders) == 0 && h.Scope == ScopePause {
+			h.Senders = []string{h.Target}
+		}
+	}
 }
 
 func sortHolds(holds []Hold) {

@@ -57,6 +57,8 @@ var routes = []route{
 	{http.MethodPost, "outbox/{id}/discard", discardEntry},
 	{http.MethodPost, "senders/{sender}/pause", pauseSender},
 	{http.MethodPost, "senders/{sender}/resume", resumeSender},
+	{http.MethodPost, "templates/pause", pauseTemplate},
+	{http.MethodPost, "templates/resume", resumeTemplate},
 	{http.MethodPost, "send-test", sendTest},
 }
 

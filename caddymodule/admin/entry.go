@@ -35,81 +35,59 @@ func showEntry(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, shown)
 }
 
-func retryEntry(w http.ResponseWriter, r *http.Request) error {
-	_, box, err := runningOutbox()
-	if err != nil {
-		return err
-	}
-	id := r.PathValue("id")
-	return writeDone(w, explainChange(r, box, id, box.Retry(r.Context(), id)))
-}
-
 func discardEntry(w http.ResponseWriter, r *http.Request) error {
 	_, box, err := runningOutbox()
 	if err != nil {
 		return err
 	}
 	id := r.PathValue("id")
-	return writeDone(w, explainChange(r, box, id, box.Discard(r.Context(), id)))
+	err = box.Discard(r.Context(), id)
+	if errors.Is(err, outbox.ErrNotFound) {
+		err = whyNot(r, box, id, "this is for entries that wait, are dead or are unrendered")
+	}
+	return writeDone(w, err)
 }
 
-// explainChange says more about the error of a change of an entry.
-func explainChange(r *http.Request, box *outbox.Outbox, id string, err error) error {
-	if errors.Is(err, outbox.ErrWiped) {
-		return problem(http.StatusConflict, "entry %s: %w", id, err)
-	}
-	if !errors.Is(err, outbox.ErrNotFound) {
-		return err
-	}
+// whyNot says why an entry could not be changed.
+func whyNot(r *http.Request, box *outbox.Outbox, id, rule string) error {
 	entry, err := box.Get(r.Context(), id)
 	if err != nil {
 		return noEntry(id)
 	}
-	return problem(http.StatusConflict,
-		"entry %s is %s: this is for entries that wait, are dead or are unrendered", id, entry.State)
+	return problem(http.StatusConflict, "entry %s is %s: %s", id, entry.State, rule)
 }
 
 func noEntry(id string) error { return problem(http.StatusNotFound, "there is no such entry: %s", id) }
 
-func retryEntries(w http.ResponseWriter, r *http.Request) error {
-	box, f, err := pickEntries(r)
+func discardEntries(w http.ResponseWriter, r *http.Request) error {
+	_, box, err := runningOutbox()
 	if err != nil {
 		return err
 	}
-	lines := progressLines{w: w}
-	p, err := box.RetryAll(r.Context(), f, lines.show)
-	return lines.end(p, err)
-}
-
-func discardEntries(w http.ResponseWriter, r *http.Request) error {
-	box, f, err := pickEntries(r)
+	var c Conditions
+	if err := readJSON(r, &c); err != nil {
+		return err
+	}
+	f, err := c.picking()
 	if err != nil {
 		return err
 	}
 	lines := progressLines{w: w}
 	p, err := box.DiscardAll(r.Context(), f, lines.show)
-	return lines.end(p, err)
+	return lines.end(Changed{Progress: p}, err)
 }
 
-// pickEntries reads the conditions of a change of many entries.
-func pickEntries(r *http.Request) (*outbox.Outbox, outbox.Filter, error) {
-	_, box, err := runningOutbox()
-	if err != nil {
-		return nil, outbox.Filter{}, err
-	}
-	var c Conditions
-	if err := readJSON(r, &c); err != nil {
-		return nil, outbox.Filter{}, err
-	}
-	f, err := c.filter()
+// picking returns the filter of a change of many entries.
+func (c Conditions) picking() (outbox.Filter, error) {
+	all := c.All
+	c.All = false
 	switch {
-	case err != nil:
-	case c.All == (f != outbox.Filter{}):
-		err = problem(http.StatusBadRequest, `name at least one condition, or {"all": true}`)
+	case all != c.Empty():
+		return outbox.Filter{}, problem(http.StatusBadRequest, `name at least one condition, or {"all": true}`)
 	case c.Before != "" || c.Limit != 0:
-		err = problem(http.StatusBadRequest, "before and limit are for lists")
+		return outbox.Filter{}, problem(http.StatusBadRequest, "before and limit are for lists")
 	}
-	return box, f, err
+	return c.filter()
 }
 
 // progressLines answers lines of JSON: the progress, and at the end the result. A change stops if its caller goes away.
@@ -121,15 +99,16 @@ type progressLines struct {
 func (l *progressLines) show(p outbox.Progress) { l.write(p) }
 
 // end writes the last line. An error is returned if no line was written before.
-func (l *progressLines) end(p outbox.Progress, err error) error {
+func (l *progressLines) end(c Changed, err error) error {
 	switch {
 	case err == nil:
-		l.write(Changed{Progress: p, Finished: true})
+		c.Finished = true
 	case !l.began:
 		return err
 	default:
-		l.write(Changed{Progress: p, Error: err.Error()})
+		c.Error = err.Error()
 	}
+	l.write(c)
 	return nil
 }
 
@@ -151,8 +130,9 @@ func forgetRecipient(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &body); err != nil {
 		return err
 	}
-	if body.Recipient == "" {
-		return problem(http.StatusBadRequest, `the body must be {"recipient": "<address>"}`)
+	if !isRecipient(body.Recipient) {
+		return problem(http.StatusBadRequest, `the body must be {"recipient": "<address>"}, with an address such as `+
+			`ada@example.com, or a hash as an entry shows it`)
 	}
 	n, err := box.Forget(r.Context(), body.Recipient)
 	if err != nil {

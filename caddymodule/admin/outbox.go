@@ -5,9 +5,13 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -20,14 +24,24 @@ func (c Conditions) filter() (outbox.Filter, error) {
 		return outbox.Filter{}, problem(http.StatusBadRequest, "%s must be %s", name, want)
 	}
 	f := outbox.Filter{
-		State: c.State, Sender: c.Sender, Template: c.Template, Recipient: c.Recipient, Reason: c.Reason,
+		Event: strings.ToLower(c.Event), Sender: c.Sender, Template: c.Template, Recipient: c.Recipient, Reason: c.Reason,
 		Before: c.Before, Limit: c.Limit,
 	}
 	if f.Limit < 0 || f.Limit > maxLimit {
 		return bad("limit", fmt.Sprintf("a number from 1 to %d", maxLimit))
 	}
-	if f.State != "" && !f.State.Valid() {
-		return bad("state", fmt.Sprintf("one of %v", outbox.States))
+	for _, name := range c.State {
+		state := outbox.State(strings.ToLower(name))
+		if !state.Valid() {
+			return bad("state", fmt.Sprintf("one of %v", outbox.States))
+		}
+		f.States = append(f.States, state)
+	}
+	if f.Event != "" && !slices.Contains(mandrill.EventKinds, f.Event) {
+		return bad("event", fmt.Sprintf("one of %v", mandrill.EventKinds))
+	}
+	if !isRecipient(c.Recipient) && c.Recipient != "" {
+		return bad("recipient", "an address such as ada@example.com, or a hash as an entry shows it")
 	}
 	if c.Before != "" && !outbox.IsID(c.Before) {
 		return bad("before", "an entry's id")
@@ -47,14 +61,24 @@ func (c Conditions) filter() (outbox.Filter, error) {
 	return f, nil
 }
 
+// addressPattern is the form of an address, or of a telephone number.
+var addressPattern = regexp.MustCompile(`^([^\s@<>,;"]+@[^\s@<>,;"]+|\+[0-9]{5,15})$`)
+
+// isRecipient reports whether a text can name a recipient: a typo must not look like somebody without entries.
+func isRecipient(text string) bool { return outbox.IsHash(text) || addressPattern.MatchString(text) }
+
 // conditionsOf reads the conditions of a query.
 func conditionsOf(query url.Values) (Conditions, error) {
 	var c Conditions
 	known := map[string]*string{
-		"state": (*string)(&c.State), "sender": &c.Sender, "template": &c.Template, "recipient": &c.Recipient,
+		"event": &c.Event, "sender": &c.Sender, "template": &c.Template, "recipient": &c.Recipient,
 		"reason": &c.Reason, "since": &c.Since, "until": &c.Until, "before": &c.Before,
 	}
 	for name, values := range query {
+		if name == "state" {
+			c.State = values
+			continue
+		}
 		if name == "limit" {
 			n, err := strconv.Atoi(values[0])
 			if err != nil || n < 1 {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"reflect"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
@@ -9,9 +10,12 @@ import (
 
 // Conditions pick entries, in a query and in a body. An entry must meet all of them.
 type Conditions struct {
-	State    outbox.State `json:"state,omitempty"`
-	Sender   string       `json:"sender,omitempty"`
-	Template string       `json:"template,omitempty"`
+	// State is one state or several, in upper or lower case.
+	State States `json:"state,omitempty"`
+	// Event is the last event that Mandrill reported of the mail, such as hard_bounce.
+	Event    string `json:"event,omitempty"`
+	Sender   string `json:"sender,omitempty"`
+	Template string `json:"template,omitempty"`
 	// Recipient is an address, which is allowed only in bodies, or its hash as an entry shows it.
 	Recipient string `json:"recipient,omitempty"`
 	// Reason is a part of the reason.
@@ -24,6 +28,41 @@ type Conditions struct {
 	// Before is the entry that a page begins after. Limit is the size of the page, 1000 at most. Default: DefaultLimit.
 	Before string `json:"before,omitempty"`
 	Limit  int    `json:"limit,omitempty"`
+}
+
+// Empty reports whether there is no condition.
+func (c Conditions) Empty() bool { return reflect.ValueOf(c).IsZero() }
+
+// States are states that an entry may be in. In JSON, they are a text or a list of texts.
+type States []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *States) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*s = States{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(s))
+}
+
+// RetryMany picks the entries that are to be retried.
+type RetryMany struct {
+	Conditions
+	RetryOne
+	// Follow has the answer wait a few seconds for what becomes of them, and tell it in its last line.
+	Follow bool `json:"follow,omitempty"`
+}
+
+// RetryOne says how an entry is retried.
+type RetryOne struct {
+	// Again retries what is sent or uncertain too.
+	Again bool `json:"again,omitempty"`
+}
+
+// Template names a template as the configuration does, or by its file's name.
+type Template struct {
+	Template string `json:"template"`
 }
 
 // DefaultLimit is how many entries a page has unless the call says otherwise.
@@ -40,6 +79,8 @@ type Changed struct {
 	outbox.Progress
 	Finished bool   `json:"finished"`
 	Error    string `json:"error,omitempty"`
+	// States are the numbers of retried entries by the states that they are in after a few seconds.
+	States map[outbox.State]int `json:"states,omitempty"`
 }
 
 // Recipient names a recipient by address.
@@ -73,6 +114,10 @@ type Status struct {
 	Stopped   []string                     `json:"stopped"`
 	LastError *caddymodule.OutboxError     `json:"last_error,omitempty"`
 	Templates []caddymodule.TemplateStatus `json:"templates"`
+	// Hooks say when each hook was last called.
+	Hooks []caddymodule.HookStatus `json:"hooks"`
+	// Events are what Mandrill's webhook has told, if the configuration has a mailchimp_events.
+	Events *caddymodule.EventsStatus `json:"events,omitempty"`
 }
 
 // TestMail asks for a test mail.

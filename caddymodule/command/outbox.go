@@ -4,14 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/admin"
@@ -27,16 +27,15 @@ func outboxCommand() *cobra.Command {
 	}
 	o.addTo(cmd)
 	cmd.AddCommand(o.listCommand(), o.showCommand(),
-		o.changeCommand("retry", "Queues waiting, dead or unrendered entries for immediate delivery"),
-		o.changeCommand("discard", "Removes waiting, dead or unrendered entries"),
+		o.retryCommand(), o.discardCommand(),
 		printErrors(&cobra.Command{
 			Use: "forget <address>", Short: "Erases all entries to an address", Args: cobra.ExactArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error { return o.forget(cmd, args[0]) },
 		}),
 		o.pauseCommand("pause", "is paused",
-			"Keeps back the entries of a sender domain, or of an audience (list:<id>), until you resume it"),
+			"Keeps back the entries of a sender domain, of an audience (list:<id>) or of a template, until you resume it"),
 		o.pauseCommand("resume", "sends again",
-			"Ends the pause of a sender domain or of an audience (list:<id>)"),
+			"Ends the pause of a sender domain, of an audience (list:<id>) or of a template"),
 		moveCommand(o), newKeyCommand(), o.backupCommand(),
 	)
 	return printErrors(cmd)
@@ -47,28 +46,50 @@ type conditionFlags struct{ admin.Conditions }
 
 func (c *conditionFlags) addTo(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar((*string)(&c.State), "state", "",
-		fmt.Sprintf("Only those in a state, one of %v", outbox.States))
+	flags.StringSliceVar((*[]string)(&c.State), "state", nil,
+		fmt.Sprintf("Only those in a state, of %v; repeat it for several", outbox.States))
+	flags.StringVar(&c.Event, "event", "", "Only those whose last event is this one, such as hard_bounce")
 	flags.StringVar(&c.Sender, "sender", "", "Only those of a sender domain, or of an audience (list:<id>)")
 	flags.StringVar(&c.Template, "template", "", "Only those of a template, as the configuration names it")
 	flags.StringVar(&c.Recipient, "recipient", "", "Only those to a recipient, named by address or hash")
 	flags.StringVar(&c.Reason, "reason", "", "Only those whose reason contains this text")
-	flags.StringVar(&c.Since, "since", "",
-		"Only those accepted since a time, such as 2006-01-02T15:04:05Z, or within a duration, such as 24h")
-	flags.StringVar(&c.Until, "until", "", "Only those accepted before a time, or longer ago than a duration")
+	flags.StringVar(&c.Since, "since", "", "Only those accepted since a date, such as 2026-11-27, a time, "+
+		"such as 2026-11-27T15:04:05Z, or within a duration, such as 24h or 7d")
+	flags.StringVar(&c.Until, "until", "", "Only those accepted before a date or a time, or longer ago than a duration")
 }
 
-// read returns the conditions with times in place of durations.
+// read returns the conditions with times in place of durations and dates.
 func (c *conditionFlags) read() (admin.Conditions, error) {
 	for name, value := range map[string]*string{"since": &c.Since, "until": &c.Until} {
-		if ago, err := time.ParseDuration(*value); err == nil {
-			*value = time.Now().Add(-ago).UTC().Format(time.RFC3339)
-		} else if _, err := time.Parse(time.RFC3339, *value); *value != "" && err != nil {
-			return c.Conditions, fmt.Errorf(
-				"--%s must be a time such as 2006-01-02T15:04:05Z, or a duration such as 24h", name)
+		at, err := parseTime(*value, time.Now())
+		if err != nil {
+			return c.Conditions, fmt.Errorf("--%s: %w", name, err)
+		}
+		if !at.IsZero() {
+			*value = at.UTC().Format(time.RFC3339)
 		}
 	}
 	return c.Conditions, nil
+}
+
+// parseTime reads a time, a local date, or a duration before now. Nothing is the zero time.
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := caddy.ParseDuration(text); err == nil {
+		return now.Add(-ago), nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	for _, layout := range []string{time.DateOnly, "2006-01-02T15:04", time.DateTime} {
+		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no date such as 2026-11-27, no time such as 2026-11-27T15:04:05Z, "+
+		"and no duration such as 24h or 7d", text)
 }
 
 func (o *adminFlags) listCommand() *cobra.Command {
@@ -98,17 +119,7 @@ func (o *adminFlags) list(cmd *cobra.Command, c admin.Conditions) error {
 	if o.asJSON {
 		return printJSON(cmd, entries)
 	}
-	table := newTable(cmd, "ID", "ACCEPTED", "STATE", "ATTEMPTS", "SENDER", "TEMPLATE", "HEARD", "REASON")
-	for _, e := range entries {
-		heard := ""
-		if n := len(e.Events); n > 0 {
-			heard = e.Events[n-1].Event
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n",
-			e.ID, e.Accepted.Local().Format(time.DateTime), e.State, len(e.Attempts),
-			oneLine(e.Sender), oneLine(e.Template), heard, oneLine(e.Reason))
-	}
-	if err := table.Flush(); err != nil {
+	if err := printEntries(cmd, entries); err != nil {
 		return err
 	}
 	if len(entries) == c.Limit {
@@ -117,11 +128,41 @@ func (o *adminFlags) list(cmd *cobra.Command, c admin.Conditions) error {
 	return nil
 }
 
-func (o *adminFlags) showCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "show <id>", Short: "Shows an entry with its attempts, Mailchimp's answer and later events",
-		Args: cobra.ExactArgs(1),
+// printEntries prints a table of entries. It has recipients, and Mandrill's ids of the messages to them, only where
+// addresses are kept (log_recipients).
+func printEntries(cmd *cobra.Command, entries []outbox.Entry) error {
+	named := func(r outbox.Recipient) bool { return r.Email != "" }
+	addressed := slices.ContainsFunc(entries, func(e outbox.Entry) bool { return slices.ContainsFunc(e.Outcome, named) })
+	columns := []string{"ID", "ACCEPTED", "STATE", "ATTEMPTS", "SENDER", "TEMPLATE", "HEARD"}
+	if addressed {
+		columns = append(columns, "RECIPIENT", "MESSAGE")
 	}
+	table := newTable(cmd, append(columns, "REASON")...)
+	for _, e := range entries {
+		heard := ""
+		if n := len(e.Events); n > 0 {
+			heard = e.Events[n-1].Event
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t",
+			e.ID, e.Accepted.Local().Format(time.DateTime), e.State, len(e.Attempts),
+			oneLine(e.Sender), oneLine(e.Template), heard)
+		if addressed {
+			var to, ids []string
+			for _, recipient := range e.Outcome {
+				to, ids = append(to, recipient.Email), append(ids, recipient.ID)
+			}
+			fmt.Fprintf(table, "%s\t%s\t", oneLine(strings.Join(to, ", ")), oneLine(strings.Join(ids, ", ")))
+		}
+		fmt.Fprintln(table, oneLine(e.Reason))
+	}
+	return table.Flush()
+}
+
+func (o *adminFlags) showCommand() *cobra.Command {
+	cmd := o.addJSON(&cobra.Command{
+		Use: "show <id>", Short: "Shows an entry with its attempts, Mailchimp's answer and later events, as JSON",
+		Args: cobra.ExactArgs(1),
+	})
 	content := cmd.Flags().Bool("content", false,
 		"Show the content too: the mail or the change of an audience, or the ctx of an unrendered entry")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -135,138 +176,34 @@ func (o *adminFlags) showCommand() *cobra.Command {
 	return printErrors(cmd)
 }
 
-// changeCommand is a command that changes entries, named by id or picked by conditions.
-func (o *adminFlags) changeCommand(what, short string) *cobra.Command {
-	cmd := o.addJSON(&cobra.Command{
-		Use: what + " [<id>...]", Short: short,
-		Example: "caddy mailchimp outbox " + what + " 06h1slnn3pgkfrfg8on8fng\n" +
-			"caddy mailchimp outbox " + what + " --state dead --since 24h",
-	})
-	var conditions conditionFlags
-	conditions.addTo(cmd)
-	all := cmd.Flags().Bool("all", false, "Change all entries")
-	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
-		c, err := conditions.read()
-		if err != nil {
-			return err
-		}
-		switch picks := c != (admin.Conditions{}); {
-		case len(ids) > 0 && (picks || *all):
-			return errors.New("name ids or conditions, not both")
-		case len(ids) > 0:
-			return o.changeByID(cmd, ids, what)
-		case picks == *all:
-			return errors.New("name ids, conditions or --all")
-		}
-		c.All = *all
-		return o.changeMatching(cmd, what, c)
-	}
-	return printErrors(cmd)
-}
-
-// changeByID changes each of the entries, and names those that it could not change.
-func (o *adminFlags) changeByID(cmd *cobra.Command, ids []string, what string) error {
-	var failed []string
-	for _, id := range ids {
-		if err := o.call(http.MethodPost, "outbox/"+url.PathEscape(id)+"/"+what, nil, nil); err != nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", id, err)
-			failed = append(failed, id)
-		}
-	}
-	if o.asJSON {
-		done := outbox.Progress{Total: len(ids), Done: len(ids) - len(failed), Skipped: len(failed)}
-		if err := printJSON(cmd, admin.Changed{Progress: done, Finished: true}); err != nil {
-			return err
-		}
-	}
-	if len(failed) > 0 {
-		return errors.New("failed for " + strings.Join(failed, ", "))
-	}
-	return nil
-}
-
-// changeMatching changes all entries that meet the conditions, and shows the progress.
-func (o *adminFlags) changeMatching(cmd *cobra.Command, what string, c admin.Conditions) error {
-	response, err := o.request(http.MethodPost, "outbox/"+what, c)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	meter := newMeter(cmd)
-	var last admin.Changed
-	for lines := json.NewDecoder(response.Body); ; {
-		var line admin.Changed
-		if err := lines.Decode(&line); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return fmt.Errorf("the running Caddy broke off after %d entries: %w", last.Done, err)
-		}
-		last = line
-		meter.show(line.Progress)
-	}
-	meter.end()
-	if o.asJSON {
-		if err := printJSON(cmd, last); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries of %d", what, last.Done, last.Total)
-		if last.Skipped > 0 {
-			fmt.Fprintf(cmd.OutOrStdout(), ", %d were not in a state for it", last.Skipped)
-		}
-		fmt.Fprintln(cmd.OutOrStdout())
-	}
-	if last.Error != "" {
-		return errors.New(last.Error)
-	}
-	if !last.Finished {
-		return errors.New("the running Caddy broke off: run it again")
-	}
-	return nil
-}
-
 func (o *adminFlags) forget(cmd *cobra.Command, address string) error {
 	var answer admin.Forgotten
 	if err := o.call(http.MethodPost, "outbox/forget", admin.Recipient{Recipient: address}, &answer); err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%d entries forgotten\n", answer.Forgotten)
+	if answer.Forgotten == 0 {
+		return errors.New("the outbox has no entry to this address: is it spelled as the mail's recipient was?")
+	}
 	return nil
 }
 
 func (o *adminFlags) pauseCommand(what, done, short string) *cobra.Command {
-	return printErrors(&cobra.Command{
-		Use: what + " <sender>", Short: short, Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.call(http.MethodPost, "senders/"+url.PathEscape(args[0])+"/"+what, nil, nil); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", args[0], done)
-			return nil
-		},
-	})
-}
-
-// meter shows progress on a terminal, once a second.
-type meter struct {
-	cmd   *cobra.Command
-	shown time.Time
-	drawn bool
-}
-
-func newMeter(cmd *cobra.Command) *meter { return &meter{cmd: cmd, shown: time.Now()} }
-
-func (m *meter) show(p outbox.Progress) {
-	stderr, err := os.Stderr.Stat()
-	if err != nil || stderr.Mode()&os.ModeCharDevice == 0 || time.Since(m.shown) < time.Second {
-		return
+	cmd := &cobra.Command{Use: what + " <sender> | --template <template>", Short: short, Args: cobra.MaximumNArgs(1)}
+	template := cmd.Flags().String("template", "", "The template, as the configuration names it or by its file's name")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if (*template == "") == (len(args) == 0) {
+			return errors.New("name either a sender or --template")
+		}
+		name, path, body := *template, "templates/"+what, any(admin.Template{Template: *template})
+		if name == "" {
+			name, path, body = args[0], "senders/"+url.PathEscape(args[0])+"/"+what, nil
+		}
+		if err := o.call(http.MethodPost, path, body, nil); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", name, done)
+		return nil
 	}
-	m.shown, m.drawn = time.Now(), true
-	fmt.Fprintf(m.cmd.ErrOrStderr(), "\r%d of %d ", p.Done+p.Skipped, p.Total)
-}
-
-func (m *meter) end() {
-	if m.drawn {
-		fmt.Fprintln(m.cmd.ErrOrStderr())
-	}
+	return printErrors(cmd)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,7 +88,11 @@ func printStatus(cmd *cobra.Command, s admin.Status) {
 		fmt.Fprintln(w, "- "+printable(line))
 	}
 	fmt.Fprintf(w, "\nOutbox: %s\n", s.Outbox)
-	if s.Outbox != "off" {
+	switch {
+	case s.Outbox == "off":
+	case s.Counts == nil:
+		fmt.Fprintln(w, "How many entries it has is unknown: its database does not answer.")
+	default:
 		table := newTable(cmd, "STATE", "ENTRIES", "OLDEST")
 		for _, state := range outbox.States {
 			fmt.Fprintf(table, "%s\t%d\t%s\n", state, s.Counts[state], since(s.Oldest[state]))
@@ -120,6 +125,7 @@ func printStatus(cmd *cobra.Command, s admin.Status) {
 		fmt.Fprintf(table, "%s\t%s\t%s ago\t%s\n", t.Template, t.Version, since(t.LoadedAt), state)
 	}
 	_ = table.Flush()
+	printActivity(cmd, s)
 	if last := s.LastError; last != nil {
 		entry := last.Sender
 		if last.Entry != "" {
@@ -127,6 +133,28 @@ func printStatus(cmd *cobra.Command, s admin.Status) {
 		}
 		fmt.Fprintf(w, "\nLast error: %s, %s, %s: %s\n",
 			last.Time.Local().Format(time.DateTime), entry, last.Event, printable(last.Reason))
+	}
+}
+
+// printActivity prints what has reached this Caddy since it started.
+func printActivity(cmd *cobra.Command, s admin.Status) {
+	w := cmd.OutOrStdout()
+	fmt.Fprintln(w)
+	table := newTable(cmd, "HOOK", "TEMPLATE", "CALLS", "LAST CALLED", "ANSWER", "PATH")
+	for _, h := range s.Hooks {
+		last, status := "never since this start", ""
+		if h.Calls > 0 {
+			last, status = since(h.LastCalled)+" ago", strconv.Itoa(h.LastStatus)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", h.Directive, oneLine(h.Template), h.Calls, last, status, oneLine(h.LastPath))
+	}
+	_ = table.Flush()
+	if e := s.Events; e != nil {
+		last := "none since this start"
+		if e.Heard > 0 {
+			last = fmt.Sprintf("%d since this start, the last %s ago", e.Heard, since(e.LastHeard))
+		}
+		fmt.Fprintf(w, "\nEvents of Mandrill: %s; %d calls refused\n", last, e.Refused)
 	}
 }
 

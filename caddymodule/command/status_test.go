@@ -70,6 +70,18 @@ func TestStatusCommand(t *testing.T) {
 	expect(statusCommand(), true, nil, "asking the running Caddy: ")
 }
 
+// TestStatusOfNoDatabase does not show numbers that nobody knows.
+func TestStatusOfNoDatabase(t *testing.T) {
+	var output bytes.Buffer
+	cmd := new(cobra.Command)
+	cmd.SetOut(&output)
+	printStatus(cmd, admin.Status{Outbox: "postgres", Troubles: []string{"PostgreSQL refuses (SQLSTATE 42501): grant the role"}})
+	if got := output.String(); strings.Contains(got, "unrendered") || !strings.Contains(got, "is unknown") ||
+		!strings.Contains(got, "- PostgreSQL refuses (SQLSTATE 42501)") {
+		t.Error(got)
+	}
+}
+
 // TestHeadline says of mails and of audiences what is so.
 func TestHeadline(t *testing.T) {
 	const domain, list = "example.com", "list:l1"

@@ -5,7 +5,7 @@ CREATE TABLE entry (
 	state text NOT NULL,
 	sender text NOT NULL,
 	subaccount text NOT NULL,
-	-- lane names what is claimed together: urgency, sender and sub-account.
+	-- lane names what is claimed together: urgency, sender, sub-account and template.
 	lane text NOT NULL,
 	hook text NOT NULL,
 	template text NOT NULL,
@@ -42,6 +42,8 @@ CREATE TABLE entry (
 	outcome text NOT NULL,
 	attempts text NOT NULL,
 	events text NOT NULL,
+	-- last_event is the kind of the last of events.
+	last_event text NOT NULL DEFAULT '',
 	content bytea
 );
 
@@ -57,6 +59,8 @@ CREATE INDEX entry_by_state ON entry (state, id) WHERE state <> 'sent';
 CREATE INDEX entry_by_end ON entry (state, ended) WHERE state IN ('sent', 'rejected', 'expired', 'discarded');
 -- What expires.
 CREATE INDEX entry_by_expiry ON entry (expires) WHERE expires > 0;
+-- Lists by what was last reported of a mail.
+CREATE INDEX entry_by_event ON entry (last_event, id) WHERE last_event <> '';
 -- What a process that died was sending.
 CREATE INDEX entry_by_lease ON entry (lease) WHERE lease > 0;
 
