@@ -281,6 +281,14 @@ func TestFailureSwitch(t *testing.T) {
 	b.until(`document.getElementById('failing').textContent === 'Failing: 2 more'`)
 	b.click(`#recover`)
 	b.until(`!document.getElementById('no-failures').hidden`)
+	// One that is meant for some calls, and the account's settings.
+	b.do(chromedp.SendKeys(chromedp.CSS(`#subaccount`), "shop"), chromedp.SendKeys(chromedp.CSS(`#contains`), "invoice"))
+	b.click(`#fail`)
+	b.until(`document.getElementById('failures').innerText === '2 × Down: 503, of the sub-account shop, with “invoice”'`)
+	b.click(`#search-limit`)
+	b.click(`#search-lag`)
+	b.until(`fetch('sandbox/settings').then((r) => r.text()).then((text) => { document.body.dataset.settings = text.trim(); }),
+		document.body.dataset.settings === '{"searches_per_minute":20,"search_lag":"20s"}'`)
 	b.stayedHere()
 }
 

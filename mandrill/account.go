@@ -68,7 +68,7 @@ type Webhook struct {
 	// AuthKey signs the events. It is a secret.
 	AuthKey     string `json:"auth_key"`
 	Description string `json:"description"`
-	// Events are those of EventKinds that the webhook receives, and such as blacklist.
+	// Events are those that the webhook receives: MessageEvents, and others.
 	Events []string `json:"events"`
 	// LastError is why the last call failed, in Mandrill's words, or empty.
 	LastError string `json:"last_error"`

@@ -26,11 +26,13 @@ type Event struct {
 	Metadata map[string]any
 }
 
-// EventKinds are what Mandrill tells of.
-var EventKinds = []string{
-	"send", "deferral", "hard_bounce", "soft_bounce", "delivered", "open", "click", "spam", "unsub", "reject", "sync",
-	"inbound",
+// MessageEvents are what Mandrill tells of a message.
+var MessageEvents = []string{
+	"send", "deferral", "hard_bounce", "soft_bounce", "delivered", "open", "click", "spam", "unsub", "reject",
 }
+
+// EventKinds are all that Mandrill tells of.
+var EventKinds = append(slices.Clone(MessageEvents), "sync", "inbound")
 
 // TestWebhookKey signs the call without events by which Mandrill tries a webhook that is being set up.
 const TestWebhookKey = "test-webhook"

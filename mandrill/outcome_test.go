@@ -15,7 +15,7 @@ func TestRemedies(t *testing.T) {
 		{(&mandrill.Error{Kind: mandrill.Refused, Name: "Unknown_Template"}).Remedy(), "template_name"},
 		{(&mandrill.Error{Kind: mandrill.Refused, Name: "Unknown_Subaccount"}).Remedy(), "subaccount"},
 		{(&mandrill.Error{Kind: mandrill.Retry, Status: 404}).Remedy(), "api_base"},
-		{mandrill.Recipient{Status: "rejected", RejectReason: "unsigned"}.Remedy(), "two DKIM CNAME records and a DMARC record"},
+		{mandrill.Recipient{Status: "rejected", RejectReason: "unsigned"}.Remedy(), "DKIM CNAME records and a DMARC"},
 		{mandrill.Recipient{Status: "rejected", RejectReason: "invalid-sender"}.Remedy(), "from_email"},
 		{mandrill.Recipient{Status: "rejected", RejectReason: "hard-bounce"}.Remedy(), "denylist"},
 		{mandrill.Recipient{Status: "rejected", RejectReason: "test-mode-limit"}.Remedy(), "test key"},

@@ -115,7 +115,7 @@ func TestRetryForEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.waitEvents(t, "sent", 1)
-		if err := o.Retry(t.Context(), receipt.ID); !errors.Is(err, outbox.ErrNotFound) {
+		if err := o.Retry(t.Context(), receipt.ID); !errors.Is(err, outbox.ErrWiped) {
 			t.Errorf("retrying what was sent: %v", err)
 		}
 	})

@@ -323,7 +323,7 @@ func TestRetryGivenUp(t *testing.T) {
 			case 2:
 				return outbox.Result{Verdict: outbox.VerdictGivenUp, Reason: "kept back for too long"}
 			}
-			if !d.Backlogged.IsZero() || d.Outcome != nil {
+			if !d.Backlogged.IsZero() {
 				return outbox.Result{Verdict: outbox.VerdictDead, Reason: "it is taken for one that the account has"}
 			}
 			return outbox.Result{Verdict: outbox.VerdictSent}

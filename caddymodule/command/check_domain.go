@@ -28,8 +28,9 @@ func checkDomainCommand() *cobra.Command {
 		Use:   "check-domain <domain>",
 		Short: "Shows whether Mandrill sends for a domain, and what to do if not",
 		Long: `
-Asks Mandrill about the domain's verification, SPF and DKIM, and explains what is
-missing. Mail from a domain that lacks them is rejected as "unsigned".
+Asks Mandrill about the domain's verification, its two DKIM records and DMARC, and
+prints the DNS records that are missing. Mail from a domain that lacks them is
+rejected as "unsigned". Mandrill doesn't ask for SPF any more.
 
 The API key comes from --key-file, else from the configuration (--config), else
 from the environment variable MANDRILL_API_KEY.
@@ -64,7 +65,12 @@ func (o *domainOptions) run(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return fmt.Errorf("asking Mandrill about %s: %w", name, withRemedy(err))
 	}
-	return report(cmd, domain)
+	printDomain(cmd.OutOrStdout(), "", domain)
+	if err := unsigned(domain); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "\nMandrill sends for %s.\n", domain.Domain)
+	return nil
 }
 
 // domainAccount returns the account to ask about a domain.
@@ -143,57 +149,6 @@ func (o *domainOptions) find(ctx context.Context, client *mandrill.Client, name 
 			"run the command again with --add to add it")
 	}
 	return client.CheckDomain(ctx, name)
-}
-
-// report says in words what is missing, and returns an error if anything is.
-func report(cmd *cobra.Command, d mandrill.Domain) error {
-	ready := true
-	say := func(what string, ok bool, remedy string, details ...string) {
-		state := "ok"
-		if !ok {
-			ready, state = false, "missing"
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%-13s %s\n", what, state)
-		if ok {
-			return
-		}
-		for _, line := range append([]string{remedy}, details...) {
-			if line != "" {
-				fmt.Fprintf(cmd.OutOrStdout(), "              %s\n", line)
-			}
-		}
-	}
-	say("verification", d.VerifiedAt != "",
-		"Prove that the domain is yours: have Mandrill send a mail to an address there (Settings > Domains), "+
-			"or set the TXT record",
-		verificationRecord(d))
-	say("SPF", d.SPF.Valid,
-		"Add include:spf.mandrillapp.com to the domain's TXT record that begins with v=spf1, for example",
-		d.Domain+". TXT \"v=spf1 include:spf.mandrillapp.com ?all\"", mandrillSays(d.SPF))
-	say("DKIM", d.DKIM.Valid,
-		"Set the CNAME records mte1._domainkey."+d.Domain+" and mte2._domainkey."+d.Domain+
-			" as Mandrill shows them (Settings > Domains)",
-		mandrillSays(d.DKIM))
-	if !ready || !d.ValidSigning {
-		return fmt.Errorf("%s: Mandrill rejects its mail as \"unsigned\" until this is fixed. "+
-			"New DNS records can take a day to be seen", d.Domain)
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "\nMandrill sends for %s.\n", d.Domain)
-	return nil
-}
-
-func verificationRecord(d mandrill.Domain) string {
-	if d.VerifyTXTKey == "" {
-		return ""
-	}
-	return d.Domain + ". TXT \"mandrill_verify." + d.VerifyTXTKey + "\""
-}
-
-func mandrillSays(r mandrill.Record) string {
-	if r.Error == "" {
-		return ""
-	}
-	return "Mandrill says: " + r.Error
 }
 
 // withRemedy adds the remedy to an error of Mailchimp's.

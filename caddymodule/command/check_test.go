@@ -36,11 +36,11 @@ func TestCheckDomainCommand(t *testing.T) {
 			false,
 		},
 		{
-			"unverified", "new.invalid --key-file key --api-base " + base + " --add", "", "include:spf.mandrillapp.com",
-			"unsigned", true,
+			"unverified", "new.invalid --key-file key --api-base " + base + " --add", "",
+			"mte2._domainkey.new.invalid. CNAME dkim2.mandrillapp.com.", "unsigned", true,
 		},
 		{"environment", "example.com --api-base " + base + " --add", "valid", "verification  ok", "", false},
-		{"configuration", "example.com --config Caddyfile --add", "", "SPF           ok", "", false},
+		{"configuration", "example.com --config Caddyfile --add", "", "DMARC         ok", "", false},
 		{
 			"key of a hook", "other.example --config Caddyfile --add", "", "", "Invalid_Key: check api_key", true,
 		},

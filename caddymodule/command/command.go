@@ -17,7 +17,7 @@ func init() {
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.RunE = helpOrUnknown
 			printErrors(cmd)
-			cmd.AddCommand(renderCommand(), previewCommand(), checkDomainCommand(), checkAudienceCommand(),
+			cmd.AddCommand(renderCommand(), previewCommand(), setupCommand(), checkDomainCommand(), checkAudienceCommand(),
 				statusCommand(), sendTestCommand(), outboxCommand())
 		},
 	})

@@ -17,8 +17,8 @@ type event struct {
 	Message map[string]any `json:"msg"`
 }
 
-// announce tells the webhooks what became of mails, once for each recipient. What is queued or scheduled is told of when
-// it is sent.
+// announce tells the webhooks what became of mails, once for each recipient. What is queued is told of when it is sent,
+// and what is scheduled is not told of.
 func (s *Sandbox) announce(mails ...*Mail) {
 	s.mu.Lock()
 	posters := slices.Clone(s.posters)

@@ -162,7 +162,8 @@ func TestListOfLongSubjects(t *testing.T) {
 		t.Errorf("the list has %d bytes", len(mails))
 	}
 	s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/api/1.0/messages/send",
-		strings.NewReader(`{"key":"k","message":{"from_email":"a@example.com","subject":"`+strings.Repeat("x", 1<<20)+`",`+to("ada@example.net")+`}}`)))
+		strings.NewReader(`{"key":"k","message":{"from_email":"a@example.com","subject":"`+strings.Repeat("x", 1<<20)+`",`+
+			to("ada@example.net")+`}}`)))
 	if n := len(s.Mails()); n != 2 {
 		t.Errorf("%d mails", n)
 	}

@@ -43,8 +43,8 @@ type poster struct {
 
 // PostEvents has the events of mails posted to a URL, signed with the webhook's key as Mandrill signs them. They are
 // posted in batches and in the background; a batch that isn't answered with 200 is posted up to six times, and then
-// given up. The account lists the webhook until stop is called, which gives up what is still to be posted, and waits for
-// the end of a call. stop may be called more than once.
+// given up. The account lists the webhook until stop is called, which gives up what is still to be posted, and waits
+// for the end of a call. stop may be called more than once.
 func (s *Sandbox) PostEvents(address, key string) (stop func(), err error) {
 	if checkWebhook(address) != nil {
 		return nil, fmt.Errorf("webhook: %q is not a URL such as http://localhost:8080/mandrill", address)
@@ -74,8 +74,7 @@ func (p *poster) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.webhook = s.newWebhook(webhookArguments{
-		URL: p.address, Description: "The webhook of mandrill_sandbox",
-		Events: mandrill.EventKinds[:len(mandrill.EventKinds)-2], // not sync and inbound
+		URL: p.address, Description: "The webhook of mandrill_sandbox", Events: mandrill.MessageEvents,
 	}, p.key)
 	s.posters = append(s.posters, p)
 	p.done.Go(func() { p.run(ctx) })

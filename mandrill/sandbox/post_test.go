@@ -87,7 +87,8 @@ func sendTo(s *Sandbox, more string, addresses ...string) {
 }
 
 func apiCall(s *Sandbox, endpoint, body string) {
-	s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/api/1.0/"+endpoint, strings.NewReader(body)))
+	r := httptest.NewRequest(http.MethodPost, "/api/1.0/"+endpoint, strings.NewReader(body))
+	s.ServeHTTP(httptest.NewRecorder(), r)
 }
 
 func TestEventsOfAddresses(t *testing.T) {

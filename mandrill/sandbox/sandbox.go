@@ -72,8 +72,10 @@ type Sandbox struct {
 	domains     []string
 	metadata    []metadataField
 	subaccounts []*subaccount
-	webhooks    []*webhook
-	lastWebhook int
+	// hasSubaccounts says that a sub-account was added, even if it is deleted by now.
+	hasSubaccounts bool
+	webhooks       []*webhook
+	lastWebhook    int
 	// posters post events to some of the webhooks.
 	posters []*poster
 }

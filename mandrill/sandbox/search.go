@@ -103,7 +103,8 @@ func (s *Sandbox) listScheduled(a scheduledArguments) (any, error) {
 	list := []map[string]string{}
 	for _, mail := range s.Mails() {
 		for _, recipient := range mail.Recipients {
-			if state, _ := s.ending(mail, recipient); state != "scheduled" || a.To != "" && !strings.EqualFold(recipient.Email, a.To) {
+			state, _ := s.ending(mail, recipient)
+			if state != "scheduled" || a.To != "" && !strings.EqualFold(recipient.Email, a.To) {
 				continue
 			}
 			list = append(list, map[string]string{

@@ -80,7 +80,7 @@ func (s *Sandbox) check(endpoint string, request sendArguments) error {
 	case slices.ContainsFunc(message.Tags, func(tag string) bool { return strings.HasPrefix(tag, "_") }):
 		return invalidField("message.tags", "Tags may not start with an underscore")
 	case message.Subaccount != "":
-		if _, known := s.subaccountOf(message.Subaccount); !known {
+		if _, known := s.subaccountOf(message.Subaccount); !known && s.knowsSubaccounts() {
 			return noSubaccount(message.Subaccount)
 		}
 	}

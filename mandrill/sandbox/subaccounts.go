@@ -64,8 +64,15 @@ func (s *Sandbox) rememberSubaccount(added subaccount) error {
 	if len(s.subaccounts) >= maxSubaccounts {
 		return validation("The sandbox keeps %d subaccounts at most", maxSubaccounts)
 	}
-	s.subaccounts = append(s.subaccounts, &added)
+	s.subaccounts, s.hasSubaccounts = append(s.subaccounts, &added), true
 	return nil
+}
+
+// knowsSubaccounts reports whether one was ever added. Until then, messages may name any.
+func (s *Sandbox) knowsSubaccounts() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hasSubaccounts
 }
 
 func (sub *subaccount) change(a subaccountArguments) {

@@ -77,27 +77,54 @@ async function search() {
 	if (query) $('said').textContent = `${found.size} mails found`;
 }
 
-// failures are what the switch offers.
-const failures = [
-	['Rate limit: 429', { name: 'RequestLimitExceeded', retry_after: 5 }],
-	['Down: 503', { name: 'ServiceUnavailable' }],
-	['Slow: answers after 15 seconds', { delay: '15s' }],
-	['Rejects every recipient: hard-bounce', { reject_reason: 'hard-bounce' }],
-	['Rejects every recipient: unsigned', { reject_reason: 'unsigned' }],
-	['Queues everything: the account is suspended', { queued_reason: 'account-suspended' }],
-	['Refuses the message: ValidationError', { name: 'ValidationError' }],
-	['Refuses the key: Invalid_Key', { name: 'Invalid_Key' }],
-	['Connection lost before the mail was taken', { reset: 'before' }],
-	['Connection lost after the mail was taken', { reset: 'after' }],
-	['Answers with something that is not JSON', { body: '<html>Bad gateway</html>', status: 502 }],
-];
+// failures are what the switch offers, in groups. The first ones are asked for most.
+const queued = ['account-suspended', 'sending-paused', 'sending-suspended', 'hourly-quota-exhausted', 'monthly-limit-reached', 'free-trial-sends-exhausted', 'sending-backlogged', 'attachments', 'multiple-recipients'];
+const rejected = ['unsigned', 'hard-bounce', 'soft-bounce', 'spam', 'unsub', 'custom', 'invalid-sender', 'invalid', 'test-mode-limit', 'rule'];
+const groups = {
+	'The call is refused': [
+		['Rate limit: 429', { name: 'RequestLimitExceeded', retry_after: 5 }],
+		['Down: 503', { name: 'ServiceUnavailable' }],
+		['More than 10 calls a second are refused', { limit: 10 }],
+		['The key: Invalid_Key', { name: 'Invalid_Key' }],
+		['The account must pay: PaymentRequired', { name: 'PaymentRequired' }],
+		['The message: ValidationError', { name: 'ValidationError' }],
+		['The sub-account: Unknown_Subaccount', { name: 'Unknown_Subaccount' }],
+		['The template: Unknown_Template', { name: 'Unknown_Template' }],
+		['Nobody knows why: GeneralError', { name: 'GeneralError' }],
+		['Another error', { name: '' }],
+	],
+	'The answer is lost, late or not Mandrill\u2019s': [
+		['Connection lost before the mail was taken', { reset: 'before' }],
+		['Connection lost after the mail was taken', { reset: 'after' }],
+		['Slow: answers after 15 seconds', { delay: '15s' }],
+		['A proxy\u2019s 502', { body: '<html>Bad gateway</html>', status: 502 }],
+		['A firewall\u2019s 403', { body: '<html>Forbidden</html>', status: 403 }],
+		['A search finds nothing', { finds_nothing: true }],
+	],
+	'Every recipient is rejected': rejected.map((reason) => [`Rejected: ${reason}`, { reject_reason: reason }]),
+	'Every recipient is queued': queued.map((reason) => [`Queued: ${reason}`, { queued_reason: reason }]),
+};
+const failures = Object.values(groups).flat();
 
-function failureName({ calls, ...failure }) {
-	const same = failures.find(([, offered]) => JSON.stringify(Object.entries(offered).sort()) === JSON.stringify(Object.entries(failure).sort()));
-	return `${calls} × ${same ? same[0] : JSON.stringify(failure)}`;
+// chosenFailure is what the switch is set to.
+function chosenFailure() {
+	const failure = { ...failures[$('failure').value][1] };
+	if (failure.name === '') failure.name = $('error-name').value.trim();
+	if (!Object.hasOwn(failure, 'finds_nothing') && $('subaccount').value.trim()) failure.subaccount = $('subaccount').value.trim();
+	if ($('contains').value) failure.contains = $('contains').value;
+	return failure;
 }
 
-function state({ failures: pending, calls }) {
+function failureName({ calls, subaccount, contains, ...failure }) {
+	const same = failures.find(([, offered]) => JSON.stringify(Object.entries(offered).sort()) === JSON.stringify(Object.entries(failure).sort()));
+	return `${calls} × ${same ? same[0] : JSON.stringify(failure)}`
+		+ (subaccount ? `, of the sub-account ${subaccount}` : '') + (contains ? `, with “${contains}”` : '');
+}
+
+function state({ failures: pending, calls, settings }) {
+	$('only-indexed').checked = Boolean(settings.only_indexed_metadata);
+	$('search-limit').checked = Boolean(settings.searches_per_minute);
+	$('search-lag').checked = Boolean(settings.search_lag);
 	const left = pending.reduce((sum, failure) => sum + failure.calls, 0);
 	$('failures').replaceChildren(...pending.map((failure) => el('li', {}, failureName(failure))));
 	$('no-failures').hidden = left > 0;
@@ -143,9 +170,21 @@ $('clear').addEventListener('click', async () => {
 	$('said').textContent = 'All mails are forgotten';
 	$('search').focus();
 });
-$('failure').append(...failures.map(([label], i) => el('option', { value: i }, label)));
+$('failure').append(...Object.entries(groups).map(([label, offered]) => el('optgroup', { label },
+	...offered.map((failure) => el('option', { value: failures.indexOf(failure) }, failure[0])))));
+$('failure').addEventListener('change', () => {
+	const other = failures[$('failure').value][1].name === '';
+	for (const part of [$('error-name'), document.querySelector('label[for=error-name]')]) part.hidden = !other;
+});
+for (const id of ['only-indexed', 'search-limit', 'search-lag']) {
+	$(id).addEventListener('change', () => change('PUT', 'sandbox/settings', {
+		only_indexed_metadata: $('only-indexed').checked,
+		searches_per_minute: $('search-limit').checked ? 20 : 0,
+		search_lag: $('search-lag').checked ? '20s' : '',
+	}));
+}
 $('failing').addEventListener('click', () => $('switch').showModal());
-$('fail').addEventListener('click', () => change('POST', 'sandbox/fail', { calls: Math.max(1, Math.floor(Number($('times').value)) || 1), ...failures[$('failure').value][1] }));
+$('fail').addEventListener('click', () => change('POST', 'sandbox/fail', { calls: Math.max(1, Math.floor(Number($('times').value)) || 1), ...chosenFailure() }));
 $('recover').addEventListener('click', () => change('DELETE', 'sandbox/fail'));
 addEventListener('hashchange', () => open(chosen()));
 document.querySelector('.skip').addEventListener('click', (event) => {
