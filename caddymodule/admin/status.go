@@ -34,6 +34,7 @@ func StatusOf(ctx context.Context, app *caddymodule.App) Status {
 	s := Status{
 		Outbox: cmp.Or(app.Outbox.Kind, "sqlite"), Troubles: []string{}, Stopped: []string{}, Attention: []string{},
 		LastError: caddymodule.LastOutboxError(), Senders: app.Senders(), Templates: app.Templates(),
+		Keys: app.KeyEndings(),
 	}
 	if box := app.RunningOutbox(); box != nil {
 		var err error
@@ -57,6 +58,7 @@ func StatusOf(ctx context.Context, app *caddymodule.App) Status {
 		s.troubleAll("the oldest pending entry waits since " + oldest.UTC().Format(time.RFC3339))
 	}
 	s.Flows = len(s.Troubles) == 0
+	s.Troubles = append(s.Troubles, app.SecretTroubles()...) // with the former value, mail flows
 	s.listAttention()
 	return s
 }

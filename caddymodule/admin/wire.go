@@ -59,7 +59,8 @@ type Forgotten struct {
 
 // Status says whether mails and changes of audiences are being delivered.
 type Status struct {
-	// Flows is set if hooks are stored, and mails and changes of audiences are sent. Troubles say why not.
+	// Flows is set if hooks are stored, and mails and changes of audiences are sent. Troubles say why not, and which
+	// changed secrets are not in force.
 	Flows    bool     `json:"flows"`
 	Troubles []string `json:"troubles"`
 	// Attention lists what waits for the operator while mail flows.
@@ -69,6 +70,8 @@ type Status struct {
 	outbox.Status
 	// Senders are the sender domains and the lists of the configuration.
 	Senders []string `json:"senders"`
+	// Keys are the last characters of the API key in use, by sender. A short key shows nothing.
+	Keys map[string]string `json:"keys"`
 	// Stopped are the senders that Troubles are about.
 	Stopped   []string                     `json:"stopped"`
 	LastError *caddymodule.OutboxError     `json:"last_error,omitempty"`
@@ -84,8 +87,10 @@ type TestMail struct {
 
 // TestResult is what Mandrill said of a test mail.
 type TestResult struct {
-	Sent   bool   `json:"sent"`
-	From   string `json:"from"`
+	Sent bool   `json:"sent"`
+	From string `json:"from"`
+	// Key is the end of the API key in use. A short key shows nothing.
+	Key    string `json:"key,omitempty"`
 	Status string `json:"status"`
 	ID     string `json:"id,omitempty"`
 	Reason string `json:"reason,omitempty"`
