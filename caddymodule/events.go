@@ -76,6 +76,10 @@ func (h *Events) Provision(ctx caddy.Context) error {
 		return errors.New("key is missing: name the key that Mandrill shows with the webhook, " +
 			"for example key {env.MANDRILL_WEBHOOK_KEY}")
 	}
+	return h.provisionKeys()
+}
+
+func (h *Events) provisionKeys() (err error) {
 	if h.keys, err = newSecrets("key", h.Keys); err != nil {
 		return err
 	}

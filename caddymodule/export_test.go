@@ -8,6 +8,9 @@ import (
 // SetWaits shortens the time until an entry is looked for at Mandrill.
 func SetWaits(wait time.Duration) { uncertainWait, lookUpWait = wait, wait }
 
+// SetSecretInterval has the files of secrets read more often.
+func SetSecretInterval(interval time.Duration) { secretInterval = interval }
+
 // ForgetReplies forgets the answers to sync hooks that are in memory.
 func ForgetReplies() {
 	replies := Running().replies

@@ -87,13 +87,13 @@ type TestMail struct {
 
 // TestResult is what Mandrill said of a test mail.
 type TestResult struct {
-	Sent bool   `json:"sent"`
-	From string `json:"from"`
-	// Key is the end of the API key in use. A short key shows nothing.
-	Key    string `json:"key,omitempty"`
+	Sent   bool   `json:"sent"`
+	From   string `json:"from"`
 	Status string `json:"status"`
 	ID     string `json:"id,omitempty"`
 	Reason string `json:"reason,omitempty"`
 	// Remedy says what to do.
 	Remedy string `json:"remedy,omitempty"`
+	// Key is the end of the API key in use. A short key shows nothing.
+	Key string `json:"key,omitempty"`
 }
