@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
@@ -19,33 +20,49 @@ func listSender(list string) string { return ListPrefix + strings.ToLower(list) 
 
 // listAccount is the account that changes an audience.
 type listAccount struct {
-	list, key, base string
-	client          *audience.Client
+	list, base string
+	key        *secret
+	client     atomic.Pointer[audience.Client]
 }
 
-// registerDomains returns the client that sends for the domains. It is an error if one of them already has another key.
-func (a *App) registerDomains(domains []string, key string) (*mandrill.Client, error) {
+// registration says which key sends for a sender, or keeps a list.
+type registration struct {
+	sender string
+	key    *secret
+	// list is nil for a domain.
+	list *listAccount
+}
+
+// registerDomains has a key send for domains. It is an error if one of them already has another key.
+func (a *App) registerDomains(domains []string, key *secret) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, domain := range domains {
 		domain, err := mandrill.NormalizeDomain(domain)
 		if err != nil {
-			return nil, fmt.Errorf("sender_domain: %w", err)
+			return fmt.Errorf("sender_domain: %w", err)
 		}
-		if other, ok := a.keyOf[domain]; ok && other != key {
-			return nil, fmt.Errorf("sender_domain %s has two different api_keys: one domain sends with one key", domain)
+		if other, ok := a.keyOf[domain]; ok && other != key.value() {
+			return fmt.Errorf("sender_domain %s has two different api_keys: one domain sends with one key", domain)
 		}
-		a.keyOf[domain] = key
+		a.keyOf[domain] = key.value()
+		a.registered = append(a.registered, registration{sender: domain, key: key})
 	}
+	a.addFollower(a.keys, key)
+	_, err := a.mailClient(key.value())
+	return err
+}
+
+// mailClient returns the client that sends with a key. a.mu is held.
+func (a *App) mailClient(key string) (*mandrill.Client, error) {
 	if client, ok := a.clients[key]; ok {
 		return client, nil
 	}
 	client, err := mandrill.New(key, mandrill.WithBaseURL(a.base))
-	if err != nil {
-		return nil, err
+	if err == nil {
+		a.clients[key] = client
 	}
-	a.clients[key] = client
-	return client, nil
+	return client, err
 }
 
 // ClientFor returns the client that sends for a domain, or nil if the configuration has none.
@@ -56,31 +73,43 @@ func (a *App) ClientFor(domain string) *mandrill.Client {
 }
 
 // registerList returns the account of a list. It is an error if the list already has another one.
-func (a *App) registerList(list, key, base string) (*listAccount, error) {
+func (a *App) registerList(list string, key *secret, base string) (*listAccount, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	sender := listSender(list)
-	if other := a.lists[sender]; other != nil {
-		if other.key != key || other.base != base {
-			return nil, fmt.Errorf("list %s has two different api_keys or api_bases: one list is kept with one", list)
-		}
-		return other, nil
+	account := a.lists[sender]
+	if account != nil && (account.key.value() != key.value() || account.base != base) {
+		return nil, fmt.Errorf("list %s has two different api_keys or api_bases: one list is kept with one", list)
 	}
-	account := &listAccount{list: list, key: key, base: base}
-	for _, other := range a.lists {
-		if other.key == key && other.base == base {
-			account.client = other.client
-		}
-	}
-	if account.client == nil {
-		var err error
-		if account.client, err = audience.New(key, audience.WithBaseURL(base)); err != nil {
+	if account == nil {
+		account = &listAccount{list: list, key: key, base: base}
+		client, err := a.listClient(base, key.value())
+		if err != nil {
 			return nil, err
 		}
+		account.client.Store(client)
+		a.lists[sender] = account
 	}
-	a.lists[sender] = account
+	a.registered = append(a.registered, registration{sender, key, account})
+	a.addFollower(a.keys, key)
 	return account, nil
 }
+
+// listClient returns the client that changes audiences with a key. a.mu is held.
+func (a *App) listClient(base, key string) (*audience.Client, error) {
+	name := accountName(base, key)
+	if client, ok := a.listClients[name]; ok {
+		return client, nil
+	}
+	client, err := audience.New(key, audience.WithBaseURL(base))
+	if err == nil {
+		a.listClients[name] = client
+	}
+	return client, err
+}
+
+// accountName names the account of an audience.
+func accountName(base, key string) string { return base + " " + key }
 
 // listFor returns the account of the list that a sender names, or nil.
 func (a *App) listFor(sender string) *listAccount {
@@ -104,7 +133,7 @@ func (a *App) accountNames() map[string]string {
 	defer a.mu.Unlock()
 	names := maps.Clone(a.keyOf)
 	for sender, account := range a.lists {
-		names[sender] = account.base + " " + account.key
+		names[sender] = accountName(account.base, account.key.value())
 	}
 	return names
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
@@ -27,7 +28,8 @@ func init() {
 // for them, and how their mails are delivered. Hooks can name an account of their own.
 //
 // All strings take global placeholders such as {env.MANDRILL_API_KEY} or {file./run/secrets/key},
-// which are replaced when the configuration is loaded.
+// which are replaced when the configuration is loaded. Files of api_key, of outbox_key, and of the user and the
+// password in the DSN of outbox postgres are followed: a change takes effect within seconds.
 type App struct {
 	// The Mandrill API key of hooks that name none.
 	APIKey string `json:"api_key,omitempty"`
@@ -70,7 +72,8 @@ type App struct {
 	queuedEvents chan queuedEvent
 	replies      *replyCache
 
-	key     string
+	// apiKey is nil if the app has none.
+	apiKey  *secret
 	domains []string
 	base    string
 
@@ -86,8 +89,13 @@ type App struct {
 	keyOf   map[string]string
 	clients map[string]*mandrill.Client
 	hooks   []*Webhook
-	// lists are the accounts of audiences, by the senders of their entries.
-	lists map[string]*listAccount
+	// lists are the accounts of audiences, by the senders of their entries, and listClients their clients.
+	lists       map[string]*listAccount
+	listClients map[string]*audience.Client
+	// registered are all senders with their keys, and keys puts changed keys in force.
+	registered []registration
+	keys       *apiKeys
+	followed   followedSecrets
 
 	// hearsEvents is set if there is a mailchimp_events.
 	hearsEvents atomic.Bool
@@ -95,7 +103,9 @@ type App struct {
 	outboxConfig outbox.Config
 	// outboxKey names the outbox's database.
 	outboxKey  string
-	outboxKeys []string
+	outboxKeys []*secret
+	// dsn is nil unless the outbox is in PostgreSQL.
+	dsn *secret
 	// outbox and pooled are nil before Start, and if the outbox is off. opened is closed when they are set.
 	outbox *outbox.Outbox
 	pooled *pooledOutbox
@@ -122,6 +132,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.keyOf = make(map[string]string)
 	a.clients = make(map[string]*mandrill.Client)
 	a.lists = make(map[string]*listAccount)
+	a.listClients = make(map[string]*audience.Client)
+	a.keys = &apiKeys{app: a}
 
 	var err error
 	if a.replies, err = takeReplyCache(); err != nil {
@@ -142,15 +154,15 @@ func (a *App) Provision(ctx caddy.Context) error {
 		}
 	}
 	if a.APIKey != "" {
-		if a.key, err = directive.Expand("api_key", a.APIKey); err != nil {
+		if a.apiKey, err = newSecret("api_key", a.APIKey); err != nil {
 			return err
 		}
 	}
 	if a.domains, err = directive.ExpandAll("sender_domain", a.SenderDomains); err != nil {
 		return err
 	}
-	if a.key != "" && len(a.domains) > 0 {
-		if _, err = a.registerDomains(a.domains, a.key); err != nil {
+	if a.apiKey != nil && len(a.domains) > 0 {
+		if err = a.registerDomains(a.domains, a.apiKey); err != nil {
 			return err
 		}
 	}
@@ -179,7 +191,7 @@ func (a *App) addHook(h *Webhook) {
 	a.hooks = append(a.hooks, h)
 }
 
-// Start opens the outbox and watches the hooks' templates.
+// Start opens the outbox, watches the hooks' templates, and follows the files of secrets.
 func (a *App) Start() error {
 	if err := a.startOutbox(); err != nil {
 		return err
@@ -187,6 +199,7 @@ func (a *App) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
 	a.done.Go(func() { a.drainEvents(ctx.Done()) })
+	a.done.Go(func() { a.followSecrets(ctx) })
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, hook := range a.hooks {
@@ -209,8 +222,8 @@ func (a *App) Cleanup() error {
 	for _, client := range a.clients {
 		client.CloseIdleConnections()
 	}
-	for _, account := range a.lists {
-		account.client.CloseIdleConnections()
+	for _, client := range a.listClients {
+		client.CloseIdleConnections()
 	}
 	if a.replies != nil {
 		err = errors.Join(err, releaseReplyCache())

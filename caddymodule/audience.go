@@ -22,7 +22,7 @@ func init() {
 // whoever unsubscribed stays unsubscribed.
 //
 // All strings take global placeholders such as {env.MAILCHIMP_API_KEY} or {file./run/secrets/key}, which are replaced
-// when the configuration is loaded.
+// when the configuration is loaded. Files of api_key and auth are followed: a change takes effect within seconds.
 type Audience struct {
 	// The options template, auth, delivery, timeout, render_timeout, max_body and imports.
 	Webhook
@@ -78,7 +78,7 @@ func (h *Audience) provisionList() error {
 	if err := audience.CheckList(list); err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
-	key, err := directive.Expand("api_key", h.APIKey)
+	key, err := newSecret("api_key", h.APIKey)
 	if err != nil {
 		return err
 	}

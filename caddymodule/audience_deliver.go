@@ -35,7 +35,7 @@ func (c change) accepted(mandrill.Recipient) bool { return true }
 
 func (c change) send(ctx context.Context) ([]mandrill.Recipient, error) {
 	started := time.Now()
-	members, err := c.account.client.Apply(ctx, c.account.list, c.Change, c.timeout)
+	members, err := c.account.client.Load().Apply(ctx, c.account.list, c.Change, c.timeout)
 	c.app.metrics.audienceSeconds.Observe(time.Since(started).Seconds())
 	if err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ const (
 var templateOutcomes = []string{outcomeTemplate, outcomeMessage, outcomeUnrendered}
 
 func (c *call) handle() answer {
-	hook, problem := c.hook.reader.Read(c.request)
+	hook, problem := c.hook.auth.reader.Load().Read(c.request)
 	if problem != nil {
 		if problem == ory.ErrMethod {
 			c.hook.warnOfMethod(c.request)

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -26,7 +28,7 @@ func init() {
 // (Mandrill's own webhooks). It ties each event to its entry in the outbox. The request ends here.
 //
 // All strings take global placeholders such as {env.MANDRILL_WEBHOOK_KEY}, which are replaced when the configuration is
-// loaded.
+// loaded. Files of keys are followed: a change takes effect within seconds.
 type Events struct {
 	// The URL of this handler exactly as Mandrill has it, query included: it is part of the signature. Required.
 	URL string `json:"url,omitempty"`
@@ -37,7 +39,7 @@ type Events struct {
 	logger *zap.Logger
 	app    *App
 	url    string
-	keys   []string
+	keys   []*secret
 }
 
 // CaddyModule returns the Caddy module information.
@@ -74,9 +76,29 @@ func (h *Events) Provision(ctx caddy.Context) error {
 		return errors.New("key is missing: name the key that Mandrill shows with the webhook, " +
 			"for example key {env.MANDRILL_WEBHOOK_KEY}")
 	}
-	h.keys, err = directive.ExpandAll("key", h.Keys)
 	h.app.hearsEvents.Store(true)
-	return err
+	return h.provisionKeys()
+}
+
+func (h *Events) provisionKeys() (err error) {
+	if h.keys, err = newSecrets("key", h.Keys); err != nil {
+		return err
+	}
+	for _, key := range h.keys {
+		g := &group{secrets: []*secret{key}, use: func(context.Context) error { return checkWebhookKey(key.wanted()) }}
+		h.app.addFollower(g, key)
+	}
+	return checkWebhookKey(valuesOf(h.keys)...)
+}
+
+// checkWebhookKey refuses what Mandrill shows nobody as a key.
+func checkWebhookKey(keys ...string) error {
+	for _, key := range keys {
+		if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return errors.New("key: it has a space, a line break or another character that no key has")
+		}
+	}
+	return nil
 }
 
 // refusal is an answer other than 200.
@@ -131,9 +153,9 @@ func (h *Events) read(w http.ResponseWriter, r *http.Request) ([]mandrill.Event,
 	if err != nil {
 		return nil, &refusal{http.StatusBadRequest, "body", "the body is no form"}
 	}
-	signature := r.Header.Get("X-Mandrill-Signature")
+	keys, signature := valuesOf(h.keys), r.Header.Get("X-Mandrill-Signature")
 	trial := mandrill.SignedBy([]string{mandrill.TestWebhookKey}, signature, h.url, form) == 0
-	if !trial && mandrill.SignedBy(h.keys, signature, h.url, form) < 0 {
+	if !trial && mandrill.SignedBy(keys, signature, h.url, form) < 0 {
 		return nil, &refusal{
 			http.StatusUnauthorized, "signature",
 			"X-Mandrill-Signature doesn't match: compare key, and url exactly, with what Mandrill has",
@@ -143,7 +165,7 @@ func (h *Events) read(w http.ResponseWriter, r *http.Request) ([]mandrill.Event,
 	if err != nil {
 		return nil, &refusal{http.StatusBadRequest, "events", "mandrill_events is no list of events"}
 	}
-	if trial && slices.Contains(h.keys, mandrill.TestWebhookKey) {
+	if trial && slices.Contains(keys, mandrill.TestWebhookKey) {
 		return events, nil // a sandbox's key
 	}
 	if trial && len(events) > 0 {

@@ -16,7 +16,11 @@ func FuzzEventsBody(f *testing.F) {
 	f.Add("mandrill_events=%5B%7B%22event%22%3A%22open%22%7D%5D&a=1&a=2", mandrill.TestWebhookKey)
 	f.Add("mandrill_events=[&=;%", "other")
 	f.Fuzz(func(t *testing.T, body, key string) {
-		h := &Events{url: "https://hooks.example.com/mandrill", keys: []string{"old", "key"}}
+		keys, err := newSecrets("key", []string{"old", "key"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &Events{url: "https://hooks.example.com/mandrill", keys: keys}
 		r := httptest.NewRequest(http.MethodPost, "/mandrill", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		form, err := url.ParseQuery(body)

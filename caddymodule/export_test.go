@@ -10,6 +10,9 @@ func SetWaits(wait time.Duration) {
 	uncertainWait, lookUpWait, indexedSince = wait, wait, wait
 }
 
+// SetSecretInterval has the files of secrets read more often.
+func SetSecretInterval(interval time.Duration) { secretInterval = interval }
+
 // ForgetReplies forgets the answers to sync hooks that are in memory.
 func ForgetReplies() {
 	replies := Running().replies

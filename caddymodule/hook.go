@@ -22,7 +22,8 @@ func init() {
 // through Mailchimp Transactional (Mandrill). The request ends here.
 //
 // All strings take global placeholders such as {env.MANDRILL_API_KEY} or {file./run/secrets/key},
-// which are replaced when the configuration is loaded.
+// which are replaced when the configuration is loaded. Files of api_key and auth are followed: a change takes effect
+// within seconds.
 type Hook struct {
 	// The options template, auth, delivery, timeout, render_timeout, max_body and imports.
 	Webhook
@@ -90,22 +91,19 @@ func (h *Hook) provisionSender() error {
 		return err
 	}
 	h.identify(domains, from)
-	key := h.app.key
+	key := h.app.apiKey
 	if h.APIKey != "" {
-		if key, err = directive.Expand("api_key", h.APIKey); err != nil {
+		if key, err = newSecret("api_key", h.APIKey); err != nil {
 			return err
 		}
 	}
-	if key == "" {
+	if key == nil {
 		return ErrNoKey
 	}
-	client, err := h.app.registerDomains(domains, key)
-	if err != nil {
+	if err := h.app.registerDomains(domains, key); err != nil {
 		return err
 	}
-	h.kind = &mails{
-		app: h.app, policy: policy, client: client, from: from.Email, logger: h.logger, template: h.Template,
-	}
+	h.kind = &mails{app: h.app, policy: policy, from: from.Email, logger: h.logger, template: h.Template}
 	return nil
 }
 
@@ -145,7 +143,6 @@ func (h *Hook) checkStoreResult() error {
 type mails struct {
 	app    *App
 	policy *mandrill.Policy
-	client *mandrill.Client
 	// from is the address of the sender of messages that name none. It may be empty.
 	from string
 
@@ -173,7 +170,7 @@ func (m *mails) parse(returned map[string]any) (outgoing, error) {
 				zap.String("template", m.template))
 		})
 	}
-	return mail{request, m.app, m.client, m.template}, nil
+	return mail{request, m.app, m.app.ClientFor(request.SenderDomain()), m.template}, nil
 }
 
 // errorFor returns the error unchanged: the default texts are about mail.

@@ -13,5 +13,6 @@ var update = flag.Bool("update", false, "write golden files anew")
 
 func TestMain(m *testing.M) {
 	caddymodule.SetWaits(500 * time.Millisecond)
+	caddymodule.SetSecretInterval(20 * time.Millisecond)
 	edgetest.Main(m)
 }

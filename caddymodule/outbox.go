@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -25,16 +24,6 @@ type Outbox struct {
 	// The DSN of a PostgreSQL database, which several edges may share.
 	DSN string `json:"dsn,omitempty"`
 }
-
-// pooledOutbox is an outbox that is shared by all configurations which name the same database.
-type pooledOutbox struct {
-	*outbox.Outbox
-	// configuredBy is the app whose settings are in force.
-	configuredBy atomic.Pointer[App]
-}
-
-// Destruct closes the outbox when no configuration uses it any more: what is being sent gets some seconds to end.
-func (o *pooledOutbox) Destruct() error { return o.Close() }
 
 // outboxPool keeps outboxes over reloads, by what they are and not by how they are set.
 var outboxPool = caddy.NewUsagePool()
@@ -87,19 +76,21 @@ func (a *App) provisionOutbox() error {
 			return fmt.Errorf("outbox sqlite: %w", err)
 		}
 	case "postgres":
-		if a.outboxConfig.Postgres, err = directive.Expand("outbox postgres", a.Outbox.DSN); err != nil {
+		if a.dsn, err = newSecret("outbox postgres", a.Outbox.DSN); err != nil {
 			return err
 		}
+		a.outboxConfig.Postgres = a.dsn.value()
 	case "off":
 	default:
 		return fmt.Errorf("outbox: %q is none of sqlite, postgres and off", a.Outbox.Kind)
 	}
-	if a.outboxKeys, err = directive.ExpandAll("outbox_key", a.OutboxKeys); err != nil || a.Outbox.Kind == "off" {
+	if a.outboxKeys, err = newSecrets("outbox_key", a.OutboxKeys); err != nil || a.Outbox.Kind == "off" {
 		return err
 	}
 	if a.outboxKey, err = a.outboxConfig.Name(); err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}
+	a.followOutbox()
 	return nil
 }
 
@@ -124,11 +115,7 @@ func (a *App) startOutbox() error {
 		}
 		a.pooled = pooled.(*pooledOutbox)
 		a.outbox = a.pooled.Outbox
-		a.pooled.configuredBy.Store(a)
-		if loaded {
-			err = a.outbox.Configure(a.ctx, a.outboxSettings())
-		}
-		if err == nil {
+		if err = a.pooled.takeOver(a, loaded); err == nil {
 			err = a.outbox.Start(a.ctx)
 		}
 		if err != nil {
@@ -180,10 +167,7 @@ func (a *App) stopOutbox() error {
 	if running == nil || running == a || a.pooled == nil || running.pooled != a.pooled {
 		return nil
 	}
-	if !a.pooled.configuredBy.CompareAndSwap(a, running) {
-		return nil
-	}
-	return running.outbox.Configure(running.ctx, running.outboxSettings())
+	return a.pooled.giveBack(a, running)
 }
 
 // releaseOutbox gives up what startOutbox took. It comes after the servers have stopped.
@@ -200,7 +184,7 @@ func (a *App) outboxSettings() outbox.Settings {
 		Senders: a.Senders(), Accounts: a.accountNames(), Logger: a.slogger, UncertainWait: uncertainWait, LookUpWait: lookUpWait, Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
 		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep),
 		MaxPending: a.MaxPending, KeepContent: a.KeepContent,
-		Keys: a.outboxKeys, Postgres: a.outboxConfig.Postgres,
+		Keys: valuesOf(a.outboxKeys), Postgres: a.dsn.value(),
 	}
 }
 

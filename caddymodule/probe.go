@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -37,6 +38,8 @@ func (a *App) ping(ctx context.Context, client *mandrill.Client) error {
 	if a.pings.last == nil {
 		a.pings.last = make(map[*mandrill.Client]ping)
 	}
+	// Keys change, and their clients with them.
+	maps.DeleteFunc(a.pings.last, func(_ *mandrill.Client, p ping) bool { return time.Since(p.at) > pingInterval })
 	a.pings.last[client] = ping{time.Now(), err}
 	return err
 }

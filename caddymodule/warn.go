@@ -36,7 +36,7 @@ func (h *Webhook) warnOfCtx(r *http.Request, hook *ory.Hook) {
 
 // warnOfMethod warns that Ory is configured to call by another method. A caller without credentials is not Ory.
 func (h *Webhook) warnOfMethod(r *http.Request) {
-	if h.reader.Auth.Allows(r) {
+	if h.auth.reader.Load().Auth.Allows(r) {
 		h.warned.method.Do(func() {
 			h.logger.Warn("Ory calls this hook by another method than POST, and is refused: "+
 				"set method: POST in its configuration", zap.String("hook", pathOf(r)), zap.String("method", r.Method))

@@ -55,7 +55,7 @@ type Webhook struct {
 	logger   *zap.Logger
 	app      *App
 	kind     kind
-	reader   ory.Reader
+	auth     *authorizer
 	template *render.Template
 	// id tells hooks apart that share a template.
 	id     string
@@ -103,7 +103,7 @@ func (h *Webhook) provision(ctx caddy.Context) error {
 	if h.Delivery == "" {
 		h.Delivery = "queued"
 	}
-	return h.provisionReader()
+	return h.provisionAuth()
 }
 
 // identify sets the id, which is that of the template and of what else tells handlers apart.

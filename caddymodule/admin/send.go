@@ -45,9 +45,10 @@ func sendTest(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), caddymodule.DefaultTimeout)
 	defer cancel()
+	key := app.KeyEndings()[request.SenderDomain()]
 	recipients, err := app.ClientFor(request.SenderDomain()).Send(ctx, request)
 	if err != nil {
-		result := TestResult{From: mail.From, Status: "error", Reason: caddymodule.Explain(err, app.LogRecipients)}
+		result := TestResult{From: mail.From, Key: key, Status: "error", Reason: caddymodule.Explain(err, app.LogRecipients)}
 		var failure *mandrill.Error
 		if errors.As(err, &failure) {
 			result.Reason, result.Remedy = failure.Error(), failure.Remedy()
@@ -56,7 +57,7 @@ func sendTest(w http.ResponseWriter, r *http.Request) error {
 	}
 	first := recipients[0]
 	return writeJSON(w, TestResult{
-		Sent: first.Taken() && !first.Held(), From: mail.From, Status: first.Status, ID: first.ID,
+		Sent: first.Taken() && !first.Held(), From: mail.From, Key: key, Status: first.Status, ID: first.ID,
 		Reason: first.RejectReason + first.QueuedReason, Remedy: first.Remedy(),
 	})
 }

@@ -29,6 +29,7 @@ func StatusOf(ctx context.Context, app *caddymodule.App) Status {
 		Outbox: cmp.Or(app.Outbox.Kind, "sqlite"), Troubles: []string{}, Stopped: []string{}, Attention: []string{},
 		LastError: caddymodule.LastOutboxError(), Senders: app.Senders(), Templates: app.Templates(),
 		Hooks: app.HookStatuses(), Events: app.EventsStatus(),
+		Keys: app.KeyEndings(),
 	}
 	if box := app.RunningOutbox(); box != nil {
 		var err error
@@ -52,6 +53,7 @@ func StatusOf(ctx context.Context, app *caddymodule.App) Status {
 		s.troubleAll("the oldest pending entry waits since " + oldest.UTC().Format(time.RFC3339))
 	}
 	s.Flows = len(s.Troubles) == 0
+	s.Troubles = append(s.Troubles, app.SecretTroubles()...) // with the former value, mail flows
 	s.listAttention()
 	return s
 }

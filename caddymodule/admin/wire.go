@@ -100,7 +100,8 @@ type Forgotten struct {
 
 // Status says whether mails and changes of audiences are being delivered.
 type Status struct {
-	// Flows is set if hooks are stored, and mails and changes of audiences are sent. Troubles say why not.
+	// Flows is set if hooks are stored, and mails and changes of audiences are sent. Troubles say why not, and which
+	// changed secrets are not in force.
 	Flows    bool     `json:"flows"`
 	Troubles []string `json:"troubles"`
 	// Attention lists what waits for the operator while mail flows.
@@ -110,6 +111,8 @@ type Status struct {
 	outbox.Status
 	// Senders are the sender domains and the lists of the configuration.
 	Senders []string `json:"senders"`
+	// Keys are the last characters of the API key in use, by sender. A short key shows nothing.
+	Keys map[string]string `json:"keys"`
 	// Stopped are the senders that Troubles are about.
 	Stopped   []string                     `json:"stopped"`
 	LastError *caddymodule.OutboxError     `json:"last_error,omitempty"`
@@ -136,4 +139,6 @@ type TestResult struct {
 	Reason string `json:"reason,omitempty"`
 	// Remedy says what to do.
 	Remedy string `json:"remedy,omitempty"`
+	// Key is the end of the API key in use. A short key shows nothing.
+	Key string `json:"key,omitempty"`
 }

@@ -100,7 +100,7 @@ func printStatus(cmd *cobra.Command, s admin.Status) {
 		_ = table.Flush()
 	}
 	fmt.Fprintln(w)
-	table := newTable(cmd, "SENDER", "WAITING", "STATE")
+	table := newTable(cmd, "SENDER", "WAITING", "STATE", "KEY")
 	for _, sender := range s.Senders {
 		state := "sends"
 		switch hold, held := s.Holds[sender]; {
@@ -109,7 +109,7 @@ func printStatus(cmd *cobra.Command, s admin.Status) {
 		case held:
 			state = "held for " + since(hold.Since)
 		}
-		fmt.Fprintf(table, "%s\t%d\t%s\n", sender, s.Waiting[sender], state)
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", sender, s.Waiting[sender], state, keyEnding(s.Keys[sender]))
 	}
 	for sender, n := range s.Unknown {
 		fmt.Fprintf(table, "%s\t%d\thas no account\n", oneLine(sender), n)
@@ -158,6 +158,14 @@ func printActivity(cmd *cobra.Command, s admin.Status) {
 	}
 }
 
+// keyEnding tells keys apart by their ends. A short key shows none.
+func keyEnding(ending string) string {
+	if ending == "" {
+		return ""
+	}
+	return "key ending in " + ending
+}
+
 func sendTestCommand() *cobra.Command {
 	o := new(adminFlags)
 	var from string
@@ -195,12 +203,17 @@ func (o *adminFlags) sendTest(cmd *cobra.Command, mail admin.TestMail) error {
 	if answer.Remedy != "" && !answer.Sent {
 		text += ": " + answer.Remedy
 	}
+	key := ""
+	if answer.Key != "" {
+		key = ", " + keyEnding(answer.Key)
+	}
 	switch {
 	case !answer.Sent:
 		//nolint:staticcheck // Mandrill is a name
-		return fmt.Errorf("Mandrill did not accept the mail from %s: %s", answer.From, text)
+		return fmt.Errorf("Mandrill did not accept the mail from %s: %s%s", answer.From, text, key)
 	case !o.asJSON:
-		fmt.Fprintf(cmd.OutOrStdout(), "Mandrill accepted the mail from %s: %s (%s)\n", answer.From, text, answer.ID)
+		fmt.Fprintf(cmd.OutOrStdout(), "Mandrill accepted the mail from %s: %s (%s)%s\n",
+			answer.From, text, answer.ID, key)
 	}
 	return nil
 }
