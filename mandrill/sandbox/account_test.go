@@ -86,12 +86,14 @@ func TestWebhooks(t *testing.T) {
 func TestSubaccounts(t *testing.T) {
 	s, c, base := start(t)
 	mail := request(t, `{"message":{"subaccount":"shop",`+to("ada@example.net")+`}}`)
-	_, err := c.Send(t.Context(), mail)
-	refusedAs(t, err, "Unknown_Subaccount")
+	// Until one is added, a message may name any.
+	if _, err := c.Send(t.Context(), mail); err != nil {
+		t.Fatal(err)
+	}
 	if added, err := c.AddSubaccount(t.Context(), "shop"); err != nil || added.ID != "shop" || added.Status != "active" {
 		t.Errorf("%+v, %v", added, err)
 	}
-	_, err = c.AddSubaccount(t.Context(), "shop")
+	_, err := c.AddSubaccount(t.Context(), "shop")
 	refusedAs(t, err, "ValidationError")
 	call := func(name, body string) map[string]any {
 		t.Helper()
@@ -120,7 +122,7 @@ func TestSubaccounts(t *testing.T) {
 		t.Error("the pause's end sends nothing")
 	}
 	call("update", `,"name":"Shop","custom_quota":50`)
-	if info := call("info", ""); info["hourly_quota"] != 50.0 || info["sent_total"] != 1.0 || info["name"] != "Shop" {
+	if info := call("info", ""); info["hourly_quota"] != 50.0 || info["sent_total"] != 2.0 || info["name"] != "Shop" {
 		t.Errorf("%v", info)
 	}
 	for prefix, want := range map[string]int{"": 1, "sh": 1, "Sho": 1, "x": 0} {
