@@ -86,6 +86,12 @@ func sendTo(s *Sandbox, more string, addresses ...string) {
 		string(to)+more+`}}`)
 }
 
+// settle returns when the time has passed and nothing is left to be done.
+func settle(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func apiCall(s *Sandbox, endpoint, body string) {
 	r := httptest.NewRequest(http.MethodPost, "/api/1.0/"+endpoint, strings.NewReader(body))
 	s.ServeHTTP(httptest.NewRecorder(), r)
@@ -101,7 +107,7 @@ func TestEventsOfAddresses(t *testing.T) {
 		} {
 			sendTo(s, "", address)
 		}
-		time.Sleep(time.Second)
+		settle(time.Second)
 		p.stop()
 		p.stop()
 		want := []string{
@@ -134,15 +140,15 @@ func TestEventsOfQueuedMails(t *testing.T) {
 		apiCall(s, "subaccounts/add", `{"key":"k","id":"shop"}`)
 		apiCall(s, "subaccounts/pause", `{"key":"k","id":"shop"}`)
 		sendTo(s, `,"subaccount":"shop"`, "bo@example.net")
-		time.Sleep(time.Second)
+		settle(time.Second)
 		if len(r.batches) != 0 {
 			t.Errorf("while they are queued: %q", r.batches)
 		}
 		s.Recover()
-		time.Sleep(time.Second)
+		settle(time.Second)
 		apiCall(s, "subaccounts/resume", `{"key":"k","id":"shop"}`)
 		s.Recover()
-		time.Sleep(time.Second)
+		settle(time.Second)
 		if got := fmt.Sprint(r.batches); got !=
 			"[[ada@example.net send ada@example.net delivered] [bo@example.net send bo@example.net delivered]]" {
 			t.Errorf("got %s", got)
@@ -168,7 +174,7 @@ func TestPostingAgain(t *testing.T) {
 				p := r.start(s)
 				defer p.stop()
 				sendTo(s, "", "ada@example.net")
-				time.Sleep(time.Hour)
+				settle(time.Hour)
 				var seconds []int
 				for _, at := range r.times {
 					seconds = append(seconds, int(at.Sub(r.times[0]).Seconds()))
@@ -181,7 +187,7 @@ func TestPostingAgain(t *testing.T) {
 					t.Errorf("%+v", hook)
 				}
 				sendTo(s, "", "bo@example.net")
-				time.Sleep(time.Second)
+				settle(time.Second)
 				if len(r.batches) != test.batches+1 {
 					t.Error("later events are not posted")
 				}
@@ -199,7 +205,7 @@ func TestManyEvents(t *testing.T) {
 		for i := range maxQueued + 2500 {
 			p.add(fmt.Appendf(nil, `{"event":"open","msg":{"email":"%d"}}`, i))
 		}
-		time.Sleep(time.Second)
+		settle(time.Second)
 		if len(r.batches) != 10 || len(r.batches[0]) != maxBatch || r.batches[0][0] != "2500 open" {
 			t.Errorf("%d batches", len(r.batches))
 		}
@@ -211,7 +217,7 @@ func TestStoppedWhilePosting(t *testing.T) {
 		s, r := New(), &receiver{t: t, refuses: 100}
 		p := r.start(s)
 		sendTo(s, "", "ada@example.net")
-		time.Sleep(2 * time.Second)
+		settle(2 * time.Second)
 		p.stop()
 		if calls := len(r.times); calls != 2 {
 			t.Errorf("%d calls", calls)
