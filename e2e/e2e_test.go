@@ -57,8 +57,9 @@ type edge struct {
 	// processes counts the processes so far, deaths says when those died that were killed.
 	processes int
 	deaths    map[string]time.Time
-	// interrupted are the entries that the last process was sending when it was killed, as the next one found them.
-	interrupted map[string]bool
+	// interrupted are the entries that processes were sending when they were killed, as the next ones found them, each
+	// with the name of the first process that was.
+	interrupted map[string]string
 }
 
 // lastPort is the port that freeAddress tried last. It is below those that the system gives to outgoing connections.
@@ -150,7 +151,7 @@ func (e *edge) start() {
 	e.process.Dir = e.folder
 	e.process.Env = append(os.Environ(), "XDG_DATA_HOME="+e.folder, "XDG_CONFIG_HOME="+e.folder,
 		"MANDRILL_API_KEY=key", "HOOK_KEY=s3cret-header",
-		"API_BASE="+strings.Replace(e.mandrill, "/api/", "/"+e.processName()+"/api/", 1))
+		"API_BASE="+strings.Replace(e.mandrill, "/api/", "/"+e.processName(e.processes)+"/api/", 1))
 	e.process.Stdout, e.process.Stderr = e.log, e.log
 	err := e.process.Start()
 	e.life.Unlock()
@@ -166,8 +167,8 @@ func (e *edge) start() {
 	})
 }
 
-// processName tells the present process from all others. e.life is held.
-func (e *edge) processName() string { return fmt.Sprintf("%s-%d", e.port(), e.processes) }
+// processName tells a process from all others. They are counted from 1.
+func (e *edge) processName(n int) string { return fmt.Sprintf("%s-%d", e.port(), n) }
 
 func (e *edge) write(name, text string) {
 	e.t.Helper()
@@ -233,7 +234,7 @@ func (e *edge) kill() {
 	if e.deaths == nil {
 		e.deaths = make(map[string]time.Time)
 	}
-	e.deaths[e.processName()] = time.Now()
+	e.deaths[e.processName(e.processes)] = time.Now()
 	_ = e.process.Process.Kill()
 	_ = e.process.Wait()
 }

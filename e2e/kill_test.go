@@ -146,7 +146,8 @@ func checkKills(t *testing.T, m *mandrill, accepted []string, searchable bool, e
 	}
 }
 
-// noteInterrupted notes what the process before this one was sending. It is for SQLite, where this one knows at once.
+// noteInterrupted notes what the process before this one was sending. It is for SQLite, where this one knows at once. What
+// was in flight at an earlier kill too is dead, and not uncertain.
 func (e *edge) noteInterrupted() {
 	e.t.Helper()
 	e.counts() // the configuration is loaded
@@ -158,10 +159,12 @@ func (e *edge) noteInterrupted() {
 	e.life.Lock()
 	defer e.life.Unlock()
 	if e.interrupted == nil {
-		e.interrupted = make(map[string]bool)
+		e.interrupted = make(map[string]string)
 	}
 	for _, entry := range found {
-		e.interrupted[entry.ID] = true
+		if e.interrupted[entry.ID] == "" { // else it is uncertain since an earlier kill
+			e.interrupted[entry.ID] = e.processName(e.processes - 1)
+		}
 	}
 }
 

@@ -225,7 +225,7 @@ type inFlight struct {
 
 // inFlight finds what was in flight at the deaths of the edges.
 func (m *mandrill) inFlight(edges ...*edge) inFlight {
-	deaths, interrupted := make(map[string]time.Time), make(map[string]bool)
+	deaths, interrupted := make(map[string]time.Time), make(map[string]string)
 	for _, e := range edges {
 		e.life.Lock()
 		maps.Copy(deaths, e.deaths)
@@ -244,7 +244,7 @@ func (m *mandrill) inFlight(edges ...*edge) inFlight {
 		if unanswered {
 			found.unanswered++
 		}
-		if interrupted[call.entry] {
+		if interrupted[call.entry] == call.process {
 			found.unstored[call.recipient] = true
 			if !unanswered && call.answered.Before(death.Add(-storing)) {
 				found.stale++
