@@ -57,7 +57,8 @@
 //	settle.go      entries that their caller delivers
 //	mailevent.go   what was reported of a mail after it was sent
 //	order.go       entries of the same recipient that must keep their order
-//	operate.go     retrying and discarding
+//	operate.go     changing one entry or many, and discarding
+//	retry.go       retrying
 //	refused.go     what an account refuses, and what cannot be opened
 //	list.go        searching
 //	status.go      counting

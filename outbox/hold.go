@@ -171,15 +171,7 @@ func (o *Outbox) beginHold(ctx context.Context, s *store, h Hold, began time.Tim
 		SQL: "INSERT INTO hold (scope, target, sender, reason, since, entry, probe, delay, generation, prober) " +
 			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, '') ON CONFLICT (scope, target) DO NOTHING",
 		Args: []any{
-			string(
-				h.Scope,
-			),
-			h.Target,
-			h.Sender,
-			h.Reason,
-			h.Since.UnixMilli(),
-			h.Entry,
-			toMilliseconds(h.Probe),
+			string(h.Scope), h.Target, h.Sender, h.Reason, h.Since.UnixMilli(), h.Entry, toMilliseconds(h.Probe),
 			h.delay.Milliseconds(),
 		},
 	}
@@ -221,11 +213,7 @@ func (o *Outbox) extendHolds(ctx context.Context, s *store, probed []*Hold, reas
 
 // changeProbed changes holds whose probe is still this process's.
 func (o *Outbox) changeProbed(
-	ctx context.Context,
-	s *store,
-	probed []*Hold,
-	event string,
-	change func(*Hold) *database.Statement,
+	ctx context.Context, s *store, probed []*Hold, event string, change func(*Hold) *database.Statement,
 ) error {
 	if len(probed) == 0 {
 		return nil
@@ -258,7 +246,8 @@ func claimProbe(h *Hold, prober string, now time.Time) *database.Statement {
 
 // probeNow makes all holds be probed at once: what caused them may be fixed.
 func (o *Outbox) probeNow(ctx context.Context, s *store) error {
-	_, err := s.exec(ctx, "UPDATE hold SET probe = $1, delay = 0 WHERE scope NOT IN ('pause', 'pause_template')", o.now().UnixMilli())
+	_, err := s.exec(ctx, "UPDATE hold SET probe = $1, delay = 0 WHERE scope NOT IN ('pause', 'pause_template')",
+		o.now().UnixMilli())
 	if err == nil {
 		err = o.readHolds(ctx, s)
 	}

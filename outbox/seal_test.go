@@ -75,9 +75,10 @@ func TestPlainContent(t *testing.T) {
 			!strings.Contains(entry.Reason, "add `none` as the last outbox_key") {
 			t.Errorf("%+v", entry)
 		}
-		if status, err := o.Status(t.Context()); err != nil || status.Sealed[sender] != 1 {
-			t.Errorf("sealed %v, %v", status.Sealed, err)
-		}
+		eventually(t, "the entry to count as sealed", func() bool {
+			status, err := o.Status(t.Context())
+			return err == nil && status.Sealed[sender] == 1
+		})
 		err := o.Configure(
 			t.Context(),
 			outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify, Keys: []string{key, "none"}},
