@@ -133,7 +133,10 @@ Prints 32 random bytes in base64, for outbox_key. Keep the key in a file or a
 variable and name that in the configuration, such as
 outbox_key {file./etc/caddy/outbox.key}.`,
 		Args: cobra.NoArgs,
-		Run:  func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), outbox.NewKey()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), outbox.NewKey())
+			return err
+		},
 	})
 }
 
