@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/admin"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -71,6 +72,24 @@ func TestInvalidKeyIsReplaced(t *testing.T) {
 	}
 	if got := strings.Count(e.Logs(), "changed secret is not in force"); got != 1 {
 		t.Errorf("the trouble was logged %d times", got)
+	}
+}
+
+// TestHoldOfOldKey does not hold the new one.
+func TestHoldOfOldKey(t *testing.T) {
+	e, _ := newSecretsEdge(t, "s3cret-key-old1", "", "")
+	if err := e.Sandbox.Fail(sandbox.Failure{Status: 429, RetryAfter: 3000}); err != nil {
+		t.Fatal(err)
+	}
+	id := e.Post(edgetest.Ada, bearer(edgetest.HookKey)).Entry()
+	e.WaitForLog("sender is held")
+	e.Write("api_key", "s3cret-key-new1")
+	e.WaitState(id, outbox.Sent)
+	if held := edgetest.Outbox().HoldsBySender(); len(held) > 0 {
+		t.Errorf("the new key is held: %+v", held)
+	}
+	if holds := edgetest.Outbox().Holds(); len(holds) != 1 {
+		t.Errorf("the holds are %+v", holds)
 	}
 }
 

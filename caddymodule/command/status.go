@@ -206,7 +206,7 @@ func (o *adminFlags) sendTest(cmd *cobra.Command, mail admin.TestMail) error {
 	}
 	key := ""
 	if answer.Key != "" {
-		key = ", " + keyEnding(answer.Key)
+		key = " (" + keyEnding(answer.Key) + ")"
 	}
 	switch {
 	case !answer.Sent:

@@ -33,11 +33,12 @@ func TestStatusCommand(t *testing.T) {
 		}
 	}
 	expect(statusCommand(), false, nil, "Mail is being delivered.\n", "Outbox: sqlite\n",
-		"example.com  0        sends", "in force")
+		"example.com  0        sends  key ending in -key\n", "in force")
 	expect(statusCommand(), false, []string{"--json"}, `"flows": true`)
-	expect(sendTestCommand(), false, []string{"ada@example.org"}, "Mandrill accepted the mail from test@example.com: sent")
+	expect(sendTestCommand(), false, []string{"ada@example.org"}, "Mandrill accepted the mail from test@example.com: sent",
+		") (key ending in -key)\n")
 	expect(sendTestCommand(), true, []string{"reject@test.mandrillapp.com", "--from", "me@example.com"},
-		"did not accept the mail from me@example.com: rejected: custom: ")
+		"did not accept the mail from me@example.com: rejected: custom: ", " (key ending in -key)\n")
 	expect(sendTestCommand(), true, []string{"ada@example.org", "--from", "me@example.org"}, "sender_domain")
 	if err := e.Sandbox.Fail(sandbox.Failure{Calls: 1000, Name: "PaymentRequired"}); err != nil {
 		t.Fatal(err)
