@@ -173,7 +173,9 @@ $('clear').addEventListener('click', async () => {
 $('failure').append(...Object.entries(groups).map(([label, offered]) => el('optgroup', { label },
 	...offered.map((failure) => el('option', { value: failures.indexOf(failure) }, failure[0])))));
 $('failure').addEventListener('change', () => {
-	const other = failures[$('failure').value][1].name === '';
+	const offered = failures[$('failure').value][1];
+	if (offered.limit) $('times').value = 1000000; // it is none for a few calls
+	const other = offered.name === '';
 	for (const part of [$('error-name'), document.querySelector('label[for=error-name]')]) part.hidden = !other;
 });
 for (const id of ['only-indexed', 'search-limit', 'search-lag']) {
