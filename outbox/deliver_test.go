@@ -202,6 +202,9 @@ func TestCrashingDeliverer(t *testing.T) {
 		if f.count("release") != 1 {
 			t.Errorf("%d releases of %v", f.count("release"), f.counts())
 		}
+		if entry := get(t, o, f.delivered[1].ID); entry.State != outbox.Uncertain {
+			t.Errorf("the one that crashed: %+v", entry)
+		}
 	})
 }
 

@@ -268,3 +268,17 @@ func TestSealedForItsEntry(t *testing.T) {
 		t.Errorf("damaged: %v", err)
 	}
 }
+
+// TestHashesAreKeyed hashes the same address and account differently in each outbox.
+func TestHashesAreKeyed(t *testing.T) {
+	one, other := randomBytes(KeySize), randomBytes(KeySize)
+	if hashRecipient(one, "ada@example.net") == hashRecipient(other, "ada@example.net") {
+		t.Error("the hashes of an address are the same")
+	}
+	if hashAccount(one, "key") == hashAccount(other, "key") {
+		t.Error("the hashes of an account are the same")
+	}
+	if hash := hashRecipient(one, "ada@example.net"); hash != hashRecipient(one, "Ada@Example.net") || !IsHash(hash) {
+		t.Errorf("hash %s", hash)
+	}
+}
