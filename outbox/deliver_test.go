@@ -202,6 +202,9 @@ func TestCrashingDeliverer(t *testing.T) {
 		if f.count("release") != 1 {
 			t.Errorf("%d releases of %v", f.count("release"), f.counts())
 		}
+		if entry := get(t, o, f.delivered[1].ID); entry.State != outbox.Uncertain {
+			t.Errorf("the one that crashed: %+v", entry)
+		}
 	})
 }
 
@@ -209,27 +212,32 @@ func TestCrashingDeliverer(t *testing.T) {
 type stubborn struct{ begun chan struct{} }
 
 func (s stubborn) Deliver(ctx context.Context, _ outbox.Delivery) outbox.Result {
-	close(s.begun)
+	s.begun <- struct{}{}
 	<-ctx.Done()
 	return outbox.Result{Verdict: outbox.VerdictSent}
 }
 
-// TestOutcomeOfACutDelivery stores what a delivery says that Stop has lost patience with.
+// TestOutcomeOfACutDelivery stores what deliveries say that Stop has lost patience with.
 func TestOutcomeOfACutDelivery(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
-		s := stubborn{make(chan struct{})}
+		const entries = 20
+		s := stubborn{make(chan struct{}, entries)}
 		f := newFake(nil)
 		o := open(t, c, f, func(settings *outbox.Settings) { settings.Deliverer = s })
 		start(t, o)
-		id := put(t, o, "key").ID
-		<-s.begun
+		for n := range entries {
+			put(t, o, fmt.Sprint(n))
+		}
+		for range entries {
+			<-s.begun
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		if err := o.Stop(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if entry := get(t, o, id); entry.State != outbox.Sent {
-			t.Errorf("%+v", entry)
+		if found, err := o.List(t.Context(), outbox.Filter{State: outbox.Sent}); err != nil || len(found) != entries {
+			t.Errorf("%d of %d are sent, %v", len(found), entries, err)
 		}
 	})
 }

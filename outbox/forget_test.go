@@ -39,12 +39,12 @@ func TestKeep(t *testing.T) {
 			}
 			return outbox.Result{Verdict: outbox.VerdictSent}
 		})
-		o := open(t, c, f, func(s *outbox.Settings) { s.Keep = time.Hour })
+		o := open(t, c, f, func(s *outbox.Settings) { s.Keep = 5 * time.Minute })
 		start(t, o)
 		gone := put(t, o, "sent").ID
 		stays := put(t, o, "dead", func(n *outbox.New) { n.Content = []byte("dead") }).ID
 		f.waitEvents(t, "dead", 1)
-		time.Sleep(59 * time.Minute)
+		time.Sleep(4 * time.Minute)
 		get(t, o, gone)
 		time.Sleep(2 * time.Minute)
 		if _, err := o.Get(t.Context(), gone); !errors.Is(err, outbox.ErrNotFound) {

@@ -191,6 +191,40 @@ func TestOneProbe(t *testing.T) {
 	})
 }
 
+// TestUnsentProbe has a probe send nothing after all: another one comes soon, without the time that one may take.
+func TestUnsentProbe(t *testing.T) {
+	for name, change := range map[string]func(*claimed){
+		"expired": func(c *claimed) { c.Expires = time.Now() },
+		"sealed":  func(c *claimed) { c.stored = []byte{sealedContent, 1, 2, 3, 4, 5} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inside(t, func(t *testing.T, o *Outbox, _ *[]string) {
+				s := o.store.Load()
+				c := claimOne(t, o, putOne(t, o))
+				change(c)
+				now := o.now()
+				hold := Hold{Scope: ScopeDomain, Target: "example.com", Probe: now, Since: now, delay: firstProbe}
+				if err := o.beginHold(t.Context(), s, hold, now); err != nil {
+					t.Fatal(err)
+				}
+				held := o.holdsOf(lane{sender: "example.com"}, "")[0]
+				probe := &database.Write{Statements: []*database.Statement{claimProbe(held, "me", now)}}
+				if err := s.Write(t.Context(), probe); err != nil {
+					t.Fatal(err)
+				}
+				held.generation++
+				c.probed = []*Hold{held}
+				if err := o.work(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+				if next := o.holdsOf(lane{sender: "example.com"}, "")[0].Probe.Sub(now); next > 2*firstProbe {
+					t.Errorf("the next probe comes after %v", next)
+				}
+			})
+		})
+	}
+}
+
 // TestClockSetBack makes due what is due too late.
 func TestClockSetBack(t *testing.T) {
 	inside(t, func(t *testing.T, o *Outbox, _ *[]string) {
@@ -232,5 +266,19 @@ func TestSealedForItsEntry(t *testing.T) {
 	stored[len(stored)-1]++
 	if _, err := v.open("one", stored); !errors.Is(err, errDamaged) {
 		t.Errorf("damaged: %v", err)
+	}
+}
+
+// TestHashesAreKeyed hashes the same address and account differently in each outbox.
+func TestHashesAreKeyed(t *testing.T) {
+	one, other := randomBytes(KeySize), randomBytes(KeySize)
+	if hashRecipient(one, "ada@example.net") == hashRecipient(other, "ada@example.net") {
+		t.Error("the hashes of an address are the same")
+	}
+	if hashAccount(one, "key") == hashAccount(other, "key") {
+		t.Error("the hashes of an account are the same")
+	}
+	if hash := hashRecipient(one, "ada@example.net"); hash != hashRecipient(one, "Ada@Example.net") || !IsHash(hash) {
+		t.Errorf("hash %s", hash)
 	}
 }

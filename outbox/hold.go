@@ -116,8 +116,11 @@ func (o *Outbox) holdsOf(l lane, account string) []*Hold {
 	return found
 }
 
-// readHolds reads the holds in force.
+// readHolds reads the holds in force. What is read later must also be kept later: else an old state could stay, and its
+// probe come too late.
 func (o *Outbox) readHolds(ctx context.Context, s *store) error {
+	o.readingHolds.Lock()
+	defer o.readingHolds.Unlock()
 	active := make(map[holdName]*Hold)
 	err := s.Read(ctx, "SELECT scope, target, sender, reason, since, entry, probe, delay, generation FROM hold", nil,
 		func(scan func(...any) error) error {

@@ -139,9 +139,20 @@ func each(t *testing.T, test func(t *testing.T, c outbox.Config)) {
 func onSQLite(t *testing.T, test func(t *testing.T, c outbox.Config)) {
 	t.Run("sqlite", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			test(t, outbox.Config{SQLite: filepath.Join(t.TempDir(), "outbox.db")})
+			test(t, outbox.Config{SQLite: filepath.Join(memory(t), "outbox.db")})
 		})
 	})
+}
+
+// memory returns a folder in memory, where there is one: hours of a bubble have many commits, and no disk is tested.
+func memory(t *testing.T) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("/dev/shm", "outbox")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	return folder
 }
 
 func onPostgres(t *testing.T, test func(t *testing.T, c outbox.Config)) {

@@ -53,6 +53,8 @@ type Outbox struct {
 	mu       sync.Mutex
 	accounts map[string]*account
 	holds    holds
+	// readingHolds has one goroutine read holds at a time.
+	readingHolds sync.Mutex
 	// unanswered are the owners of claims that may have been committed although they failed. The dispatcher has them.
 	unanswered []string
 	// inHand are the entries that this process is sending or looking up.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -125,7 +126,7 @@ func (db *Postgres) execute(writes []*Write) error {
 		if !isOfOrder(err) {
 			break
 		}
-		time.Sleep(time.Duration(n) * time.Millisecond)
+		time.Sleep(rand.N(time.Duration(n+1) * 2 * time.Millisecond))
 		err = db.send(writes)
 	}
 	return explainPostgres(err)
@@ -142,11 +143,11 @@ func isBroken(err error) bool {
 	return !errors.As(err, &answer) || strings.HasPrefix(answer.Code, "57P0") || strings.HasPrefix(answer.Code, "08")
 }
 
-// maxBroken is how often a transaction is repeated whose connection has ended.
+// maxBroken is how often what a connection was lost for is repeated.
 const maxBroken = 2
 
 // maxConflicts is how often a transaction is repeated that met another one.
-const maxConflicts = 5
+const maxConflicts = 15
 
 // isOfOrder reports whether a transaction was ended for the sake of another one (class 40): a deadlock, or, where
 // the operator has chosen so, what cannot be serialised.
@@ -224,7 +225,10 @@ func (db *Postgres) Read(ctx context.Context, query string, args []any, row Row)
 		return row(scan)
 	}
 	err := db.readAll(ctx, query, args, once)
-	if isBroken(err) && !began {
+	for range maxBroken {
+		if !isBroken(err) || began {
+			break
+		}
 		db.pool.Reset()
 		err = db.readAll(ctx, query, args, once)
 	}
