@@ -203,7 +203,7 @@ func TestUnsentProbe(t *testing.T) {
 				c := claimOne(t, o, putOne(t, o))
 				change(c)
 				now := o.now()
-				hold := Hold{Scope: ScopeDomain, Target: "example.com", Probe: now, Since: now, delay: firstProbe}
+				hold := Hold{Scope: ScopeKey, Probe: now, Since: now, delay: probeDelays[ScopeKey].first}
 				if err := o.beginHold(t.Context(), s, hold, now); err != nil {
 					t.Fatal(err)
 				}
@@ -217,7 +217,7 @@ func TestUnsentProbe(t *testing.T) {
 				if err := o.work(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
-				if next := o.holdsOf(lane{sender: "example.com"}, "")[0].Probe.Sub(now); next > 2*firstProbe {
+				if next := o.holdsOf(lane{sender: "example.com"}, "")[0].Probe.Sub(now); next > 2*probeDelays[ScopeKey].first {
 					t.Errorf("the next probe comes after %v", next)
 				}
 			})
