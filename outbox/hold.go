@@ -171,16 +171,8 @@ func (o *Outbox) beginHold(ctx context.Context, s *store, h Hold, began time.Tim
 		SQL: "INSERT INTO hold (scope, target, sender, reason, since, entry, probe, delay, generation, prober) " +
 			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, '') ON CONFLICT (scope, target) DO NOTHING",
 		Args: []any{
-			string(
-				h.Scope,
-			),
-			h.Target,
-			h.Sender,
-			h.Reason,
-			h.Since.UnixMilli(),
-			h.Entry,
-			toMilliseconds(h.Probe),
-			h.delay.Milliseconds(),
+			string(h.Scope), h.Target, h.Sender, h.Reason, h.Since.UnixMilli(), h.Entry,
+			toMilliseconds(h.Probe), h.delay.Milliseconds(),
 		},
 	}
 	if err := s.Write(ctx, &database.Write{Statements: []*database.Statement{opened}}); err != nil {
@@ -258,51 +250,10 @@ func claimProbe(h *Hold, prober string, now time.Time) *database.Statement {
 
 // probeNow makes all holds be probed at once: what caused them may be fixed.
 func (o *Outbox) probeNow(ctx context.Context, s *store) error {
-	_, err := s.exec(ctx, "UPDATE hold SET probe = $1, delay = 0 WHERE scope NOT IN ('pause', 'pause_template')", o.now().UnixMilli())
+	_, err := s.exec(ctx, "UPDATE hold SET probe = $1, delay = 0 WHERE scope NOT IN ('pause', 'pause_template')",
+		o.now().UnixMilli())
 	if err == nil {
 		err = o.readHolds(ctx, s)
 	}
 	return err
-}
-
-const insertPause = "INSERT INTO hold " +
-	"(scope, target, sender, reason, since, entry, probe, delay, generation, prober) " +
-	"VALUES ($1, $2, '', '', $3, '', 0, 0, 1, '') ON CONFLICT (scope, target) DO NOTHING"
-
-const deleteHold = "DELETE FROM hold WHERE scope = $1 AND target = $2"
-
-// Pause keeps a sender's entries back until Resume, over restarts and in all processes that share the database: at
-// once in this one, within seconds in others.
-func (o *Outbox) Pause(ctx context.Context, sender string) error {
-	return o.pause(ctx, insertPause, ScopePause, sender, o.now().UnixMilli())
-}
-
-// Resume ends a pause.
-func (o *Outbox) Resume(ctx context.Context, sender string) error {
-	return o.pause(ctx, deleteHold, ScopePause, sender)
-}
-
-// PauseTemplate is Pause for the entries of a template, named as an entry names it.
-func (o *Outbox) PauseTemplate(ctx context.Context, template string) error {
-	return o.pause(ctx, insertPause, ScopePauseTemplate, template, o.now().UnixMilli())
-}
-
-// ResumeTemplate ends the pause of a template.
-func (o *Outbox) ResumeTemplate(ctx context.Context, template string) error {
-	return o.pause(ctx, deleteHold, ScopePauseTemplate, template)
-}
-
-func (o *Outbox) pause(ctx context.Context, statement string, scope Scope, target string, more ...any) error {
-	s, err := o.opened()
-	if err != nil {
-		return err
-	}
-	if _, err := s.exec(ctx, statement, append([]any{string(scope), target}, more...)...); err != nil {
-		return err
-	}
-	if err := o.readHolds(ctx, s); err != nil {
-		return err
-	}
-	o.wake()
-	return nil
 }
