@@ -40,8 +40,10 @@ func newGauges() *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{g.entries, g.oldest, g.undelivered, g.maxPending, g.held, g.holds, g.refused,
-		g.ready, g.broken, g.leftBehind} {
+	for _, desc := range []*prometheus.Desc{
+		g.entries, g.oldest, g.undelivered, g.maxPending, g.held, g.holds, g.refused,
+		g.ready, g.broken, g.leftBehind,
+	} {
 		to <- desc
 	}
 }

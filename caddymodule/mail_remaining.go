@@ -20,8 +20,8 @@ type remaining struct {
 
 var errWhoHasIt = errors.New("some recipients were accepted, but it is not known which")
 
-// remainingOf returns what is left of a message. If Mandrill had accepted it for all recipients, or for none, it is sent
-// to all of them: the operator asked for it.
+// remainingOf returns what is left of a message. If Mandrill had accepted it for all recipients, or for none, it is
+// sent to all of them: the operator asked for it.
 func (m storedMail) remainingOf(entry outbox.Delivery) (remaining, error) {
 	former := recipientsFrom(entry.Outcome)
 	isLeft := func(r mandrill.Recipient) bool { return !r.Taken() || r.Held() }

@@ -146,8 +146,8 @@ func checkKills(t *testing.T, m *mandrill, accepted []string, searchable bool, e
 	}
 }
 
-// noteInterrupted notes what the process before this one was sending. It is for SQLite, where this one knows at once. What
-// was in flight at an earlier kill too is dead, and not uncertain.
+// noteInterrupted notes what the process before this one was sending. It is for SQLite, where this one knows at once.
+// What was in flight at an earlier kill too is dead, and not uncertain.
 func (e *edge) noteInterrupted() {
 	e.t.Helper()
 	e.counts() // the configuration is loaded

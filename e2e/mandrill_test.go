@@ -254,8 +254,8 @@ func (m *mandrill) inFlight(edges ...*edge) inFlight {
 	return found
 }
 
-// unexplained returns how many of those that got a mail again got it although none was in flight at a kill, or more than
-// twice.
+// unexplained returns how many of those that got a mail again got it although none was in flight at a kill, or more
+// than twice.
 func (m *mandrill) unexplained(f inFlight) (unexplained int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -65,10 +65,8 @@ func (s *store) where(f Filter, a *arguments) (string, error) {
 		add(`lower(reason) LIKE lower(%s) ESCAPE '\'`, "%"+likeEscapes.Replace(f.Reason)+"%")
 	}
 	if f.Recipient != "" {
-		conditions = append(
-			conditions,
-			"id IN (SELECT entry FROM recipient WHERE hash IN ("+a.list(s.hashes(f.Recipient))+"))",
-		)
+		hashes := a.list(s.hashes(f.Recipient))
+		conditions = append(conditions, "id IN (SELECT entry FROM recipient WHERE hash IN ("+hashes+"))")
 	}
 	if !f.Since.IsZero() {
 		add("id >= %s", firstID(f.Since))

@@ -60,7 +60,8 @@ type Rejections struct {
 // rejections counts the entries that were rejected since a time, by reason.
 func (s *store) rejections(ctx context.Context, since time.Time) ([]Rejections, error) {
 	found := []Rejections{}
-	err := s.Read(ctx, "SELECT sender, reason, count(*) FROM entry WHERE "+isForgettable+" AND state = 'rejected' AND ended >= $1 "+
+	err := s.Read(ctx, "SELECT sender, reason, count(*) FROM entry "+
+		"WHERE "+isForgettable+" AND state = 'rejected' AND ended >= $1 "+
 		"GROUP BY sender, reason ORDER BY count(*) DESC, sender, reason LIMIT $2",
 		[]any{since.UnixMilli(), int64(mostReasons)},
 		func(scan func(...any) error) error {

@@ -25,11 +25,14 @@ func TestRetryAgain(t *testing.T) {
 		if err := o.Retry(t.Context(), id); !errors.Is(err, outbox.ErrAgain) {
 			t.Errorf("a sent entry: %v", err)
 		}
-		if _, err := o.RetryAll(t.Context(), outbox.Filter{States: []outbox.State{outbox.Sent}}, func(outbox.Progress) {}); !errors.Is(err, outbox.ErrState) {
+		progress := func(outbox.Progress) {}
+		ofSent := outbox.Filter{States: []outbox.State{outbox.Sent}}
+		if _, err := o.RetryAll(t.Context(), ofSent, progress); !errors.Is(err, outbox.ErrState) {
 			t.Errorf("sent entries: %v", err)
 		}
 		var queued []string
-		p, err := o.RetryAll(t.Context(), outbox.Filter{States: []outbox.State{outbox.Sent, outbox.Uncertain}}, func(outbox.Progress) {},
+		sentOrUncertain := outbox.Filter{States: []outbox.State{outbox.Sent, outbox.Uncertain}}
+		p, err := o.RetryAll(t.Context(), sentOrUncertain, progress,
 			outbox.Again, outbox.Queued(func(ids []string) { queued = append(queued, ids...) }))
 		if err != nil || p.Done != 1 || !slices.Equal(queued, []string{id}) {
 			t.Errorf("again: %+v, %v, %v", p, queued, err)

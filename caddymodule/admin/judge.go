@@ -124,10 +124,12 @@ func (s *Status) listAttention() {
 		}
 	}
 	for _, r := range s.Rejected {
-		s.Attention = append(s.Attention, fmt.Sprintf("%d entries of %s were rejected within the last hour: %s", r.Entries, r.Sender, r.Reason))
+		s.Attention = append(s.Attention, fmt.Sprintf("%d entries of %s were rejected within the last hour: %s",
+			r.Entries, r.Sender, r.Reason))
 	}
 	if e := s.Events; e != nil && e.LastRefused.After(e.LastHeard) {
-		s.Attention = append(s.Attention, fmt.Sprintf("mailchimp_events refused %d calls and has heard of no event since; the last one, at %s: %s",
+		s.Attention = append(s.Attention, fmt.Sprintf("mailchimp_events refused %d calls "+
+			"and has heard of no event since; the last one, at %s: %s",
 			e.Refused, e.LastRefused.UTC().Format(time.RFC3339), e.Text))
 	}
 	for _, template := range s.Templates {

@@ -14,7 +14,10 @@ import (
 func TestJudgeSenders(t *testing.T) {
 	const domain = "example.com"
 	since := time.Date(2026, 11, 27, 8, 0, 0, 0, time.UTC)
-	hold := outbox.Hold{Scope: outbox.ScopeKey, Target: "a1b2", Senders: []string{domain, "example.org"}, Reason: "Invalid_Key", Since: since}
+	hold := outbox.Hold{
+		Scope: outbox.ScopeKey, Target: "a1b2", Senders: []string{domain, "example.org"},
+		Reason: "Invalid_Key", Since: since,
+	}
 	of := func(change func(*outbox.Hold)) outbox.Status {
 		h := hold
 		change(&h)
@@ -30,14 +33,42 @@ func TestJudgeSenders(t *testing.T) {
 			"example.com, example.org are held since 2026-11-27T08:00:00Z: Invalid_Key (the API key)",
 			[]string{domain, "example.org"},
 		},
-		"former key":     {of(func(h *outbox.Hold) { h.Senders = nil }), "", nil},
-		"sender paused":  {of(func(h *outbox.Hold) { h.Scope, h.Target, h.Senders = outbox.ScopePause, domain, []string{domain} }), "example.com is paused: ", []string{domain}},
-		"template":       {of(func(h *outbox.Hold) { h.Scope, h.Target, h.Senders = outbox.ScopePauseTemplate, "t", nil }), "template t is paused: ", nil},
-		"sealed":         {outbox.Status{Sealed: map[string]int{domain: 2}}, "2 entries of example.com can't be opened for lack of a key", []string{domain}},
-		"refused":        {outbox.Status{Refused: map[string]outbox.Failing{domain: {Attempts: 3, Reason: "rule"}}}, "the last 3 answers for example.com were all refusals: rule", []string{domain}},
-		"failing":        {outbox.Status{Failing: map[string]outbox.Failing{domain: {Attempts: 3, Reason: "timeout"}}}, "the last 3 attempts of example.com failed: timeout", []string{domain}},
-		"failed twice":   {outbox.Status{Failing: map[string]outbox.Failing{domain: {Attempts: 2, Reason: "timeout"}}}, "", nil},
-		"unknown sender": {outbox.Status{Unknown: map[string]int{"list:l1": 1}}, "no mailchimp_audience names list l1", []string{"list:l1"}},
+		"former key": {of(func(h *outbox.Hold) { h.Senders = nil }), "", nil},
+		"sender paused": {
+			of(func(h *outbox.Hold) { h.Scope, h.Target, h.Senders = outbox.ScopePause, domain, []string{domain} }),
+			"example.com is paused: ",
+			[]string{domain},
+		},
+		"template": {
+			of(func(h *outbox.Hold) { h.Scope, h.Target, h.Senders = outbox.ScopePauseTemplate, "t", nil }),
+			"template t is paused: ",
+			nil,
+		},
+		"sealed": {
+			outbox.Status{Sealed: map[string]int{domain: 2}},
+			"2 entries of example.com can't be opened for lack of a key",
+			[]string{domain},
+		},
+		"refused": {
+			outbox.Status{Refused: map[string]outbox.Failing{domain: {Attempts: 3, Reason: "rule"}}},
+			"the last 3 answers for example.com were all refusals: rule",
+			[]string{domain},
+		},
+		"failing": {
+			outbox.Status{Failing: map[string]outbox.Failing{domain: {Attempts: 3, Reason: "timeout"}}},
+			"the last 3 attempts of example.com failed: timeout",
+			[]string{domain},
+		},
+		"failed twice": {
+			outbox.Status{Failing: map[string]outbox.Failing{domain: {Attempts: 2, Reason: "timeout"}}},
+			"",
+			nil,
+		},
+		"unknown sender": {
+			outbox.Status{Unknown: map[string]int{"list:l1": 1}},
+			"no mailchimp_audience names list l1",
+			[]string{"list:l1"},
+		},
 	} {
 		s := Status{Status: test.status}
 		s.judgeSenders()

@@ -146,7 +146,8 @@ func printActivity(cmd *cobra.Command, s admin.Status) {
 		if h.Calls > 0 {
 			last, status = since(h.LastCalled)+" ago", strconv.Itoa(h.LastStatus)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", h.Directive, oneLine(h.Template), h.Calls, last, status, oneLine(h.LastPath))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n",
+			h.Directive, oneLine(h.Template), h.Calls, last, status, oneLine(h.LastPath))
 	}
 	_ = table.Flush()
 	if e := s.Events; e != nil {

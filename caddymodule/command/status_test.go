@@ -75,7 +75,9 @@ func TestStatusOfNoDatabase(t *testing.T) {
 	var output bytes.Buffer
 	cmd := new(cobra.Command)
 	cmd.SetOut(&output)
-	printStatus(cmd, admin.Status{Outbox: "postgres", Troubles: []string{"PostgreSQL refuses (SQLSTATE 42501): grant the role"}})
+	printStatus(cmd, admin.Status{
+		Outbox: "postgres", Troubles: []string{"PostgreSQL refuses (SQLSTATE 42501): grant the role"},
+	})
 	if got := output.String(); strings.Contains(got, "unrendered") || !strings.Contains(got, "is unknown") ||
 		!strings.Contains(got, "- PostgreSQL refuses (SQLSTATE 42501)") {
 		t.Error(got)

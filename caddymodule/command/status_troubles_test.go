@@ -37,11 +37,16 @@ func TestStatusOfRefusals(t *testing.T) {
 		want    []string
 	}{
 		"rejected": {
-			sandbox.Failure{Calls: 3, RejectReason: "spam"}, outbox.Rejected,
-			[]string{"- the last 3 answers for example.com were all refusals: rejected: spam", "3 entries of example.com were rejected within the last hour: rejected: spam"},
+			sandbox.Failure{Calls: 3, RejectReason: "spam"},
+			outbox.Rejected,
+			[]string{
+				"- the last 3 answers for example.com were all refusals: rejected: spam",
+				"3 entries of example.com were rejected within the last hour: rejected: spam",
+			},
 		},
 		"dead": {
-			sandbox.Failure{Calls: 3, Status: 422, Name: "ValidationError"}, outbox.Dead,
+			sandbox.Failure{Calls: 3, Status: 422, Name: "ValidationError"},
+			outbox.Dead,
 			[]string{"- the last 3 answers for example.com were all refusals", "ValidationError"},
 		},
 	} {
@@ -79,10 +84,15 @@ func TestStatusOfHolds(t *testing.T) {
 		scope   string
 	}{
 		"subaccount": {
-			"paused", sandbox.Failure{Calls: 100, QueuedReason: "sending-paused"},
+			"paused",
+			sandbox.Failure{Calls: 100, QueuedReason: "sending-paused"},
 			"- sub-account newsletter of example.com is held since ", "subaccount",
 		},
-		"domain": {"f1", sandbox.Failure{Calls: 100, RejectReason: "unsigned"}, "(the sender domain; first met by entry ", "domain"},
+		"domain": {
+			"f1",
+			sandbox.Failure{Calls: 100, RejectReason: "unsigned"},
+			"(the sender domain; first met by entry ", "domain",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, address := edgetest.NewWithAdmin(t, withSubaccount)
@@ -110,7 +120,8 @@ func TestStatusOfHooks(t *testing.T) {
 	caddyfile := strings.Replace(e.Caddyfile(""), "admin off", "admin "+address, 1)
 	caddyfile = strings.Replace(caddyfile, "\tmetrics /metrics\n",
 		"\tmetrics /metrics\n\tmailchimp_events /mandrill {\n\t\turl https://hooks.example.com/mandrill\n\t\tkey k\n\t}\n"+
-			"\tmailchimp_hook /hooks/other {\n\t\ttemplate "+e.Path("t.jsonnet")+"\n\t\tauth off\n\t\tsender_domain uncalled.example\n\t}\n", 1)
+			"\tmailchimp_hook /hooks/other {\n\t\ttemplate "+e.Path("t.jsonnet")+"\n\t\tauth off\n"+
+			"\t\tsender_domain uncalled.example\n\t}\n", 1)
 	if err := e.Load(caddyfile); err != nil {
 		t.Fatal(err)
 	}
@@ -118,8 +129,8 @@ func TestStatusOfHooks(t *testing.T) {
 	e.Call(e.Address, "POST", "/mandrill", "mandrill_events=[]")
 	output, fails := statusOf(t, address)
 	for _, want := range []string{
-		"1      0s ago                  204     /hooks/welcome\n", "0      never since this start", "mailchimp_events refused ",
-		"Events of Mandrill: ",
+		"1      0s ago                  204     /hooks/welcome\n", "0      never since this start",
+		"mailchimp_events refused ", "Events of Mandrill: ",
 	} {
 		if fails || !strings.Contains(output, want) {
 			t.Errorf("it lacks %q: %s", want, output)
