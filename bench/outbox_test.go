@@ -134,7 +134,7 @@ func (m meter) report(b *testing.B, unit string) {
 }
 
 func (m meter) reportCPU(b *testing.B) {
-	b.ReportMetric(float64((cpu() - m.cpu).Microseconds())/float64(b.N), "µs-CPU/entry")
+	b.ReportMetric(float64((cpu()-m.cpu).Microseconds())/float64(b.N), "µs-CPU/entry")
 }
 
 // free delivers at no cost.

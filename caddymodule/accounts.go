@@ -49,20 +49,19 @@ func (a *App) registerDomains(domains []string, key *secret) error {
 		a.registered = append(a.registered, registration{sender: domain, key: key})
 	}
 	a.addFollower(a.keys, key)
-	_, err := a.mailClient(key.value())
-	return err
+	return a.addMailClient(key.value())
 }
 
-// mailClient returns the client that sends with a key. a.mu is held.
-func (a *App) mailClient(key string) (*mandrill.Client, error) {
-	if client, ok := a.clients[key]; ok {
-		return client, nil
+// addMailClient makes the client that sends with a key, unless there is one. a.mu is held.
+func (a *App) addMailClient(key string) error {
+	if _, ok := a.clients[key]; ok {
+		return nil
 	}
 	client, err := mandrill.New(key, mandrill.WithBaseURL(a.base))
 	if err == nil {
 		a.clients[key] = client
 	}
-	return client, err
+	return err
 }
 
 // ClientFor returns the client that sends for a domain, or nil if the configuration has none.

@@ -51,7 +51,8 @@ func syncStatus(r outbox.Result) int {
 // TestDocumentedErrors has Mandrill answer with each error of docs/mandrill.md.
 func TestDocumentedErrors(t *testing.T) {
 	classes := map[string]outbox.Verdict{
-		"hold": outbox.VerdictHold, "retry": outbox.VerdictRetry, "final": outbox.VerdictDead, "unknown": outbox.VerdictUnknown,
+		"hold": outbox.VerdictHold, "retry": outbox.VerdictRetry,
+		"final": outbox.VerdictDead, "unknown": outbox.VerdictUnknown,
 	}
 	rows := tableUnder(t, "Errors")
 	if len(rows) < 30 {
@@ -120,8 +121,11 @@ func TestDocumentedRecipients(t *testing.T) {
 		scope   outbox.Scope
 	}
 	classes := map[string]result{
-		"accepted": {outbox.VerdictSent, ""}, "recipient": {outbox.VerdictRejected, ""}, "final": {outbox.VerdictDead, ""},
-		"hold of the domain": {outbox.VerdictHold, outbox.ScopeDomain}, "hold of the key": {outbox.VerdictHold, outbox.ScopeKey},
+		"accepted":                           {outbox.VerdictSent, ""},
+		"recipient":                          {outbox.VerdictRejected, ""},
+		"final":                              {outbox.VerdictDead, ""},
+		"hold of the domain":                 {outbox.VerdictHold, outbox.ScopeDomain},
+		"hold of the key":                    {outbox.VerdictHold, outbox.ScopeKey},
 		"hold of the sub-account or the key": {outbox.VerdictBacklogged, outbox.ScopeSubaccount},
 	}
 	states := map[outbox.Verdict]outbox.State{

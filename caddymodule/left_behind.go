@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// LeftBehind is an outbox that an earlier configuration had, with entries that nobody delivers. A reload that would leave
-// them is refused; a start cannot be.
+// LeftBehind is an outbox that an earlier configuration had, with entries that nobody delivers. A reload that would
+// leave them is refused; a start cannot be.
 type LeftBehind struct {
 	// Entries is how many are not delivered.
 	Entries int `json:"entries"`

@@ -50,8 +50,8 @@ func (a *App) countSending(started time.Time, recipients []mandrill.Recipient, s
 	}
 }
 
-// tie adds the metadata fields by which Mandrill's search and its events find the entry. A message whose metadata has no
-// room for them cannot be searched for.
+// tie adds the metadata fields by which Mandrill's search and its events find the entry. A message whose metadata has
+// no room for them cannot be searched for.
 func (m mail) tie(entry, outbox string) {
 	m.SetMetadata(entryField, entry)
 	m.SetMetadata(outboxField, outbox)
@@ -106,7 +106,9 @@ var (
 	refusalVerdicts = map[mandrill.Refusal]outbox.Verdict{
 		mandrill.OfDomain: outbox.VerdictHold, mandrill.OfKey: outbox.VerdictHold, mandrill.OfMessage: outbox.VerdictDead,
 	}
-	refusalScopes = map[mandrill.Refusal]outbox.Scope{mandrill.OfDomain: outbox.ScopeDomain, mandrill.OfKey: outbox.ScopeKey}
+	refusalScopes = map[mandrill.Refusal]outbox.Scope{
+		mandrill.OfDomain: outbox.ScopeDomain, mandrill.OfKey: outbox.ScopeKey,
+	}
 )
 
 // refusalOf returns why a recipient was refused, with the remedy.

@@ -3,11 +3,13 @@ package caddymodule
 import "testing"
 
 func TestMasked(t *testing.T) {
-	const message = `{"message":{"from_email":"hello@example.com","subject":"Welcome, Grace","to":[{"email":"grace@example.net",` +
-		`"name":"Grace Hopper"}],"text":"Dear Grace, please confirm your account by the code 123456 that only you know.",` +
+	const message = `{"message":{"from_email":"hello@example.com","subject":"Welcome, Grace",` +
+		`"to":[{"email":"grace@example.net","name":"Grace Hopper"}],` +
+		`"text":"Dear Grace, please confirm your account by the code 123456 that only you know.",` +
 		`"tags":["welcome"]}}`
+	const unmasked = `Validation error: {"subject":"Please enter a subject"}`
 	for words, want := range map[string]string{
-		`Validation error: {"subject":"Please enter a subject"}`:         `Validation error: {"subject":"Please enter a subject"}`,
+		unmasked: unmasked,
 		`The recipient grace@example.net is not valid`:                   `The recipient … is not valid`,
 		`"Grace Hopper" is no name`:                                      `"… …" is no name`,
 		`grace is unknown, and so is ADA@elsewhere.example`:              `… is unknown, and so is …`,

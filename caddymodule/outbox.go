@@ -181,7 +181,9 @@ func (a *App) releaseOutbox() error {
 
 func (a *App) outboxSettings() outbox.Settings {
 	return outbox.Settings{
-		Senders: a.Senders(), Accounts: a.accountNames(), Logger: a.slogger, UncertainWait: uncertainWait, LookUpWait: lookUpWait, Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
+		Senders: a.Senders(), Accounts: a.accountNames(), Logger: a.slogger,
+		Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
+		UncertainWait: uncertainWait, LookUpWait: lookUpWait,
 		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep),
 		MaxPending: a.MaxPending, KeepContent: a.KeepContent,
 		Keys: valuesOf(a.outboxKeys), Postgres: a.dsn.value(),

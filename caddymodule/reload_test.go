@@ -145,7 +145,8 @@ func TestReloadFailsAtStart(t *testing.T) {
 // TestMetricsSurviveReloads counts on over a reload, and has the outbox's gauges after some seconds.
 func TestMetricsSurviveReloads(t *testing.T) {
 	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
-	attempts := `caddy_mailchimp_attempts_total{outcome="sent",sender="example.com",template="` + e.Path("t.jsonnet") + `"}`
+	attempts := `caddy_mailchimp_attempts_total{outcome="sent",sender="example.com",template="` +
+		e.Path("t.jsonnet") + `"}`
 	if got := e.Metric(attempts); got != "0" {
 		t.Errorf("before the first attempt: %q", got)
 	}

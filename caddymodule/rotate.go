@@ -48,7 +48,7 @@ func (k *apiKeys) wanted() map[*secret]string {
 		wanted[r.key] = r.key.wanted()
 		var err error
 		if r.list == nil {
-			_, err = k.app.mailClient(wanted[r.key])
+			err = k.app.addMailClient(wanted[r.key])
 		} else {
 			_, err = k.app.listClient(r.list.base, wanted[r.key])
 		}

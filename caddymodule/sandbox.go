@@ -41,8 +41,8 @@ type Sandbox struct {
 
 // SandboxWebhook is a webhook of the sandbox: a mailchimp_events, for example.
 //
-// Both strings take global placeholders such as {env.MANDRILL_WEBHOOK_KEY}, which are replaced when the configuration is
-// loaded.
+// Both strings take global placeholders such as {env.MANDRILL_WEBHOOK_KEY}, which are replaced when the configuration
+// is loaded.
 type SandboxWebhook struct {
 	// The URL that events are posted to. A mailchimp_events has the same one. Required.
 	URL string `json:"url,omitempty"`

@@ -38,7 +38,8 @@ type found struct {
 
 var (
 	errManySearches = errors.New("the account has made as many searches as Mandrill allows")
-	errNoIndex      = errors.New("the account has no index of the metadata field " + entryField + ": caddy mailchimp setup makes it")
+	errNoIndex      = errors.New("the account has no index of the metadata field " + entryField +
+		": caddy mailchimp setup makes it")
 )
 
 // searcher searches for the messages of one sender's entries, of many with one call.
@@ -161,7 +162,9 @@ func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Re
 		return outbox.Result{Verdict: outbox.VerdictResend, Reason: "the key may not search: it is sent once more"}
 	case errors.As(answer.err, &refused):
 		return outbox.Result{
-			Verdict: outbox.VerdictRetry, Reason: "the search was not answered: " + m.app.why(answer.err, nil), After: refused.RetryAfter,
+			Verdict: outbox.VerdictRetry,
+			Reason:  "the search was not answered: " + m.app.why(answer.err, nil),
+			After:   refused.RetryAfter,
 		}
 	case answer.err != nil:
 		return outbox.Result{Verdict: outbox.VerdictRetry, Reason: answer.err.Error()}

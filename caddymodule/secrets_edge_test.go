@@ -134,7 +134,8 @@ func TestOutboxKeyIsFollowed(t *testing.T) {
 		}
 	}
 	e.Write("new", "short")
-	waitForTrouble(t, "outbox_key: the new value of {file."+e.Path("new")+"} is refused: outbox_key must be 32 random bytes")
+	waitForTrouble(t, "outbox_key: the new value of {file."+e.Path("new")+"} is refused: "+
+		"outbox_key must be 32 random bytes")
 	e.Write("new", second)
 	waitForNoTrouble(t)
 	opens()

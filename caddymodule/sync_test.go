@@ -26,7 +26,8 @@ func TestSyncIsRecorded(t *testing.T) {
 	if first.Status != 200 || id == "" {
 		t.Fatalf("got %+v", first)
 	}
-	if entry := e.WaitState(id, outbox.Sent); entry.Content != nil || len(entry.Outcome) != 1 || entry.Outcome[0].Email != "" {
+	if entry := e.WaitState(id, outbox.Sent); entry.Content != nil ||
+		len(entry.Outcome) != 1 || entry.Outcome[0].Email != "" {
 		t.Errorf("%+v", entry)
 	}
 	forgetReplies(e)

@@ -287,7 +287,8 @@ func TestFailureSwitch(t *testing.T) {
 	b.until(`document.getElementById('failures').innerText === '2 × Down: 503, of the sub-account shop, with “invoice”'`)
 	b.click(`#search-limit`)
 	b.click(`#search-lag`)
-	b.until(`fetch('sandbox/settings').then((r) => r.text()).then((text) => { document.body.dataset.settings = text.trim(); }),
+	b.until(`fetch('sandbox/settings').then((r) => r.text())
+		.then((text) => { document.body.dataset.settings = text.trim(); }),
 		document.body.dataset.settings === '{"searches_per_minute":20,"search_lag":"20s"}'`)
 	b.stayedHere()
 }

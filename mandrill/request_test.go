@@ -392,7 +392,8 @@ func FuzzParseStored(f *testing.F) {
 			t.Fatal(err)
 		}
 		stored, err := mandrill.ParseStored(body)
-		if err != nil || stored.SenderDomain() != r.SenderDomain() || !reflect.DeepEqual(stored.Recipients(), r.Recipients()) {
+		if err != nil || stored.SenderDomain() != r.SenderDomain() ||
+			!reflect.DeepEqual(stored.Recipients(), r.Recipients()) {
 			t.Errorf("%s is stored as %+v, %v", body, stored, err)
 		}
 	})

@@ -9,9 +9,11 @@ import (
 
 // TestWithout reduces a stored message to some of its recipients, and leaves all else as it was.
 func TestWithout(t *testing.T) {
-	const body = `{"message":{"from_email":"a@example.com","subject":"1 < 2","to":[{"email":"ada@example.net","name":"Ada"},` +
-		`{"email":"bob@example.net","type":"cc"},{"email":"eve@example.net"}],"metadata":{"n":12345678901234567890}},"send_at":"2030-01-01 00:00:00"}`
-	const want = `{"message":{"from_email":"a@example.com","subject":"1 < 2","to":[{"email":"bob@example.net","type":"cc"}],` +
+	const body = `{"message":{"from_email":"a@example.com","subject":"1 < 2",` +
+		`"to":[{"email":"ada@example.net","name":"Ada"},{"email":"bob@example.net","type":"cc"},` +
+		`{"email":"eve@example.net"}],"metadata":{"n":12345678901234567890}},"send_at":"2030-01-01 00:00:00"}`
+	const want = `{"message":{"from_email":"a@example.com","subject":"1 < 2",` +
+		`"to":[{"email":"bob@example.net","type":"cc"}],` +
 		`"metadata":{"n":12345678901234567890}},"send_at":"2030-01-01 00:00:00"}`
 	stored, err := ParseStored([]byte(body))
 	if err != nil {

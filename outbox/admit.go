@@ -17,8 +17,8 @@ type Admission struct {
 	claimed *claimed
 }
 
-// Admit returns at once. The error is ErrHeld, with the reason, if the entry's account, sub-account or sender is held or
-// paused. If a probe of the hold is due, the caller makes it. Done must follow.
+// Admit returns at once. The error is ErrHeld, with the reason, if the entry's account, sub-account or sender is held
+// or paused. If a probe of the hold is due, the caller makes it. Done must follow.
 func (o *Outbox) Admit(ctx context.Context, entry New) (*Admission, error) {
 	s, err := o.opened()
 	if err != nil {
@@ -82,8 +82,8 @@ func (o *Outbox) LastSent(ctx context.Context, sender string, before time.Time) 
 	if err != nil {
 		return Entry{}, err
 	}
-	rows, err := s.listed(ctx, "entry WHERE "+isForgettable+" AND state = 'sent' AND ended < $1 AND sender = $2 AND outcome <> '' "+
-		"ORDER BY ended DESC LIMIT 1", before.UnixMilli(), sender)
+	rows, err := s.listed(ctx, "entry WHERE "+isForgettable+" AND state = 'sent' "+
+		"AND ended < $1 AND sender = $2 AND outcome <> '' ORDER BY ended DESC LIMIT 1", before.UnixMilli(), sender)
 	if err != nil || len(rows) == 0 {
 		return Entry{}, err
 	}

@@ -130,8 +130,8 @@ func (o *Outbox) dispatchOnce(ctx, working context.Context) (time.Duration, erro
 func (o *Outbox) readLanes(ctx context.Context, s *store) (lanes []lane, lookUp time.Time, err error) {
 	const query = "WITH RECURSIVE lanes (lane) AS (" +
 		"SELECT (SELECT lane FROM entry WHERE " + isWaiting + " ORDER BY lane LIMIT 1) UNION ALL " +
-		"SELECT (SELECT entry.lane FROM entry WHERE " + isWaiting + " AND entry.lane > lanes.lane ORDER BY entry.lane LIMIT 1) " +
-		"FROM lanes WHERE lanes.lane IS NOT NULL) " +
+		"SELECT (SELECT entry.lane FROM entry WHERE " + isWaiting + " AND entry.lane > lanes.lane " +
+		"ORDER BY entry.lane LIMIT 1) FROM lanes WHERE lanes.lane IS NOT NULL) " +
 		"SELECT lane, (SELECT due FROM entry WHERE " + isWaiting + " AND entry.lane = lanes.lane ORDER BY due LIMIT 1) " +
 		"FROM lanes WHERE lane IS NOT NULL UNION ALL " +
 		"SELECT '', (SELECT due FROM entry WHERE " + isLookedUp + " ORDER BY due LIMIT 1)"
@@ -251,13 +251,14 @@ func (o *Outbox) claimStatement(s *store, c claim, owner, prober string, now tim
 	where += " AND due <= " + a.add(now.UnixMilli())
 	for _, h := range c.probed {
 		// The statement before must have made the probe this prober's.
-		where += " AND EXISTS (SELECT 1 FROM hold WHERE scope = " + a.add(string(h.Scope)) + " AND target = " + a.add(h.Target) +
-			" AND prober = " + a.add(prober) + ")"
+		where += " AND EXISTS (SELECT 1 FROM hold WHERE scope = " + a.add(string(h.Scope)) +
+			" AND target = " + a.add(h.Target) + " AND prober = " + a.add(prober) + ")"
 	}
 	if len(c.probed) > 0 {
 		// An entry that may have gone out before is a probe only if there is no other.
-		where += " AND (unknowns = 0 OR NOT EXISTS (SELECT 1 FROM entry AS other WHERE other.state IN ('pending', 'retrying') " +
-			"AND other.lane = entry.lane AND other.due <= " + a.add(now.UnixMilli()) + " AND other.unknowns = 0))"
+		where += " AND (unknowns = 0 OR NOT EXISTS (SELECT 1 FROM entry AS other " +
+			"WHERE other.state IN ('pending', 'retrying') AND other.lane = entry.lane " +
+			"AND other.due <= " + a.add(now.UnixMilli()) + " AND other.unknowns = 0))"
 	}
 	picked := "SELECT id FROM entry WHERE " + where + " ORDER BY due LIMIT " + a.add(c.n) + " + 0"
 	return &database.Statement{

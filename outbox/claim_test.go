@@ -40,12 +40,7 @@ func TestClaims(t *testing.T) {
 			}
 		}
 		settle(first, "sent", outbox.Result{Verdict: outbox.VerdictSent, Outcome: []outbox.Recipient{{Status: "taken"}}})
-		if again := put(
-			t,
-			o,
-			"sent",
-			claim,
-		); !again.Duplicate || again.Claimed || again.Entry.State != outbox.Sent ||
+		if again := put(t, o, "sent", claim); !again.Duplicate || again.Claimed || again.Entry.State != outbox.Sent ||
 			len(again.Entry.Outcome) != 1 {
 			t.Errorf("after it was sent: %+v", again)
 		}

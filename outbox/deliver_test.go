@@ -19,11 +19,7 @@ func TestDelivers(t *testing.T) {
 		})
 		o := open(t, c, f)
 		receipt := put(t, o, "one")
-		if entry := get(
-			t,
-			o,
-			receipt.ID,
-		); entry.State != outbox.Pending || string(entry.Content) != "content of one\x00" ||
+		if entry := get(t, o, receipt.ID); entry.State != outbox.Pending || string(entry.Content) != "content of one\x00" ||
 			o.Undelivered() != 1 {
 			t.Errorf("before the start: %+v, %d undelivered", entry, o.Undelivered())
 		}
@@ -56,10 +52,8 @@ func TestManyCallersAtOnce(t *testing.T) {
 			putting.Go(func() {
 				for n := range each {
 					// Some callers have the same keys.
-					if _, err := o.Put(
-						t.Context(),
-						outbox.New{Key: fmt.Sprintf("%d-%d", caller/same, n), Sender: sender, Content: []byte("x")},
-					); err != nil {
+					key := fmt.Sprintf("%d-%d", caller/same, n)
+					if _, err := o.Put(t.Context(), outbox.New{Key: key, Sender: sender, Content: []byte("x")}); err != nil {
 						t.Error(err)
 					}
 				}
@@ -136,10 +130,8 @@ func TestUnknownSenderWaits(t *testing.T) {
 		if err != nil || status.Unknown["example.org"] != 1 {
 			t.Errorf("status %+v, %v", status, err)
 		}
-		if err := o.Configure(
-			t.Context(),
-			outbox.Settings{Senders: []string{sender, "example.org"}, Deliverer: f, Notify: f.notify},
-		); err != nil {
+		settings := outbox.Settings{Senders: []string{sender, "example.org"}, Deliverer: f, Notify: f.notify}
+		if err := o.Configure(t.Context(), settings); err != nil {
 			t.Fatal(err)
 		}
 		f.waitEvents(t, "sent", 2)

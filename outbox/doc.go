@@ -51,14 +51,15 @@
 //	work.go        making an attempt
 //	judge.go       deciding what the result of an attempt means for the entry and for holds
 //	outcome.go     storing what became of an attempt
-//	hold.go        holds, pauses and probes
+//	hold.go        holds and probes
+//	pause.go       pauses by the operator
 //	lease.go       taking over what a killed process was sending
 //	admit.go       holds and budgets for callers that deliver entries themselves
 //	settle.go      entries that their caller delivers
 //	mailevent.go   what was reported of a mail after it was sent
 //	order.go       entries of the same recipient that must keep their order
-//	operate.go     changing one entry or many, and discarding
 //	retry.go       retrying
+//	operate.go     discarding, and changing many entries
 //	refused.go     what an account refuses, and what cannot be opened
 //	list.go        searching
 //	status.go      counting

@@ -84,17 +84,13 @@ func places(n int) string {
 // settings allow, in number or in bytes.
 func (o *Outbox) bound(ctx context.Context, s *store) error {
 	hooks := []string{}
-	err := s.Read(
-		ctx,
-		"SELECT DISTINCT hook FROM entry WHERE state = 'unrendered'",
-		nil,
-		func(scan func(...any) error) error {
-			var hook string
-			err := scan(&hook)
-			hooks = append(hooks, hook)
-			return err
-		},
-	)
+	const query = "SELECT DISTINCT hook FROM entry WHERE state = 'unrendered'"
+	err := s.Read(ctx, query, nil, func(scan func(...any) error) error {
+		var hook string
+		err := scan(&hook)
+		hooks = append(hooks, hook)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -130,19 +126,12 @@ func (o *Outbox) boundState(ctx context.Context, s *store, state State, conditio
 		return err
 	}
 	a := &arguments{values: args}
-	dropped, err := o.forget(
-		ctx,
-		s,
-		"SELECT id FROM entry WHERE "+condition+" AND id <= "+a.add(last)+" LIMIT "+a.add(forgetBatch),
-		a.values...)
+	query := "SELECT id FROM entry WHERE " + condition + " AND id <= " + a.add(last) + " LIMIT " + a.add(forgetBatch)
+	dropped, err := o.forget(ctx, s, query, a.values...)
 	if dropped > 0 {
-		o.notify(
-			"lost",
-			Entry{State: state},
-			fmt.Sprintf("%d of the oldest %s entries were dropped: there were more than %d of them, "+
-				"or more than %d MB", dropped, state, settings.MaxDead, settings.MaxDeadBytes>>20),
-			0,
-		)
+		reason := fmt.Sprintf("%d of the oldest %s entries were dropped: there were more than %d of them, "+
+			"or more than %d MB", dropped, state, settings.MaxDead, settings.MaxDeadBytes>>20)
+		o.notify("lost", Entry{State: state}, reason, 0)
 	}
 	return err
 }
@@ -165,12 +154,10 @@ func (o *Outbox) expire(ctx context.Context, s *store) error {
 
 // wipeExpired removes the content of dead entries that are private and have expired. They stay listed.
 func (o *Outbox) wipeExpired(ctx context.Context, s *store) error {
-	_, err := s.exec(
-		ctx,
-		"UPDATE entry SET content = NULL, reason = reason || ' (its content was wiped when it expired)' "+
-			"WHERE expires > 0 AND expires <= $1 AND state = 'dead' AND private = 1 AND content IS NOT NULL",
-		o.now().UnixMilli(),
-	)
+	_, err := s.exec(ctx, "UPDATE entry SET content = NULL, "+
+		"reason = reason || ' (its content was wiped when it expired)' "+
+		"WHERE expires > 0 AND expires <= $1 AND state = 'dead' AND private = 1 AND content IS NOT NULL",
+		o.now().UnixMilli())
 	return err
 }
 
@@ -183,17 +170,12 @@ func (o *Outbox) Forget(ctx context.Context, address string) (int, error) {
 	}
 	a := new(arguments)
 	of := "id IN (SELECT entry FROM recipient WHERE hash IN (" + a.list(s.hashes(address)) + "))"
-	erased, err := o.forget(
-		ctx,
-		s,
-		"SELECT id FROM entry WHERE "+of+" AND state <> 'sending' LIMIT "+a.add(forgetBatch),
-		a.values...)
+	query := "SELECT id FROM entry WHERE " + of + " AND state <> 'sending' LIMIT " + a.add(forgetBatch)
+	erased, err := o.forget(ctx, s, query, a.values...)
 	if err != nil {
 		return int(erased), err
 	}
-	busy, err := s.number(
-		ctx,
-		"SELECT count(*) FROM entry WHERE "+of+" AND state = 'sending'",
+	busy, err := s.number(ctx, "SELECT count(*) FROM entry WHERE "+of+" AND state = 'sending'",
 		a.values[:len(a.values)-1]...)
 	if err != nil {
 		return int(erased), err
@@ -202,12 +184,8 @@ func (o *Outbox) Forget(ctx context.Context, address string) (int, error) {
 		return int(erased), err
 	}
 	if busy > 0 {
-		err = fmt.Errorf(
-			"%w: %d entries were erased, and %d are being sent: run it again in a moment",
-			ErrState,
-			erased,
-			busy,
-		)
+		err = fmt.Errorf("%w: %d entries were erased, and %d are being sent: run it again in a moment",
+			ErrState, erased, busy)
 	}
 	return int(erased), errors.Join(err, o.count(ctx, s))
 }

@@ -88,10 +88,7 @@ func TestFence(t *testing.T) {
 		if err := o.write(t.Context(), s, stale, &change{state: Retrying}); err != nil {
 			t.Fatal(err)
 		}
-		if entry, err := o.Get(
-			t.Context(),
-			stale.ID,
-		); err != nil || entry.State != Sending ||
+		if entry, err := o.Get(t.Context(), stale.ID); err != nil || entry.State != Sending ||
 			strings.Join(*events, " ") != "lost" {
 			t.Errorf("%+v, %v, events %v", entry, err, *events)
 		}
@@ -144,10 +141,7 @@ func TestTakenOver(t *testing.T) {
 			if err := o.takeOverAll(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
-			if entry, err := o.Get(
-				t.Context(),
-				id,
-			); err != nil || entry.State != want || !entry.Uncertain ||
+			if entry, err := o.Get(t.Context(), id); err != nil || entry.State != want || !entry.Uncertain ||
 				entry.Content == nil {
 				t.Errorf("%+v, %v", entry, err)
 			}

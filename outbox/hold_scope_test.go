@@ -94,7 +94,8 @@ func TestProbeSchedule(t *testing.T) {
 					}
 					return outbox.Result{Verdict: outbox.VerdictSent}
 				})
-				o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, p.fake, func(s *outbox.Settings) { s.Deliverer = p })
+				config := outbox.Config{SQLite: t.TempDir() + "/outbox.db"}
+				o := open(t, config, p.fake, func(s *outbox.Settings) { s.Deliverer = p })
 				start(t, o)
 				began := time.Now()
 				put(t, o, "one", toSubaccount("s"))
@@ -151,7 +152,8 @@ func TestPoison(t *testing.T) {
 			}
 			return outbox.Result{Verdict: outbox.VerdictSent}
 		})
-		o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f, func(s *outbox.Settings) { s.RetryFor = time.Minute })
+		config := outbox.Config{SQLite: t.TempDir() + "/outbox.db"}
+		o := open(t, config, f, func(s *outbox.Settings) { s.RetryFor = time.Minute })
 		start(t, o)
 		id := put(t, o, "poison").ID
 		for n := range 60 {

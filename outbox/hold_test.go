@@ -55,7 +55,8 @@ func TestDiscardWhileHeld(t *testing.T) {
 		receipt := put(t, o, "key")
 		f.waitEvents(t, "hold", 1)
 		eventually(t, "the entry to wait", func() bool { return get(t, o, receipt.ID).State == outbox.Pending })
-		if entries, err := o.List(t.Context(), outbox.Filter{States: []outbox.State{outbox.Pending}}); err != nil || len(entries) != 1 {
+		pending := outbox.Filter{States: []outbox.State{outbox.Pending}}
+		if entries, err := o.List(t.Context(), pending); err != nil || len(entries) != 1 {
 			t.Errorf("listed %+v, %v", entries, err)
 		}
 		if err := o.Retry(t.Context(), receipt.ID); err != nil {
@@ -99,10 +100,8 @@ func TestSenderGoesWhileItIsHeld(t *testing.T) {
 		if holds := o.HoldsBySender(); len(holds) > 0 {
 			t.Errorf("the hold outlasts the account: %+v", holds)
 		}
-		if err := o.Configure(
-			t.Context(),
-			outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: f, Notify: f.notify},
-		); err != nil {
+		settings := outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: f, Notify: f.notify}
+		if err := o.Configure(t.Context(), settings); err != nil {
 			t.Fatal(err)
 		}
 		f.waitEvents(t, "sent", 5)
@@ -121,10 +120,8 @@ func TestReloadWhileHeld(t *testing.T) {
 		}
 		broken.waitEvents(t, "hold", 1)
 		mended := newFake(sent)
-		if err := o.Configure(
-			t.Context(),
-			outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: mended, Notify: mended.notify},
-		); err != nil {
+		settings := outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: mended, Notify: mended.notify}
+		if err := o.Configure(t.Context(), settings); err != nil {
 			t.Fatal(err)
 		}
 		mended.waitEvents(t, "sent", 5)
@@ -181,10 +178,8 @@ func TestReloadProbesAtOnce(t *testing.T) {
 		put(t, o, "one")
 		f.waitEvents(t, "hold", 1)
 		began := time.Now()
-		if err := o.Configure(
-			t.Context(),
-			outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify},
-		); err != nil {
+		settings := outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify}
+		if err := o.Configure(t.Context(), settings); err != nil {
 			t.Fatal(err)
 		}
 		f.waitEvents(t, "sent", 1)

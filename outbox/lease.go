@@ -20,8 +20,10 @@ func (o *Outbox) renewLeases(ctx context.Context, s *store) error {
 		return nil
 	}
 	a := new(arguments)
-	_, err := s.exec(ctx, "UPDATE entry SET lease = "+a.add(o.now().Add(leaseEnd).UnixMilli())+" WHERE lease > 0 AND state = 'sending' AND "+
-		"owner LIKE "+a.add(o.process+"-%")+" AND id IN ("+a.list(ids)+")", a.values...)
+	query := "UPDATE entry SET lease = " + a.add(o.now().Add(leaseEnd).UnixMilli()) +
+		" WHERE lease > 0 AND state = 'sending' AND owner LIKE " + a.add(o.process+"-%") +
+		" AND id IN (" + a.list(ids) + ")"
+	_, err := s.exec(ctx, query, a.values...)
 	return err
 }
 

@@ -152,12 +152,8 @@ func (o *Outbox) bringBack(ctx context.Context, s *store) error {
 	now := o.now()
 	delays := map[string]time.Duration{isWaiting: longestDelay, isLookedUp: lastLookUp + time.Minute}
 	for condition, longest := range delays {
-		changed, err := s.exec(
-			ctx,
-			"UPDATE entry SET due = $1 WHERE "+condition+" AND due > $2",
-			now.UnixMilli(),
-			now.Add(longest).UnixMilli(),
-		)
+		changed, err := s.exec(ctx, "UPDATE entry SET due = $1 WHERE "+condition+" AND due > $2",
+			now.UnixMilli(), now.Add(longest).UnixMilli())
 		if err != nil {
 			return err
 		}
@@ -166,12 +162,8 @@ func (o *Outbox) bringBack(ctx context.Context, s *store) error {
 			o.wake()
 		}
 	}
-	_, err := s.exec(
-		ctx,
-		"UPDATE hold SET probe = $1 WHERE probe > $2",
-		now.UnixMilli(),
-		now.Add(longestProbe+time.Minute).UnixMilli(),
-	)
+	_, err := s.exec(ctx, "UPDATE hold SET probe = $1 WHERE probe > $2",
+		now.UnixMilli(), now.Add(longestProbe+time.Minute).UnixMilli())
 	return err
 }
 

@@ -83,7 +83,8 @@ func (m *mover) begin(ctx context.Context) error {
 		return err
 	}
 	if n, err := m.source.number(ctx, "SELECT count(*) FROM entry WHERE state = 'sending'"); err != nil || n > 0 {
-		return errors.Join(err, fmt.Errorf("%d entries are being sent: stop every Caddy that has this outbox open, and wait a minute", n))
+		return errors.Join(err, fmt.Errorf("%d entries are being sent: "+
+			"stop every Caddy that has this outbox open, and wait a minute", n))
 	}
 	stored, err := m.source.settings(ctx)
 	if err != nil {
@@ -100,7 +101,8 @@ func (m *mover) begin(ctx context.Context) error {
 	if _, err := m.source.exec(ctx, "DELETE FROM setting WHERE name = $1", movedSetting+" "+m.target.id); err != nil {
 		return err
 	}
-	err = m.source.Read(ctx, "SELECT scope, target, since FROM hold WHERE scope IN ('pause', 'pause_template')", nil, func(scan func(...any) error) error {
+	const pauses = "SELECT scope, target, since FROM hold WHERE scope IN ('pause', 'pause_template')"
+	err = m.source.Read(ctx, pauses, nil, func(scan func(...any) error) error {
 		var scope, target string
 		var since int64
 		err := scan(&scope, &target, &since)
@@ -177,7 +179,8 @@ func (m *mover) move(ctx context.Context) (int, error) {
 func (m *mover) read(ctx context.Context) ([]*moved, error) {
 	var entries []*moved
 	byID := make(map[string]*moved)
-	err := m.source.Read(ctx, "SELECT "+columns+more+", content FROM entry ORDER BY id LIMIT $1", []any{int64(moveBatch)}, func(scan func(...any) error) error {
+	const query = "SELECT " + columns + more + ", content FROM entry ORDER BY id LIMIT $1"
+	err := m.source.Read(ctx, query, []any{int64(moveBatch)}, func(scan func(...any) error) error {
 		e := &moved{values: make([]any, 36)}
 		to := make([]any, len(e.values))
 		for i := range to {
@@ -206,9 +209,11 @@ func (m *mover) read(ctx context.Context) ([]*moved, error) {
 	for i, e := range entries {
 		ids[i] = e.values[0].(string)
 	}
+	addRecipient := func(id, hash string) { byID[id].recipients = append(byID[id].recipients, hash) }
+	addMessage := func(id, message string) { byID[id].messages = append(byID[id].messages, message) }
 	return entries, errors.Join(
-		m.beside(ctx, "SELECT entry, hash FROM recipient", ids, func(id, hash string) { byID[id].recipients = append(byID[id].recipients, hash) }),
-		m.beside(ctx, "SELECT entry, id FROM message", ids, func(id, message string) { byID[id].messages = append(byID[id].messages, message) }),
+		m.beside(ctx, "SELECT entry, hash FROM recipient", ids, addRecipient),
+		m.beside(ctx, "SELECT entry, id FROM message", ids, addMessage),
 	)
 }
 

@@ -13,11 +13,7 @@ import (
 func TestOneProcessHasTheFile(t *testing.T) {
 	c := outbox.Config{SQLite: filepath.Join(t.TempDir(), "outbox.db")}
 	open(t, c, newFake(sent))
-	if _, err := outbox.Open(
-		t.Context(),
-		c,
-		outbox.Settings{},
-	); err == nil ||
+	if _, err := outbox.Open(t.Context(), c, outbox.Settings{}); err == nil ||
 		!strings.Contains(err.Error(), "another process has it open") {
 		t.Errorf("opened twice: %v", err)
 	}

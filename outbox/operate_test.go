@@ -33,22 +33,15 @@ func TestRetryAndDiscardAll(t *testing.T) {
 		f.waitEvents(t, "dead", entries)
 		var steps []outbox.Progress
 		progress := func(p outbox.Progress) { steps = append(steps, p) }
-		if _, err := o.RetryAll(t.Context(), outbox.Filter{States: []outbox.State{outbox.Sent}}, progress); !errors.Is(err, outbox.ErrState) {
+		ofSent := outbox.Filter{States: []outbox.State{outbox.Sent}}
+		if _, err := o.RetryAll(t.Context(), ofSent, progress); !errors.Is(err, outbox.ErrState) {
 			t.Errorf("sent entries: %v", err)
 		}
-		if p, err := o.RetryAll(
-			t.Context(),
-			outbox.Filter{Reason: "other"},
-			progress,
-		); err != nil ||
+		if p, err := o.RetryAll(t.Context(), outbox.Filter{Reason: "other"}, progress); err != nil ||
 			p != (outbox.Progress{}) {
 			t.Errorf("another reason: %+v, %v", p, err)
 		}
-		if p, err := o.DiscardAll(
-			t.Context(),
-			outbox.Filter{Template: "odd"},
-			progress,
-		); err != nil ||
+		if p, err := o.DiscardAll(t.Context(), outbox.Filter{Template: "odd"}, progress); err != nil ||
 			p != (outbox.Progress{Total: entries / 2, Done: entries / 2}) {
 			t.Errorf("discarded %+v, %v", p, err)
 		}
@@ -168,11 +161,8 @@ func TestNoteWhileWaiting(t *testing.T) {
 		start(t, o)
 		id := put(t, o, "k").ID
 		f.waitEvents(t, "hold", 1)
-		if noted, err := o.Note(
-			t.Context(),
-			[]outbox.Heard{{Entry: id, MailEvent: outbox.MailEvent{Time: time.Now(), Event: "delivered"}}},
-		); err != nil ||
-			!noted[0].New {
+		delivered := outbox.Heard{Entry: id, MailEvent: outbox.MailEvent{Time: time.Now(), Event: "delivered"}}
+		if noted, err := o.Note(t.Context(), []outbox.Heard{delivered}); err != nil || !noted[0].New {
 			t.Fatalf("%+v, %v", noted, err)
 		}
 		f.waitEvents(t, "sent", 1)
@@ -213,37 +203,21 @@ func TestMove(t *testing.T) {
 	if err := source.Pause(t.Context(), "paused.example"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := outbox.Move(
-		t.Context(),
-		outbox.Config{SQLite: file},
-		outbox.Config{Postgres: dsn},
-		nil,
-		func(outbox.Progress) {},
-	); err == nil ||
-		!strings.Contains(err.Error(), "another process") {
+	move := func() (outbox.Progress, error) {
+		from, to := outbox.Config{SQLite: file}, outbox.Config{Postgres: dsn}
+		return outbox.Move(t.Context(), from, to, nil, func(outbox.Progress) {})
+	}
+	if _, err := move(); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("the file is open: %v", err)
 	}
 	if err := source.Close(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := outbox.Move(
-		t.Context(),
-		outbox.Config{SQLite: file},
-		outbox.Config{Postgres: dsn},
-		nil,
-		func(outbox.Progress) {},
-	)
+	p, err := move()
 	if err != nil || p != (outbox.Progress{Total: 304, Done: 304}) {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if p, err = outbox.Move(
-		t.Context(),
-		outbox.Config{SQLite: file},
-		outbox.Config{Postgres: dsn},
-		nil,
-		func(outbox.Progress) {},
-	); err != nil ||
-		p.Done != 0 {
+	if p, err = move(); err != nil || p.Done != 0 {
 		t.Fatalf("again: %+v, %v", p, err)
 	}
 	moved := id

@@ -39,12 +39,8 @@ func (s *store) shares(
 	}
 	a := new(arguments)
 	query := "SELECT count(*) FROM (SELECT 1 FROM recipient JOIN entry ON entry.id = recipient.entry " +
-		"WHERE recipient.hash IN (" +
-		a.list(
-			recipients,
-		) + ") AND entry.ordered = 1 AND entry.sender = " + a.add(
-		sender,
-	) + " AND " + condition
+		"WHERE recipient.hash IN (" + a.list(recipients) + ") " +
+		"AND entry.ordered = 1 AND entry.sender = " + a.add(sender) + " AND " + condition
 	if after != "" {
 		query += " AND recipient.entry > " + a.add(after)
 	}

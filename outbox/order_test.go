@@ -21,11 +21,8 @@ func TestOrder(t *testing.T) {
 		o := open(t, c, f)
 		ids := make(map[string]string)
 		accept := func(name string, change ...func(*outbox.New)) {
-			ids[name] = put(
-				t,
-				o,
-				name,
-				append([]func(*outbox.New){func(e *outbox.New) { e.Hook, e.Ordered = name, true }}, change...)...).ID
+			ordered := func(e *outbox.New) { e.Hook, e.Ordered = name, true }
+			ids[name] = put(t, o, name, append([]func(*outbox.New){ordered}, change...)...).ID
 		}
 		to := func(addresses ...string) func(*outbox.New) {
 			return func(e *outbox.New) { e.Recipients = addresses }

@@ -75,7 +75,8 @@ type Outbox struct {
 func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	o := &Outbox{
 		config: c, process: hex.EncodeToString(randomBytes(4)), wakes: make(chan struct{}, 1),
-		accounts: make(map[string]*account), failing: make(map[string]Failing), refusals: make(map[string]refusals), inHand: make(map[string]bool),
+		accounts: make(map[string]*account), failing: make(map[string]Failing),
+		refusals: make(map[string]refusals), inHand: make(map[string]bool),
 	}
 	if c.Postgres != "" {
 		if err := database.CheckDSN(c.Postgres); err != nil {

@@ -73,7 +73,8 @@ func (o *Outbox) write(ctx context.Context, s *store, c *claimed, change *change
 	from := c.State
 	for n := 1; ; n++ {
 		statements := change.statements(c.row, from)
-		err := s.Write(context.WithoutCancel(ctx), &database.Write{Statements: statements, Order: c.ID, Size: 1000 + len(change.content)})
+		write := &database.Write{Statements: statements, Order: c.ID, Size: 1000 + len(change.content)}
+		err := s.Write(context.WithoutCancel(ctx), write)
 		if err == nil && statements[0].Changed == 0 {
 			err = o.isStored(ctx, s, c, change.state)
 		}
@@ -102,8 +103,8 @@ var errTaken = errors.New("the entry was taken away")
 
 // isStored returns nil if a change was committed before, by a connection that broke before it answered.
 func (o *Outbox) isStored(ctx context.Context, s *store, c *claimed, state State) error {
-	n, err := s.number(context.WithoutCancel(ctx), "SELECT count(*) FROM entry WHERE id = $1 AND attempt = $2 AND state = $3",
-		c.ID, int64(c.attempt), string(state))
+	n, err := s.number(context.WithoutCancel(ctx),
+		"SELECT count(*) FROM entry WHERE id = $1 AND attempt = $2 AND state = $3", c.ID, int64(c.attempt), string(state))
 	if err == nil && n == 0 {
 		err = errTaken
 	}

@@ -188,11 +188,8 @@ func TestTerminatedUnderLoad(t *testing.T) {
 	}
 	for range 8 {
 		time.Sleep(300 * time.Millisecond)
-		run(
-			t,
-			conn,
-			"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+strings.TrimPrefix(name, "/")+"'",
-		)
+		run(t, conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "+
+			"WHERE datname = '"+strings.TrimPrefix(name, "/")+"'")
 	}
 	close(ended)
 	putting.Wait()

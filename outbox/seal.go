@@ -76,9 +76,8 @@ func (w *wrappingKeys) wrap(name string, key []byte) string {
 	return wrappedPrefix + base64.StdEncoding.EncodeToString(encrypt(w.keys[0], key, name))
 }
 
-var errWrapped = errors.New(
-	"none of the configured outbox_keys opens this outbox: configure the one that it was written with",
-)
+var errWrapped = errors.New("none of the configured outbox_keys opens this outbox: " +
+	"configure the one that it was written with")
 
 // unwrap returns a key that is stored under a name. current is false if wrap would store it in another way.
 func (w *wrappingKeys) unwrap(name, stored string) (key []byte, current bool, err error) {
@@ -138,9 +137,8 @@ const noKeyOpens = "the content is sealed with a key that none of the configured
 
 var (
 	errDamaged = errors.New("the content is damaged, or was not sealed for this entry")
-	errPlain   = errors.New(
-		"the content was stored without an outbox_key: add `none` as the last outbox_key to let it be read",
-	)
+	errPlain   = errors.New("the content was stored without an outbox_key: " +
+		"add `none` as the last outbox_key to let it be read")
 )
 
 func (v *vault) seal(id string, content []byte) []byte {

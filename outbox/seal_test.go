@@ -67,22 +67,15 @@ func TestPlainContent(t *testing.T) {
 		o = open(t, c, f, withKeys(key))
 		start(t, o)
 		f.waitEvents(t, "sealed", 1)
-		if entry := get(
-			t,
-			o,
-			id,
-		); entry.Content != nil ||
+		if entry := get(t, o, id); entry.Content != nil ||
 			!strings.Contains(entry.Reason, "add `none` as the last outbox_key") {
 			t.Errorf("%+v", entry)
 		}
-		eventually(t, "the entry to count as sealed", func() bool {
-			status, err := o.Status(t.Context())
-			return err == nil && status.Sealed[sender] == 1
-		})
-		err := o.Configure(
-			t.Context(),
-			outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify, Keys: []string{key, "none"}},
-		)
+		if status, err := o.Status(t.Context()); err != nil || status.Sealed[sender] != 1 {
+			t.Errorf("sealed %v, %v", status.Sealed, err)
+		}
+		settings := outbox.Settings{Senders: []string{sender}, Deliverer: f, Notify: f.notify, Keys: []string{key, "none"}}
+		err := o.Configure(t.Context(), settings)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -128,21 +128,17 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 		return status, unavailable(err)
 	}
 	status.Summary = *summary
-	err = s.Read(
-		ctx,
-		"SELECT sender, count(*) FROM entry WHERE "+isUndelivered+" AND state <> 'sent' GROUP BY sender",
-		nil,
-		func(scan func(...any) error) error {
-			var sender string
-			var n int
-			err := scan(&sender, &n)
-			status.Waiting[sender] = n
-			if !slices.Contains(o.settings.Load().Senders, sender) {
-				status.Unknown[sender] = n
-			}
-			return err
-		},
-	)
+	const waiting = "SELECT sender, count(*) FROM entry WHERE " + isUndelivered + " AND state <> 'sent' GROUP BY sender"
+	err = s.Read(ctx, waiting, nil, func(scan func(...any) error) error {
+		var sender string
+		var n int
+		err := scan(&sender, &n)
+		status.Waiting[sender] = n
+		if !slices.Contains(o.settings.Load().Senders, sender) {
+			status.Unknown[sender] = n
+		}
+		return err
+	})
 	if err != nil {
 		return status, unavailable(err)
 	}
@@ -231,10 +227,8 @@ func (o *Outbox) Left(ctx context.Context) (int, error) {
 	if s == nil {
 		return 0, nil // the database was never reached, and nothing put into it
 	}
-	n, err := s.number(
-		ctx,
-		"SELECT count(*) FROM entry WHERE state <> 'sent' AND ("+isUndelivered+" OR state IN ('unrendered', 'dead'))",
-	)
+	n, err := s.number(ctx, "SELECT count(*) FROM entry "+
+		"WHERE state <> 'sent' AND ("+isUndelivered+" OR state IN ('unrendered', 'dead'))")
 	return int(n), err
 }
 
@@ -259,7 +253,8 @@ func (o *Outbox) Ready() error {
 // LeftIn counts what is not delivered in the SQLite file of another outbox, which may be open in another process. It
 // returns 0 if there is no such file, or if it is no outbox.
 func LeftIn(ctx context.Context, file string) int {
-	n, err := database.CountIn(ctx, file, "SELECT count(*) FROM entry WHERE "+isUndelivered+" OR state IN ('unrendered', 'dead')")
+	n, err := database.CountIn(ctx, file,
+		"SELECT count(*) FROM entry WHERE "+isUndelivered+" OR state IN ('unrendered', 'dead')")
 	if err != nil {
 		return 0
 	}

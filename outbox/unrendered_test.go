@@ -32,11 +32,7 @@ func TestUnrendered(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.waitEvents(t, "unrendered", 2)
-		if entry := get(
-			t,
-			o,
-			receipt.ID,
-		); entry.State != outbox.Unrendered || entry.Reason != "still broken" ||
+		if entry := get(t, o, receipt.ID); entry.State != outbox.Unrendered || entry.Reason != "still broken" ||
 			string(entry.Content) != "content of key\x00" {
 			t.Errorf("%+v", entry)
 		}

@@ -73,7 +73,10 @@ func (o *Outbox) work(ctx context.Context, c *claimed) error {
 		return err
 	}
 	if !c.Expires.IsZero() && !c.Expires.After(o.now()) {
-		return errors.Join(o.end(ctx, s, c, Expired, "it expired before it could be sent"), o.extendHolds(ctx, s, c.probed, "", 0))
+		return errors.Join(
+			o.end(ctx, s, c, Expired, "it expired before it could be sent"),
+			o.extendHolds(ctx, s, c.probed, "", 0),
+		)
 	}
 	content, err := o.vault.Load().open(c.ID, c.stored)
 	if err != nil {
@@ -83,7 +86,8 @@ func (o *Outbox) work(ctx context.Context, c *claimed) error {
 		return errors.Join(o.later(ctx, s, c, 0), o.extendHolds(ctx, s, c.probed, reason, 0))
 	}
 	d := Delivery{
-		Entry: c.Entry, Uncertain: c.State == Uncertain, Unrendered: c.unrendered, Backlogged: c.backlogged, Revived: c.revived,
+		Entry: c.Entry, Uncertain: c.State == Uncertain,
+		Unrendered: c.unrendered, Backlogged: c.backlogged, Revived: c.revived,
 	}
 	d.Content = content
 	r := Result{Verdict: VerdictUnknown, Reason: "the delivery crashed: see the log"}
@@ -195,11 +199,11 @@ func (o *Outbox) lookUpLater(ctx context.Context, s *store, c *claimed, r Result
 // backlogged keeps an entry that the account has accepted and does not send yet.
 func (o *Outbox) backlogged(ctx context.Context, s *store, c *claimed, r Result) error {
 	if c.State != Backlogged {
-		c.Entry.Uncertain, c.backlogged = false, o.now()
+		c.Uncertain, c.backlogged = false, o.now()
 	}
 	if c.Reason != r.Reason {
 		c.note(o.now(), r.Reason)
 	}
 	first := o.settings.Load().LookUpWait
-	return o.save(ctx, s, c, Backlogged, lookUpDelay(first, o.now().Sub(c.row.backlogged)))
+	return o.save(ctx, s, c, Backlogged, lookUpDelay(first, o.now().Sub(c.backlogged)))
 }

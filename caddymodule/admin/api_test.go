@@ -45,7 +45,7 @@ func TestAdminAPI(t *testing.T) {
 		{"GET", "/mailchimp/outbox?reason=VALIDATION", "", 200, `[{"id":"` + dead + `"`},
 		{"GET", "/mailchimp/outbox/" + dead + "?content=maybe", "", 400, "content must be"},
 		{"POST", "/mailchimp/outbox/" + sent + "/retry", "", 409, "content was wiped"},
-		{"POST", "/mailchimp/outbox/" + sent + "/retry", `{"twice":true}`, 400, "unknown field"},
+		{"POST", "/mailchimp/outbox/" + sent + "/retry", `{"resend":true}`, 400, "unknown field"},
 		{"GET", "/mailchimp/outbox?state=Dead&state=expired", "", 200, `[{"id":"` + dead + `"`},
 		{"GET", "/mailchimp/outbox?event=hard_bounce", "", 200, "[]"},
 		{"GET", "/mailchimp/outbox?event=bounce", "", 400, "event must be one of"},

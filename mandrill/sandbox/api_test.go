@@ -201,7 +201,8 @@ func FuzzAPI(f *testing.F) {
 	f.Add("messages/send-template", []byte(`{"key":"k","template_name":"w","template_content":[],"message":{"to":[{}]}}`))
 	f.Add("messages/search", []byte(`{"key":"k","query":"u_a:1","limit":-1}`))
 	f.Add("senders/check-domain", []byte(`{"key":"k","domain":"example.com"}`))
-	f.Add("messages/search", []byte(`{"key":"k","query":"u_a:(1 OR \"b c\") AND (ada OR email:x:y)) :","date_to":"2026-01-01"}`))
+	f.Add("messages/search", []byte(
+		`{"key":"k","query":"u_a:(1 OR \"b c\") AND (ada OR email:x:y)) :","date_to":"2026-01-01"}`))
 	f.Add("messages/send", []byte(`{"key":"k","send_at":"2030-01-01 00:00:00","message":{"headers":[],"to":[{}]}}`))
 	f.Add("subaccounts/add", []byte(`{"key":"k","id":"s","custom_quota":5}`))
 	f.Add("webhooks/update", []byte(`{"key":"k","id":1,"url":"https://a.example","events":["send"]}`))

@@ -104,10 +104,7 @@ func TestRoles(t *testing.T) {
 	db := openPostgres(t, asRole)
 	write(t, db, "a", "b")
 	run(t, conn, "REVOKE INSERT ON ALL TABLES IN SCHEMA "+name+" FROM "+role)
-	if err := db.Write(
-		t.Context(),
-		set("c", "d"),
-	); !errors.Is(err, ErrUnavailable) ||
+	if err := db.Write(t.Context(), set("c", "d")); !errors.Is(err, ErrUnavailable) ||
 		!strings.Contains(err.Error(), "42501") {
 		t.Errorf("writing without the right to: %v", err)
 	}
@@ -150,10 +147,7 @@ func TestOperatorsMistakes(t *testing.T) {
 		t.Errorf("of a later version: %v", err)
 	}
 	run(t, conn, "DROP TABLE "+name+".setting")
-	if err := db.Write(
-		t.Context(),
-		set("a", "b"),
-	); !errors.Is(err, ErrUnavailable) ||
+	if err := db.Write(t.Context(), set("a", "b")); !errors.Is(err, ErrUnavailable) ||
 		!strings.Contains(err.Error(), "SQLSTATE 42P01") {
 		t.Errorf("a table is gone: %v", err)
 	}
@@ -353,9 +347,8 @@ func TestNewLogin(t *testing.T) {
 	run(t, conn, "CREATE ROLE "+role+" LOGIN SUPERUSER")
 	t.Cleanup(func() { run(t, conn, "DROP ROLE "+role) })
 	db := openPostgres(t, dsn)
-	if err := db.Login(
-		another(t, func(u *url.URL, p url.Values) { u.User = url.User(role); p.Set("search_path", name) }),
-	); err != nil {
+	asRole := another(t, func(u *url.URL, p url.Values) { u.User = url.User(role); p.Set("search_path", name) })
+	if err := db.Login(asRole); err != nil {
 		t.Fatal(err)
 	}
 	db.pool.Reset()

@@ -251,10 +251,8 @@ func remove(t *testing.T, file string) {
 func TestMaintain(t *testing.T) {
 	db := openSQLite(t, outboxFile(t))
 	write(t, db, "one", "more")
-	if err := db.Write(
-		t.Context(),
-		&Write{Statements: []*Statement{{SQL: "DELETE FROM setting WHERE name LIKE 'setting %'"}}},
-	); err != nil {
+	deletion := &Statement{SQL: "DELETE FROM setting WHERE name LIKE 'setting %'"}
+	if err := db.Write(t.Context(), &Write{Statements: []*Statement{deletion}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{"PRAGMA incremental_vacuum(500)", "PRAGMA wal_checkpoint(TRUNCATE)"} {
@@ -377,10 +375,8 @@ func TestPanicWhileCommitting(t *testing.T) {
 func TestConflict(t *testing.T) {
 	db := openSQLite(t, filepath.Join(t.TempDir(), "outbox.db"))
 	insert := func(name any) error {
-		return db.Write(
-			t.Context(),
-			&Write{Statements: []*Statement{{SQL: "INSERT INTO message (id, entry) VALUES ($1, 'x')", Args: []any{name}}}},
-		)
+		insertion := &Statement{SQL: "INSERT INTO message (id, entry) VALUES ($1, 'x')", Args: []any{name}}
+		return db.Write(t.Context(), &Write{Statements: []*Statement{insertion}})
 	}
 	if err := insert("a"); err != nil {
 		t.Fatal(err)
