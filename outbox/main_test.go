@@ -128,9 +128,9 @@ func (f *fake) count(name string) int {
 // OUTBOX_PGBOUNCER_DSN names one.
 func each(t *testing.T, test func(t *testing.T, c outbox.Config)) {
 	onSQLite(t, test)
-	onPostgres(t, test)
+	onPostgres(t, test) // which hurries
 	t.Run("pgbouncer", func(t *testing.T) {
-		outbox.Hurry(t)
+		t.Parallel()
 		test(t, outbox.Config{Postgres: pgbouncer(t)})
 	})
 }
@@ -156,8 +156,9 @@ func memory(t *testing.T) string {
 }
 
 func onPostgres(t *testing.T, test func(t *testing.T, c outbox.Config)) {
+	outbox.Hurry(t)
 	t.Run("postgres", func(t *testing.T) {
-		outbox.Hurry(t)
+		t.Parallel()
 		test(t, outbox.Config{Postgres: postgres(t)})
 	})
 }

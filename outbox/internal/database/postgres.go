@@ -217,7 +217,7 @@ func (*Postgres) check() error { return nil }
 // Read implements DB.
 func (db *Postgres) Read(ctx context.Context, query string, args []any, row Row) error {
 	clean(args)
-	ctx, cancel := context.WithTimeout(ctx, 2*Patience)
+	ctx, cancel := withGrace(ctx)
 	defer cancel()
 	began := false
 	once := func(scan func(...any) error) error {
@@ -233,6 +233,19 @@ func (db *Postgres) Read(ctx context.Context, query string, args []any, row Row)
 		err = db.readAll(ctx, query, args, once)
 	}
 	return explainPostgres(err)
+}
+
+// grace is how long a query may go on whose context has ended. Most end within milliseconds. pgx sends a request to
+// cancel the others, and PgBouncer 1.18 can crash on one.
+const grace = time.Second
+
+func withGrace(ctx context.Context) (context.Context, context.CancelFunc) {
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*Patience)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return lasting, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (db *Postgres) readAll(ctx context.Context, query string, args []any, row Row) error {

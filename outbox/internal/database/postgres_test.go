@@ -357,6 +357,21 @@ func TestNewLogin(t *testing.T) {
 	}
 }
 
+// TestReadIsNotCancelled lets a short query end whose caller has gone, and cuts one that does not end.
+func TestReadIsNotCancelled(t *testing.T) {
+	_, dsn := schema(t, server(t))
+	db := openPostgres(t, dsn)
+	ignore := func(func(...any) error) error { return nil }
+	for query, want := range map[string]bool{"SELECT pg_sleep(0.1)": true, "SELECT pg_sleep(5)": false} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		if err := db.Read(ctx, query, nil, ignore); (err == nil) != want || time.Since(began) > 2*grace {
+			t.Errorf("%s: %v after %v", query, err, time.Since(began))
+		}
+	}
+}
+
 // TestListening hears of what another process puts in.
 func TestListening(t *testing.T) {
 	_, dsn := schema(t, server(t))
