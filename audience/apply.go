@@ -151,7 +151,7 @@ func (a *application) leftMember(ctx context.Context) (Member, error) {
 }
 
 // archive takes an address out. One that unsubscribed or bounced stays: it gets nothing, and its record keeps it from
-// being subscribed anew.
+// being subscribed again.
 func (a *application) archive(ctx context.Context) (Member, error) {
 	member, err := a.leftMember(ctx)
 	if err != nil {

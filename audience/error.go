@@ -152,7 +152,7 @@ func (e *Error) sort() Kind {
 		if e.Title != "" {
 			return Account
 		}
-		// An api_base that leads elsewhere is mended by the operator, not by dropping changes.
+		// An api_base that leads elsewhere is fixed by the operator, not by dropping changes.
 		return Retry
 	case http.StatusRequestTimeout:
 		return Retry

@@ -113,8 +113,8 @@ func TestAudienceRevived(t *testing.T) {
 	}
 }
 
-// TestAudienceSaysAnew says anew, after a withdrawal, what couldn't be rendered before it.
-func TestAudienceSaysAnew(t *testing.T) {
+// TestAudienceRepeats repeats, after a withdrawal, what couldn't be rendered before it.
+func TestAudienceRepeats(t *testing.T) {
 	e := newAudienceEdge(t, `function(ctx) if ctx.wants then error 'broken' else { archive: ctx.email }`, "")
 	says := func(yes bool) string { return fmt.Sprintf(`{"email":"ada@example.net","wants":%t}`, yes) }
 	first := e.Post(says(true)).Entry()

@@ -39,7 +39,7 @@ func FuzzEventsBody(f *testing.F) {
 	})
 }
 
-// paddedAlike tells whether HMAC can't tell a key from a configured one: it fills keys up with zeros.
+// paddedAlike reports whether HMAC can't tell a key from a configured one: it fills keys up with zeros.
 func paddedAlike(key string) bool {
 	trimmed := strings.TrimRight(key, "\x00")
 	return trimmed == "old" || trimmed == "key" || trimmed == mandrill.TestWebhookKey

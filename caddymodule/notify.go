@@ -66,7 +66,7 @@ func (a *App) onOutboxEvent(e outbox.Event) {
 	case "sealed":
 		a.logger.Error("entry can't be opened", fields...)
 	case string(outbox.Unrendered):
-		a.logger.Error("entry can't be rendered: mend the template and retry it", fields...)
+		a.logger.Error("entry can't be rendered: fix the template and retry it", fields...)
 	case string(outbox.Rejected), string(outbox.Expired):
 		a.logger.Warn("entry ended", fields...)
 	default:

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// TestQueuedHookWithABrokenTemplate lets the person register, and sends the mail when the template is mended.
+// TestQueuedHookWithABrokenTemplate lets the person register, and sends the mail when the template is fixed.
 func TestQueuedHookWithABrokenTemplate(t *testing.T) {
 	const ctx = `{
 		"identity":{"traits":{"email":"ada@example.net"}},

@@ -75,7 +75,7 @@ func (e *edge) entries(template string) (found []entry) {
 	return found
 }
 
-// TestBrokenTemplate has people register all the same, and get their mail when it is mended.
+// TestBrokenTemplate has people register all the same, and get their mail when it is fixed.
 func TestBrokenTemplate(t *testing.T) {
 	t.Parallel()
 	m := newMandrill(t)

@@ -191,7 +191,7 @@ func (p *person) do(method, address, contentType string, body []byte) seen {
 	return seen{answer.StatusCode, value, string(text)}
 }
 
-// signedIn tells whether the person has a session.
+// signedIn reports whether the person has a session.
 func (p *person) signedIn() bool {
 	p.t.Helper()
 	return p.do(http.MethodGet, p.kratos.public+"/sessions/whoami", "", nil).status == http.StatusOK

@@ -15,7 +15,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
-var update = flag.Bool("update", false, "make the README's pictures anew")
+var update = flag.Bool("update", false, "renew the README's pictures")
 
 // pictures is where they are put: where the README has them, or else where nobody looks.
 func pictures(t *testing.T) string {

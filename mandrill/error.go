@@ -138,7 +138,7 @@ func kindOf(name string, status int) Kind {
 	case http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return Refused
 	case http.StatusNotFound, http.StatusRequestTimeout:
-		// An api_base that leads elsewhere is mended by the operator, not by dropping mail.
+		// An api_base that leads elsewhere is fixed by the operator, not by dropping mail.
 		return Retry
 	}
 	switch {

@@ -28,7 +28,7 @@ var RejectReasons = []string{
 }
 
 // accountReasons are the reasons for queueing that lie with the account: Mandrill keeps the mail for 48
-// hours, and sends it if the account is mended by then.
+// hours, and sends it if the account is fixed by then.
 var accountReasons = []string{
 	"free-trial-sends-exhausted", "hourly-quota-exhausted", "monthly-limit-reached", "sending-paused", "sending-suspended",
 	"account-suspended",

@@ -105,7 +105,7 @@ func TestReadOrderOfChecks(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", strings.NewReader(strings.Repeat("[", maxBody+1)))
 	for _, step := range []struct {
 		want *ory.Error
-		mend func()
+		fix func()
 	}{
 		{ory.ErrMethod, func() { r.Method = http.MethodPost }},
 		{ory.ErrCredentials, func() { r.Header.Set("X-Hook-Key", "secret") }},
@@ -116,7 +116,7 @@ func TestReadOrderOfChecks(t *testing.T) {
 		if _, err := reader(t).Read(r); err != step.want {
 			t.Fatalf("got %v, want %v", err, step.want)
 		}
-		step.mend()
+		step.fix()
 	}
 }
 

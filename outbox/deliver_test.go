@@ -101,7 +101,7 @@ func TestRetryForEnds(t *testing.T) {
 			o.Undelivered() != 0 {
 			t.Errorf("%+v", entry)
 		}
-		// The operator mends what is broken, and retries it.
+		// The operator fixes what is broken, and retries it.
 		f.mu.Lock()
 		f.deliver = sent
 		f.mu.Unlock()

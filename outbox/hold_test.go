@@ -119,12 +119,12 @@ func TestReloadWhileHeld(t *testing.T) {
 			put(t, o, fmt.Sprint(n))
 		}
 		broken.waitEvents(t, "hold", 1)
-		mended := newFake(sent)
-		settings := outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: mended, Notify: mended.notify}
+		working := newFake(sent)
+		settings := outbox.Settings{Senders: []string{sender}, Workers: 2, Deliverer: working, Notify: working.notify}
 		if err := o.Configure(t.Context(), settings); err != nil {
 			t.Fatal(err)
 		}
-		mended.waitEvents(t, "sent", 5)
+		working.waitEvents(t, "sent", 5)
 	})
 }
 

@@ -116,7 +116,7 @@ func TestRestated(t *testing.T) {
 		put(t, o, "yes", restated, func(e *outbox.New) { e.Recipients = []string{"new@example.net", "ada@example.net"} })
 		again := put(t, o, "no", restated)
 		if again.Duplicate || again.ID == first.ID {
-			t.Errorf("said anew: %+v", again)
+			t.Errorf("said again: %+v", again)
 		}
 		if repeat := put(t, o, "no", restated); !repeat.Duplicate || repeat.ID != again.ID {
 			t.Errorf("its repeat: %+v", repeat)
@@ -146,7 +146,7 @@ func TestRevived(t *testing.T) {
 	})
 }
 
-// TestRestatedUnrendered says anew what couldn't be rendered, of which it wasn't known to whom it belongs.
+// TestRestatedUnrendered repeats what couldn't be rendered, when it wasn't known to whom it belongs.
 func TestRestatedUnrendered(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
 		o := open(t, c, newFake(sent))
@@ -158,7 +158,7 @@ func TestRestatedUnrendered(t *testing.T) {
 		}
 		put(t, o, "no", restated)
 		if again := put(t, o, "yes", restated); again.Duplicate {
-			t.Errorf("said anew: %+v", again)
+			t.Errorf("said again: %+v", again)
 		}
 	})
 }

@@ -114,7 +114,7 @@ func (s *source) find(from, imported string) ([]byte, string, error) {
 	return nil, "", errNotFound
 }
 
-// read returns the contents of a file in a folder. The folder is opened anew each time, so that a
+// read returns the contents of a file in a folder. The folder is opened again each time, so that a
 // folder that was replaced by another is seen.
 func (s *source) read(folder, name string) ([]byte, error) {
 	s.look(filepath.Join(folder, name))

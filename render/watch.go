@@ -64,7 +64,7 @@ func (s *source) changed(now time.Time) bool {
 func (t *Template) Watch(ctx context.Context, changed func(error)) {
 	watched := t.current.Load().source
 	if t.broken.Load() != nil {
-		// The version in force was kept from an earlier run; what lies on disk is looked at anew.
+		// The version in force was kept from an earlier run; what lies on disk is read again.
 		watched = readSource(t.path, t.options.Imports)
 	} else if err := t.saveLastGood(); err != nil {
 		changed(t.notKept(err))

@@ -116,7 +116,7 @@ func (s *Status) listAttention() {
 		{outbox.Dead, "%d entries are dead: see caddy mailchimp outbox list --state dead, then retry or discard them"},
 		{
 			outbox.Unrendered,
-			"%d entries are unrendered: mend their template, then caddy mailchimp outbox retry --state unrendered",
+			"%d entries are unrendered: fix their template, then caddy mailchimp outbox retry --state unrendered",
 		},
 	} {
 		if n := s.Counts[what.state]; n > 0 {

@@ -1,5 +1,5 @@
 // Package preview is the page that draws the mails of a folder's templates while somebody writes them. It lists
-// each template with its ctx files, name.ctx.json and name.VARIANT.ctx.json, and draws anew what is saved. How a
+// each template with its ctx files, name.ctx.json and name.VARIANT.ctx.json, and redraws what is saved. How a
 // template is evaluated and checked is its caller's.
 package preview
 

@@ -60,7 +60,7 @@ type Sandbox struct {
 	// changed is closed when anything here changes.
 	changed  chan struct{}
 	failures mailchimp.FailureSwitch[Failure]
-	// recovered is when the account was last mended.
+	// recovered is when the account was last repaired.
 	recovered time.Time
 	// calls are the last ones of the API, the oldest one first.
 	calls    []Call

@@ -56,7 +56,7 @@ func described(t *testing.T, next http.Handler) http.Handler {
 	for _, extended := range []string{"ApiKey", "Error"} {
 		delete(schemas[extended].(map[string]any), "additionalProperties")
 	}
-	mend(document)
+	repair(document)
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft2020)
 	if err := compiler.AddResource("mandrill.json", document); err != nil {
@@ -105,9 +105,9 @@ func described(t *testing.T, next http.Handler) http.Handler {
 	})
 }
 
-// mend takes contradictions from the description. Fields that may be null have null among their values, as in the
+// repair removes contradictions from the description. Fields that may be null have null among their values, as in the
 // examples; and what extends the arguments of all calls may have fields of its own.
-func mend(schema any) {
+func repair(schema any) {
 	switch schema := schema.(type) {
 	case map[string]any:
 		types, _ := schema["type"].([]any)
@@ -119,11 +119,11 @@ func mend(schema any) {
 			delete(part.(map[string]any), "additionalProperties")
 		}
 		for _, part := range schema {
-			mend(part)
+			repair(part)
 		}
 	case []any:
 		for _, part := range schema {
-			mend(part)
+			repair(part)
 		}
 	}
 }

@@ -150,23 +150,23 @@ func phpObjects(body []byte) []byte {
 		return body
 	}
 	message, _ := fields["message"].(map[string]any)
-	mend := func(object map[string]any, field string) {
+	toObject := func(object map[string]any, field string) {
 		if list, is := object[field].([]any); is && len(list) == 0 {
 			object[field] = map[string]any{}
 		}
 	}
-	mend(message, "headers")
-	mend(message, "metadata")
+	toObject(message, "headers")
+	toObject(message, "metadata")
 	recipients, _ := message["recipient_metadata"].([]any)
 	for _, recipient := range recipients {
 		own, _ := recipient.(map[string]any)
-		mend(own, "values")
+		toObject(own, "values")
 	}
-	mended, err := mailchimp.Encode(fields)
+	repaired, err := mailchimp.Encode(fields)
 	if err != nil {
 		return body
 	}
-	return mended
+	return repaired
 }
 
 // refusal returns why a recipient is refused, or nothing. Where mail is queued or scheduled, it shows

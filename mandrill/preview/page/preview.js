@@ -53,7 +53,7 @@ function status() {
 	$('revert').hidden = !edited();
 	const template = chosen().get('template') || '';
 	$('ctx-state').textContent = edited() ? 'Changed here, and not saved: the file stays as it is.'
-		: name ? 'What you change here draws the mail anew, and stays on this page.'
+		: name ? 'What you change here redraws the mail, and stays on this page.'
 			: `Save a ctx as ${template.replace(/\.jsonnet$/, '')}.ctx.json, and it is listed.`;
 }
 

@@ -113,7 +113,7 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-// TestOperatorsMistakes says what is wrong with a DSN. None of it ends a process, since it may be mended.
+// TestOperatorsMistakes says what is wrong with a DSN. None of it ends a process, since it may be fixed.
 func TestOperatorsMistakes(t *testing.T) {
 	conn := server(t)
 	for name, test := range map[string]struct {
