@@ -217,6 +217,9 @@ func TestUnsentProbe(t *testing.T) {
 				if err := o.work(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
+				if err := o.readHolds(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
 				if next := o.holdsOf(lane{sender: "example.com"}, "")[0].Probe.Sub(now); next > 2*firstProbe {
 					t.Errorf("the next probe comes after %v", next)
 				}
