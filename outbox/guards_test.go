@@ -211,7 +211,11 @@ func TestUnsentProbe(t *testing.T) {
 				if err := o.work(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
-				if next := o.holdsOf(lane{sender: "example.com"}, "")[0].Probe.Sub(now); next > 2*probeDelays[ScopeKey].first {
+				if err := o.readHolds(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+				next := o.holdsOf(lane{sender: "example.com"}, "")[0].Probe.Sub(now)
+				if next > 2*probeDelays[ScopeKey].first {
 					t.Errorf("the next probe comes after %v", next)
 				}
 			})

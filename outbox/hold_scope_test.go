@@ -70,6 +70,8 @@ type prober struct {
 }
 
 func (p *prober) Probe(context.Context, outbox.Hold, outbox.Entry) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.probed = append(p.probed, time.Now())
 	return p.err
 }
@@ -102,6 +104,7 @@ func TestProbeSchedule(t *testing.T) {
 				p.waitEvents(t, "hold", 1)
 				put(t, o, "two", toSubaccount("s"))
 				time.Sleep(time.Duration(test.at[len(test.at)-1])*time.Second + 500*time.Millisecond)
+				p.mu.Lock()
 				var at []int
 				for _, probe := range p.probed {
 					at = append(at, int(probe.Sub(began).Round(time.Second).Seconds()))
@@ -110,6 +113,7 @@ func TestProbeSchedule(t *testing.T) {
 					t.Errorf("probed after %v, want %v; %d delivered", at, test.at, len(p.delivered))
 				}
 				p.err = nil
+				p.mu.Unlock()
 				p.waitEvents(t, "sent", 2)
 				if p.count("release") != 1 {
 					t.Errorf("events %v", p.counts())

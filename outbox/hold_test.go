@@ -144,9 +144,7 @@ func TestProbes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onSQLite(t, func(t *testing.T, c outbox.Config) {
-				var calls []time.Time
 				f := newFake(func(outbox.Delivery, int) outbox.Result {
-					calls = append(calls, time.Now())
 					return outbox.Result{Verdict: outbox.VerdictHold, Reason: "rate limit", After: test.after}
 				})
 				o := open(t, c, f, func(s *outbox.Settings) { s.Workers = 1 })
@@ -154,8 +152,10 @@ func TestProbes(t *testing.T) {
 				put(t, o, "one")
 				put(t, o, "two")
 				f.wait(t, "the probes", func() bool { return len(f.delivered) > len(test.want) })
+				f.mu.Lock()
+				defer f.mu.Unlock()
 				for i, want := range test.want {
-					if got := calls[i+1].Sub(calls[i]); got.Round(100*time.Millisecond) != want {
+					if got := f.times[i+1].Sub(f.times[i]); got.Round(100*time.Millisecond) != want {
 						t.Errorf("probe %d after %v, want %v", i, got, want)
 					}
 				}

@@ -37,8 +37,10 @@ type fake struct {
 	mu        sync.Mutex
 	deliver   func(d outbox.Delivery, n int) outbox.Result
 	delivered []outbox.Delivery
-	events    []outbox.Event
-	changed   chan struct{}
+	// times are when it was called.
+	times   []time.Time
+	events  []outbox.Event
+	changed chan struct{}
 }
 
 func newFake(deliver func(d outbox.Delivery, n int) outbox.Result) *fake {
@@ -57,7 +59,7 @@ func resend(d outbox.Delivery, _ int) outbox.Result {
 
 func (f *fake) Deliver(_ context.Context, d outbox.Delivery) outbox.Result {
 	f.mu.Lock()
-	f.delivered = append(f.delivered, d)
+	f.delivered, f.times = append(f.delivered, d), append(f.times, time.Now())
 	n := len(f.delivered)
 	deliver := f.deliver
 	f.change()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,7 +210,8 @@ func TestTerminated(t *testing.T) {
 	terminate := "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '" + application + "'"
 	ended := make(chan struct{})
 	var working sync.WaitGroup
-	for caller := range 4 {
+	var done [4]atomic.Int64
+	for caller := range done {
 		working.Go(func() {
 			for n := 0; ; n++ {
 				select {
@@ -224,12 +226,18 @@ func TestTerminated(t *testing.T) {
 				if got := value(t, db, "SELECT value FROM setting WHERE name = $1", name); got != name {
 					t.Errorf("read %q", got)
 				}
+				done[caller].Add(1)
 			}
 		})
 	}
 	for range 20 {
 		run(t, conn, terminate)
-		time.Sleep(50 * time.Millisecond)
+		// What is repeated is not hit by the next sweep too.
+		for caller := range done {
+			for before := done[caller].Load(); done[caller].Load() < before+2 && !t.Failed(); {
+				time.Sleep(time.Millisecond)
+			}
+		}
 	}
 	close(ended)
 	working.Wait()
