@@ -64,6 +64,33 @@ func TestCourierExpires(t *testing.T) {
 	}
 }
 
+// TestCourierIsRetried has a code go out as soon as the template is fixed, and leaves other mails to the operator.
+func TestCourierIsRetried(t *testing.T) {
+	const courier = `{"recipient":"ada@example.net","template_type":"login_code_valid","template_data":{"login_code":"1"}}`
+	const person = `{"identity":{"traits":{"email":"grace@example.net"}},"flow":{"id":"f1"}}`
+	fixed := strings.Replace(edgetest.Minimal, "ctx.identity.traits.email",
+		"if 'recipient' in ctx then ctx.recipient else ctx.identity.traits.email", 1)
+	for _, how := range []string{"file", "reload"} {
+		t.Run(how, func(t *testing.T) {
+			e := edgetest.NewWith(t, `function(ctx) error 'broken'`, "", "")
+			code, registered := e.Post(courier).Entry(), e.Post(person).Entry()
+			e.WaitState(code, outbox.Unrendered)
+			e.WaitState(registered, outbox.Unrendered)
+			e.Write("t.jsonnet", fixed)
+			if how == "reload" {
+				if err := e.Load(e.Caddyfile("")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if mail := e.WaitMails(1)[0]; mail.Message.To[0].Email != "ada@example.net" {
+				t.Errorf("%+v", mail)
+			}
+			e.WaitState(code, outbox.Sent)
+			e.WaitState(registered, outbox.Unrendered)
+		})
+	}
+}
+
 // TestCourierKeepsItsLink and no other query.
 func TestCourierKeepsItsLink(t *testing.T) {
 	e := edgetest.NewWith(t, `function(ctx) error 'broken'`, "", "")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/directive"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
@@ -191,6 +192,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 
 // watch keeps the template up to date until ctx is done.
 func (h *Webhook) watch(ctx context.Context) {
+	h.retryCourier(ctx) // the configuration may have brought another version
 	h.template.Watch(ctx, func(err error) {
 		if err != nil {
 			h.app.metrics.templateFailures.Inc()
@@ -199,7 +201,20 @@ func (h *Webhook) watch(ctx context.Context) {
 		}
 		h.logger.Info("template changed",
 			zap.String("template", h.Template), zap.String("version", h.template.Status().Version))
+		h.retryCourier(ctx)
 	})
+}
+
+// retryCourier retries the mails of Ory's courier that the template could not render: a code soon expires.
+func (h *Webhook) retryCourier(ctx context.Context) {
+	if h.app.outbox == nil {
+		return
+	}
+	filter := outbox.Filter{States: []outbox.State{outbox.Unrendered}, Template: h.Template, Private: true}
+	if _, err := h.app.outbox.RetryAll(ctx, filter, func(outbox.Progress) {}); err != nil && ctx.Err() == nil {
+		h.logger.Warn("cannot retry the mails that the template could not render",
+			zap.String("template", h.Template), zap.Error(err))
+	}
 }
 
 func (h *Webhook) templateBroken(err error) {

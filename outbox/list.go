@@ -17,6 +17,8 @@ type Filter struct {
 	Sender string
 	// Template is as it was configured, or the end of it from a slash on.
 	Template string
+	// Private has only entries found whose content is private.
+	Private bool
 	// Recipient is an address, or the hash that an Entry has of it.
 	Recipient string
 	// Reason is a part of the reason, in any case.
@@ -60,6 +62,9 @@ func (s *store) where(f Filter, a *arguments) (string, error) {
 	}
 	if f.Template != "" {
 		add(`(template = %s OR template LIKE %s ESCAPE '\')`, f.Template, "%/"+likeEscapes.Replace(f.Template))
+	}
+	if f.Private {
+		conditions = append(conditions, "private = 1")
 	}
 	if f.Reason != "" {
 		add(`lower(reason) LIKE lower(%s) ESCAPE '\'`, "%"+likeEscapes.Replace(f.Reason)+"%")
