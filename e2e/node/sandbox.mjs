@@ -78,7 +78,7 @@ assert.deepEqual((await senders.domains({})).map((one) => one.domain), ['example
 failed(await client('invalid-key').users.ping2({}), 401, 'Invalid_Key');
 failed(await messages.send({ message: { from_email: 'hello@example.com' } }), 422, 'ValidationError');
 failed(await messages.sendTemplate({ template_name: 'welcome', message }), 422, 'ValidationError');
-failed(await users.info({}), 404, 'Unknown_Method');
+failed(await client('key').tags.list({}), 404, 'Unknown_Method');
 for (const [failure, status] of [[{ name: 'RequestLimitExceeded' }, 429], [{ status: 503 }, 503]]) {
 	await fetch(`${address}/sandbox/fail`, { method: 'POST', body: JSON.stringify(failure) });
 	const error = await users.ping2({});
