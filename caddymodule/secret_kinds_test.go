@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 )
@@ -69,7 +70,7 @@ func authKind(kind, name, prefix string) func(m *mount, placeholder string) func
 
 // lets reports whether a hook lets a call with a credential in.
 func lets(h *Webhook, kind, name, value string) bool {
-	r := httptest.NewRequest("POST", "/", nil)
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	switch kind {
 	case "header":
 		r.Header.Set(name, value)

@@ -105,7 +105,7 @@ func TestReadOrderOfChecks(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", strings.NewReader(strings.Repeat("[", maxBody+1)))
 	for _, step := range []struct {
 		want *ory.Error
-		fix func()
+		fix  func()
 	}{
 		{ory.ErrMethod, func() { r.Method = http.MethodPost }},
 		{ory.ErrCredentials, func() { r.Header.Set("X-Hook-Key", "secret") }},

@@ -228,7 +228,8 @@ func TestOutcomeOfACutDelivery(t *testing.T) {
 		if err := o.Stop(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if found, err := o.List(t.Context(), outbox.Filter{States: []outbox.State{outbox.Sent}}); err != nil || len(found) != entries {
+		found, err := o.List(t.Context(), outbox.Filter{States: []outbox.State{outbox.Sent}})
+		if err != nil || len(found) != entries {
 			t.Errorf("%d of %d are sent, %v", len(found), entries, err)
 		}
 	})

@@ -49,8 +49,8 @@ func (r *retrying) states() []State {
 }
 
 // Retry queues an entry for immediate delivery, as if it had just been accepted. The error is ErrWiped if its content
-// is gone, ErrAgain if it is sent or uncertain and Again is not among the options, and ErrNotFound if it is being sent, is
-// backlogged or is not there.
+// is gone, ErrAgain if it is sent or uncertain and Again is not among the options, and ErrNotFound if it is being sent,
+// is backlogged or is not there.
 func (o *Outbox) Retry(ctx context.Context, id string, options ...RetryOption) error {
 	r := retryingBy(options)
 	before, err := o.operate(ctx, id, o.retryRows(r))
