@@ -73,6 +73,24 @@ type Statement struct {
 // Row reads one row of a result with scan, which is like [database/sql.Rows.Scan].
 type Row func(scan func(to ...any) error) error
 
+// results are the rows of database/sql and of pgx.
+type results interface {
+	Next() bool
+	Scan(to ...any) error
+	Err() error
+}
+
+// readRows calls row for each of the results, and returns how many there were.
+func readRows(rows results, row Row) (n int64, err error) {
+	for rows.Next() {
+		n++
+		if err := row(rows.Scan); err != nil {
+			return n, rowError{err}
+		}
+	}
+	return n, rows.Err()
+}
+
 // Dialect is what differs between the databases.
 type Dialect struct {
 	Postgres bool

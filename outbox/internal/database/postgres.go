@@ -189,13 +189,8 @@ func receive(results pgx.BatchResults, s *Statement) error {
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		s.Changed++
-		if err := s.Row(rows.Scan); err != nil {
-			return rowError{err}
-		}
-	}
-	return rows.Err()
+	s.Changed, err = readRows(rows, s.Row)
+	return err
 }
 
 // isOfWrite implements executor: class 22 is data that cannot be stored, 23 a constraint, 54 a limit.
@@ -254,12 +249,8 @@ func (db *Postgres) readAll(ctx context.Context, query string, args []any, row R
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return rowError{err}
-		}
-	}
-	return rows.Err()
+	_, err = readRows(rows, row)
+	return err
 }
 
 // Maintain implements DB.

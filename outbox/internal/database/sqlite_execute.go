@@ -60,13 +60,8 @@ func (db *sqliteDB) run(ctx context.Context, s *Statement) error {
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		s.Changed++
-		if err := s.Row(rows.Scan); err != nil {
-			return rowError{err}
-		}
-	}
-	return rows.Err()
+	s.Changed, err = readRows(rows, s.Row)
+	return err
 }
 
 func (db *sqliteDB) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
@@ -141,12 +136,8 @@ func (db *sqliteDB) readAll(ctx context.Context, query string, args []any, row R
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	_, err = readRows(rows, row)
+	return err
 }
 
 func (db *sqliteDB) query(ctx context.Context, query string) (*sql.Stmt, error) {
