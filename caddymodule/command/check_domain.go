@@ -3,7 +3,6 @@ package command
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -89,47 +88,31 @@ func (s *keySource) domainAccount(domain string) (account, error) {
 // accountOf returns the account that sends for the domain: that of a hook which names the domain and a
 // key of its own, else the app's.
 func accountOf(config []byte, domain string) (account, error) {
-	var parsed struct {
-		Apps struct {
-			Mailchimp caddymodule.App `json:"mailchimp"`
-			HTTP      json.RawMessage `json:"http"`
-		} `json:"apps"`
+	apps, err := appsIn(config)
+	if err != nil {
+		return account{}, err
 	}
-	if err := json.Unmarshal(config, &parsed); err != nil {
-		return account{}, fmt.Errorf("reading the configuration: %w", err)
-	}
-	key := parsed.Apps.Mailchimp.APIKey
-	for _, hook := range handlersIn[caddymodule.Hook](parsed.Apps.HTTP, "mailchimp_hook") {
-		domains := hook.SenderDomains
-		if len(domains) == 0 {
-			domains = parsed.Apps.Mailchimp.SenderDomains
+	key := apps.Mailchimp.APIKey
+	for _, hook := range apps.hooks() {
+		isOfHook := slices.ContainsFunc(hook.SenderDomains, func(d string) bool { return sameDomain(d, domain) })
+		if hook.APIKey != "" && isOfHook {
+			key = hook.APIKey
 		}
-		if hook.APIKey == "" || !slices.ContainsFunc(domains, func(d string) bool { return sameDomain(d, domain) }) {
-			continue
-		}
-		key = hook.APIKey
 	}
 	if key == "" {
 		return account{}, caddymodule.ErrNoKey
 	}
-	a := account{base: mandrill.DefaultBaseURL}
-	var err error
+	var a account
 	if a.key, err = directive.Expand("api_key", key); err != nil {
 		return a, err
 	}
-	if base := parsed.Apps.Mailchimp.APIBase; base != "" {
-		a.base, err = directive.Expand("api_base", base)
-	}
+	a.base, err = directive.Expand("api_base", cmp.Or(apps.Mailchimp.APIBase, mandrill.DefaultBaseURL))
 	return a, err
 }
 
 // sameDomain reports whether a domain, as the configuration has it, is the other one.
 func sameDomain(configured, domain string) bool {
-	expanded, err := directive.Expand("sender_domain", configured)
-	if err != nil {
-		return false
-	}
-	normalized, err := mandrill.NormalizeDomain(expanded)
+	normalized, err := expandDomain(configured)
 	if err != nil {
 		return false
 	}

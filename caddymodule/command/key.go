@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 )
@@ -49,6 +50,34 @@ func (s *keySource) key(variable string) (string, error) {
 		return key, nil
 	}
 	return "", fmt.Errorf("there is no API key: set %s, or name --key-file or --config", variable)
+}
+
+// apps are what a configuration says of mails.
+type apps struct {
+	Mailchimp caddymodule.App `json:"mailchimp"`
+	HTTP      json.RawMessage `json:"http"`
+}
+
+// appsIn reads a configuration.
+func appsIn(config json.RawMessage) (*apps, error) {
+	var parsed struct {
+		Apps apps `json:"apps"`
+	}
+	if err := json.Unmarshal(config, &parsed); err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return &parsed.Apps, nil
+}
+
+// hooks returns the hooks, each with the sender domains that it has or takes from the app.
+func (a *apps) hooks() []*caddymodule.Hook {
+	found := handlersIn[caddymodule.Hook](a.HTTP, "mailchimp_hook")
+	for _, hook := range found {
+		if len(hook.SenderDomains) == 0 {
+			hook.SenderDomains = a.Mailchimp.SenderDomains
+		}
+	}
+	return found
 }
 
 // handlersIn finds the handlers of a name, however deep they stand in subroutes.

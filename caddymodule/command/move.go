@@ -1,7 +1,6 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -95,15 +94,11 @@ func (o *adminFlags) configuredOutbox() (outbox.Config, []string, error) {
 	if err != nil {
 		return none, nil, err
 	}
-	var parsed struct {
-		Apps struct {
-			Mailchimp caddymodule.App `json:"mailchimp"`
-		} `json:"apps"`
+	apps, err := appsIn(config)
+	if err != nil {
+		return none, nil, err
 	}
-	if err := json.Unmarshal(config, &parsed); err != nil {
-		return none, nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	app := &parsed.Apps.Mailchimp
+	app := &apps.Mailchimp
 	keys, err := directive.ExpandAll("outbox_key", app.OutboxKeys)
 	if err != nil {
 		return none, nil, err

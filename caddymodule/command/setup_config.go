@@ -33,16 +33,11 @@ type configuration struct {
 
 // readConfiguration finds the API keys with their sender domains, as the hooks use them.
 func readConfiguration(config []byte) (*configuration, error) {
-	var parsed struct {
-		Apps struct {
-			Mailchimp caddymodule.App `json:"mailchimp"`
-			HTTP      json.RawMessage `json:"http"`
-		} `json:"apps"`
+	apps, err := appsIn(config)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(config, &parsed); err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	app := &parsed.Apps.Mailchimp
+	app := &apps.Mailchimp
 	base, err := directive.Expand("api_base", cmp.Or(app.APIBase, mandrill.DefaultBaseURL))
 	if err != nil {
 		return nil, err
@@ -64,12 +59,8 @@ func readConfiguration(config []byte) (*configuration, error) {
 	if app.APIKey != "" {
 		err = add(app.APIKey, app.SenderDomains, "")
 	}
-	for _, hook := range handlersIn[caddymodule.Hook](parsed.Apps.HTTP, "mailchimp_hook") {
-		domains := hook.SenderDomains
-		if len(domains) == 0 {
-			domains = app.SenderDomains
-		}
-		err = errors.Join(err, add(cmp.Or(hook.APIKey, app.APIKey), domains, hook.Template))
+	for _, hook := range apps.hooks() {
+		err = errors.Join(err, add(cmp.Or(hook.APIKey, app.APIKey), hook.SenderDomains, hook.Template))
 	}
 	if err != nil {
 		return nil, err
@@ -81,15 +72,12 @@ func readConfiguration(config []byte) (*configuration, error) {
 	found.accounts = slices.SortedFunc(maps.Values(accounts), func(a, b *senderAccount) int {
 		return cmp.Or(slices.Compare(a.domains, b.domains), strings.Compare(a.key, b.key))
 	})
-	return found, found.addWebhooks(parsed.Apps.HTTP)
+	return found, found.addWebhooks(apps.HTTP)
 }
 
 func (a *senderAccount) add(domains []string, template string) error {
 	for _, domain := range domains {
-		expanded, err := directive.Expand("sender_domain", domain)
-		if err == nil {
-			expanded, err = mandrill.NormalizeDomain(expanded)
-		}
+		expanded, err := expandDomain(domain)
 		if err != nil {
 			return err
 		}
@@ -107,6 +95,15 @@ func (a *senderAccount) add(domains []string, template string) error {
 		*list = slices.Compact(*list)
 	}
 	return nil
+}
+
+// expandDomain returns a sender domain as mail names it.
+func expandDomain(configured string) (string, error) {
+	expanded, err := directive.Expand("sender_domain", configured)
+	if err != nil {
+		return "", err
+	}
+	return mandrill.NormalizeDomain(expanded)
 }
 
 func (c *configuration) addWebhooks(config json.RawMessage) error {
