@@ -78,9 +78,9 @@ type App struct {
 	base    string
 
 	mu        sync.Mutex
-	pings     pings
+	pings     lastAnswers[error]
+	lackIndex lastAnswers[bool]
 	searchers searchers
-	indexes   indexes
 	// formerOutboxes are files of outboxes that earlier configurations had.
 	formerOutboxes []string
 	// leftBehind is how many entries they had when that was counted last.

@@ -3,8 +3,6 @@ package caddymodule
 import (
 	"context"
 	"fmt"
-	"maps"
-	"sync"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
@@ -14,34 +12,9 @@ import (
 // pingInterval is how long an answer to users/ping2 is good for.
 const pingInterval = 10 * time.Second
 
-// pings are the last answers of accounts, by their clients.
-type pings struct {
-	mu   sync.Mutex
-	last map[*mandrill.Client]ping
-}
-
-type ping struct {
-	at  time.Time
-	err error
-}
-
 // ping asks whether an account works, without sending anything. It asks Mandrill at most once in pingInterval.
 func (a *App) ping(ctx context.Context, client *mandrill.Client) error {
-	a.pings.mu.Lock()
-	defer a.pings.mu.Unlock()
-	if last, has := a.pings.last[client]; has && time.Since(last.at) < pingInterval {
-		return last.err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), DefaultTimeout)
-	defer cancel()
-	err := client.Ping(ctx)
-	if a.pings.last == nil {
-		a.pings.last = make(map[*mandrill.Client]ping)
-	}
-	// Keys change, and their clients with them.
-	maps.DeleteFunc(a.pings.last, func(_ *mandrill.Client, p ping) bool { return time.Since(p.at) > pingInterval })
-	a.pings.last[client] = ping{time.Now(), err}
-	return err
+	return a.pings.get(ctx, client, pingInterval, client.Ping)
 }
 
 // Probe asks whether a hold may be over, before a message is sent to see. Its error is the reason why it is not.

@@ -117,6 +117,8 @@ func (a *App) forgetClients(used map[string]bool) {
 		if !used[key] {
 			client.CloseIdleConnections()
 			delete(a.clients, key)
+			a.pings.forget(client)
+			a.lackIndex.forget(client)
 		}
 	}
 	for name, client := range a.listClients {

@@ -214,32 +214,11 @@ func foundOutcome(messages []mandrill.Info, of remaining) outbox.Result {
 // indexInterval is how long it is remembered whether an account has the index.
 const indexInterval = 10 * time.Minute
 
-// indexes are what is known of accounts, by their clients.
-type indexes struct {
-	mu    sync.Mutex
-	known map[*mandrill.Client]index
-}
-
-type index struct {
-	at    time.Time
-	lacks bool
-}
-
 // lacksIndex reports whether an account is known to have no index of the metadata field that entries are searched by.
 func (a *App) lacksIndex(ctx context.Context, client *mandrill.Client) bool {
-	a.indexes.mu.Lock()
-	defer a.indexes.mu.Unlock()
-	if known, has := a.indexes.known[client]; has && time.Since(known.at) < indexInterval {
-		return known.lacks
-	}
-	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
-	defer cancel()
-	fields, err := client.MetadataFields(ctx)
-	if a.indexes.known == nil {
-		a.indexes.known = make(map[*mandrill.Client]index)
-	}
-	isIndexed := func(f mandrill.MetadataField) bool { return f.Name == entryField }
-	lacks := err == nil && !slices.ContainsFunc(fields, isIndexed)
-	a.indexes.known[client] = index{time.Now(), lacks}
-	return lacks
+	return a.lackIndex.get(ctx, client, indexInterval, func(ctx context.Context) bool {
+		fields, err := client.MetadataFields(ctx)
+		isIndexed := func(f mandrill.MetadataField) bool { return f.Name == entryField }
+		return err == nil && !slices.ContainsFunc(fields, isIndexed)
+	})
 }
