@@ -192,7 +192,7 @@ func (o *Outbox) claim(s *store, p *plan, working context.Context) error {
 		}
 	}
 	for i, c := range p.claims {
-		slices.SortFunc(found[i], func(a, b *row) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
+		slices.SortFunc(found[i], func(a, b *row) int { return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.ID, b.ID)) })
 		for _, r := range found[i] {
 			o.begin(working, &claimed{row: r, account: c.account, probed: c.probed, began: time.Now()})
 		}

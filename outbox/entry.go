@@ -44,7 +44,13 @@ func (s State) undelivered() bool {
 const (
 	isWaiting     = "state IN ('pending', 'retrying')"
 	isLookedUp    = "state IN ('uncertain', 'backlogged')"
-	isUndelivered = "state IN ('pending', 'sending', 'retrying', 'uncertain', 'backlogged')"
+	isUndelivered = notSent + "state IN ('pending', 'sending', 'retrying', 'uncertain', 'backlogged')"
+	isLeft        = notSent + "state IN ('pending', 'sending', 'retrying', 'uncertain', 'backlogged', 'unrendered', 'dead')"
+	isSending     = notSent + "state = 'sending'"
+	isDead        = notSent + "state = 'dead'"
+	isUnrendered  = notSent + "state = 'unrendered'"
+	// notSent has SQLite use the index of all states but that one.
+	notSent       = "state <> 'sent' AND "
 	isForgettable = "state IN ('sent', 'rejected', 'expired', 'discarded')"
 )
 
@@ -161,6 +167,8 @@ type row struct {
 	key                          string
 	keyUntil                     int64
 	claimed, unrendered, revived bool
+	// due is the time in the table, which stays while the entry is being sent.
+	due time.Time
 	// attempt counts the claims and fences what a worker writes.
 	attempt int
 	// tries, unknowns and holds count attempts that failed, whose outcome is unknown, and that met a hold.
@@ -193,8 +201,9 @@ func read(scan func(...any) error) (*row, error) {
 	}
 	r.Private, r.claimed, r.unrendered, r.revived = private != 0, claimed != 0, unrendered != 0, revived != 0
 	r.Accepted, r.Expires, r.Ended, r.backlogged = toTime(accepted), toTime(expires), toTime(ended), toTime(backlogged)
+	r.due = toTime(due)
 	if r.State.undelivered() && r.State != Sending {
-		r.Due = toTime(due)
+		r.Due = r.due
 	}
 	r.retried = time.Duration(retried) * time.Millisecond
 	r.Uncertain = r.State == Uncertain || r.unknowns > 0 && r.State != Sent && r.State != Rejected

@@ -84,7 +84,7 @@ func places(n int) string {
 // settings allow, in number or in bytes.
 func (o *Outbox) bound(ctx context.Context, s *store) error {
 	hooks := []string{}
-	const query = "SELECT DISTINCT hook FROM entry WHERE state = 'unrendered'"
+	const query = "SELECT DISTINCT hook FROM entry WHERE " + isUnrendered
 	err := s.Read(ctx, query, nil, func(scan func(...any) error) error {
 		var hook string
 		err := scan(&hook)
@@ -94,11 +94,11 @@ func (o *Outbox) bound(ctx context.Context, s *store) error {
 	if err != nil {
 		return err
 	}
-	if err := o.boundState(ctx, s, Dead, "state = 'dead'"); err != nil {
+	if err := o.boundState(ctx, s, Dead, isDead); err != nil {
 		return err
 	}
 	for _, hook := range hooks {
-		if err := o.boundState(ctx, s, Unrendered, "state = 'unrendered' AND hook = $1", hook); err != nil {
+		if err := o.boundState(ctx, s, Unrendered, isUnrendered+" AND hook = $1", hook); err != nil {
 			return err
 		}
 	}
@@ -139,7 +139,7 @@ func (o *Outbox) boundState(ctx context.Context, s *store, state State, conditio
 // expire ends entries that have expired and that nobody is sending.
 func (o *Outbox) expire(ctx context.Context, s *store) error {
 	for {
-		rows, err := s.listed(ctx, "entry WHERE expires > 0 AND expires <= $1 AND "+
+		rows, err := s.listed(ctx, "entry WHERE expires > 0 AND ended = 0 AND expires <= $1 AND "+
 			"state IN ('pending', 'retrying', 'uncertain', 'backlogged', 'unrendered') ORDER BY expires LIMIT $2",
 			o.now().UnixMilli(), int64(forgetBatch))
 		if err != nil || len(rows) == 0 {
@@ -156,7 +156,7 @@ func (o *Outbox) expire(ctx context.Context, s *store) error {
 func (o *Outbox) wipeExpired(ctx context.Context, s *store) error {
 	_, err := s.exec(ctx, "UPDATE entry SET content = NULL, "+
 		"reason = reason || ' (its content was wiped when it expired)' "+
-		"WHERE expires > 0 AND expires <= $1 AND state = 'dead' AND private = 1 AND content IS NOT NULL",
+		"WHERE "+isDead+" AND expires > 0 AND expires <= $1 AND private = 1 AND content IS NOT NULL",
 		o.now().UnixMilli())
 	return err
 }

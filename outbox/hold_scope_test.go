@@ -214,3 +214,26 @@ func TestOutage(t *testing.T) {
 		}
 	})
 }
+
+// TestLongHold costs an entry nothing, although the account accepted others before.
+func TestLongHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
+			if n == 1 {
+				return outbox.Result{Verdict: outbox.VerdictSent}
+			}
+			return outbox.Result{Verdict: outbox.VerdictHold, Reason: "PaymentRequired"}
+		})
+		o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f)
+		start(t, o)
+		put(t, o, "before")
+		f.waitEvents(t, "sent", 1)
+		time.Sleep(time.Hour)
+		id := put(t, o, "held").ID
+		time.Sleep(10 * time.Minute)
+		entry := get(t, o, id)
+		if entry.State != outbox.Pending || len(entry.Attempts) > 0 || f.count("retry") > 0 {
+			t.Errorf("%+v; events %v", entry, f.counts())
+		}
+	})
+}

@@ -136,7 +136,7 @@ func (o *Outbox) meetsHoldsAlone(c *claimed) bool {
 	passed := o.accountNamed(c.account).accepted
 	o.mu.Unlock()
 	// An entry that was given back is due since then.
-	if c.holds == 0 || passed.After(c.Due) {
+	if c.holds == 0 || passed.After(c.due) {
 		c.holds++
 	}
 	return c.holds >= mostHolds

@@ -35,7 +35,7 @@ func (o *Outbox) takeOver(ctx context.Context, s *store) error {
 
 // takeOverAll takes up what this process's predecessor was sending. It is for SQLite, whose file has no other process.
 func (o *Outbox) takeOverAll(ctx context.Context, s *store) error {
-	return o.takeUp(ctx, s, "state = 'sending' AND claimed = 0")
+	return o.takeUp(ctx, s, isSending+" AND claimed = 0")
 }
 
 func (o *Outbox) takeUp(ctx context.Context, s *store, condition string, args ...any) error {

@@ -82,9 +82,12 @@ func (m *mover) begin(ctx context.Context) error {
 	if err := m.from.takeOver(ctx, m.source); err != nil {
 		return err
 	}
-	if n, err := m.source.number(ctx, "SELECT count(*) FROM entry WHERE state = 'sending'"); err != nil || n > 0 {
-		return errors.Join(err, fmt.Errorf("%d entries are being sent: "+
-			"stop every Caddy that has this outbox open, and wait a minute", n))
+	n, err := m.source.number(ctx, "SELECT count(*) FROM entry WHERE "+isSending)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		return fmt.Errorf("%d entries are being sent: stop every Caddy that has this outbox open, and wait a minute", n)
 	}
 	stored, err := m.source.settings(ctx)
 	if err != nil {

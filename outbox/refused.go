@@ -75,7 +75,7 @@ func (s *store) rejections(ctx context.Context, since time.Time) ([]Rejections, 
 // countSealed counts the entries that wait because no key opens their content, by sender.
 func (s *store) countSealed(ctx context.Context) (map[string]int, error) {
 	found := make(map[string]int)
-	err := s.Read(ctx, "SELECT sender, count(*) FROM entry WHERE state <> 'sent' AND "+isWaiting+
+	err := s.Read(ctx, "SELECT sender, count(*) FROM entry WHERE "+notSent+isWaiting+
 		" AND (reason = $1 OR substr(reason, 1, length($2)) = $2) GROUP BY sender",
 		[]any{errPlain.Error(), noKeyOpens},
 		func(scan func(...any) error) error {

@@ -51,7 +51,7 @@ func (o *Outbox) summarize(ctx context.Context, s *store) (*Summary, error) {
 	began := time.Now()
 	found := &Summary{Counts: make(map[State]int), Oldest: make(map[State]time.Time)}
 	for _, state := range States {
-		of, args := "state <> 'sent' AND state = $1", []any{string(state)}
+		of, args := notSent+"state = $1", []any{string(state)}
 		if state == Sent {
 			of, args = isForgettable+" AND state = 'sent'", nil
 		}
@@ -128,7 +128,7 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 		return status, unavailable(err)
 	}
 	status.Summary = *summary
-	const waiting = "SELECT sender, count(*) FROM entry WHERE " + isUndelivered + " AND state <> 'sent' GROUP BY sender"
+	const waiting = "SELECT sender, count(*) FROM entry WHERE " + isUndelivered + " GROUP BY sender"
 	err = s.Read(ctx, waiting, nil, func(scan func(...any) error) error {
 		var sender string
 		var n int
@@ -227,8 +227,7 @@ func (o *Outbox) Left(ctx context.Context) (int, error) {
 	if s == nil {
 		return 0, nil // the database was never reached, and nothing put into it
 	}
-	n, err := s.number(ctx, "SELECT count(*) FROM entry "+
-		"WHERE state <> 'sent' AND ("+isUndelivered+" OR state IN ('unrendered', 'dead'))")
+	n, err := s.number(ctx, "SELECT count(*) FROM entry WHERE "+isLeft)
 	return int(n), err
 }
 
@@ -253,8 +252,7 @@ func (o *Outbox) Ready() error {
 // LeftIn counts what is not delivered in the SQLite file of another outbox, which may be open in another process. It
 // returns 0 if there is no such file, or if it is no outbox.
 func LeftIn(ctx context.Context, file string) int {
-	n, err := database.CountIn(ctx, file,
-		"SELECT count(*) FROM entry WHERE "+isUndelivered+" OR state IN ('unrendered', 'dead')")
+	n, err := database.CountIn(ctx, file, "SELECT count(*) FROM entry WHERE "+isLeft)
 	if err != nil {
 		return 0
 	}

@@ -58,7 +58,7 @@ CREATE INDEX entry_by_state ON entry (state, id) WHERE state <> 'sent';
 -- What can be forgotten.
 CREATE INDEX entry_by_end ON entry (state, ended) WHERE state IN ('sent', 'rejected', 'expired', 'discarded');
 -- What expires.
-CREATE INDEX entry_by_expiry ON entry (expires) WHERE expires > 0;
+CREATE INDEX entry_by_expiry ON entry (expires) WHERE expires > 0 AND ended = 0;
 -- Lists by what was last reported of a mail.
 CREATE INDEX entry_by_event ON entry (last_event, id) WHERE last_event <> '';
 -- What a process that died was sending.
