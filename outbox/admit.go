@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
 // ErrHeld means that what would be sent is held or paused.
@@ -25,32 +27,32 @@ func (o *Outbox) Admit(ctx context.Context, entry New) (*Admission, error) {
 		return nil, err
 	}
 	account := o.accountOf(s, o.settings.Load(), entry.Sender)
-	l := lane{sender: entry.Sender, subaccount: entry.Subaccount, template: entry.Template}
-	holds := o.holdsOf(l, account)
-	a := &Admission{o, s, &claimed{row: &row{Entry: Entry{
+	delivered := Entry{
 		ID: entry.ID, State: Sending, Sender: entry.Sender, Subaccount: entry.Subaccount, Template: entry.Template,
-	}}, account: account, began: time.Now()}}
+	}
+	holds := o.holdsOf(laneFor(delivered), account)
+	a := &Admission{o, s, &claimed{row: &row{Entry: delivered}, account: account, began: time.Now()}}
 	now, prober := o.now(), o.NewID()
+	write := new(database.Write)
 	for _, h := range holds {
 		if h.Paused || h.Probe.After(now) {
 			return nil, fmt.Errorf("%w: %s", ErrHeld, h.Reason)
 		}
-		claim := claimProbe(h, prober, now)
-		changed, err := s.exec(ctx, claim.SQL, claim.Args...)
-		if err != nil {
-			return nil, err
-		}
-		if changed == 0 {
+		write.Statements = append(write.Statements, claimProbe(h, prober, now))
+		a.claimed.probed = append(a.claimed.probed, h.claimed())
+	}
+	if len(holds) == 0 {
+		return a, nil
+	}
+	if err := s.Write(ctx, write); err != nil {
+		return nil, err
+	}
+	for i, h := range holds {
+		if write.Statements[i].Changed == 0 {
 			return nil, fmt.Errorf("%w: %s", ErrHeld, h.Reason)
 		}
-		mine := *h
-		mine.generation++
-		a.claimed.probed = append(a.claimed.probed, &mine)
 	}
-	if len(holds) > 0 {
-		return a, o.readHolds(ctx, s)
-	}
-	return a, nil
+	return a, o.readHolds(ctx, s)
 }
 
 // Done stores what the result means for holds.

@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
-// change is what a worker writes of the entry that it has claimed.
+// change is what is written of an entry by whoever has read it.
 type change struct {
 	state State
 	// due is when an entry that does not end is tried next, ended when one ended.
@@ -24,10 +24,10 @@ type change struct {
 const (
 	changeEntry = "UPDATE entry SET state = $4, due = $5, ended = $6, lease = 0, owner = '', attempts = $7, tries = $8, " +
 		"unknowns = $9, retried = $10, holds = $11, backlogged = $12, reason = $13, outcome = $14, " +
-		"key_taken = CASE WHEN $15 = 1 THEN 0 WHEN $15 = 2 THEN 1 ELSE key_taken END, revived = $16, claimed = 0"
+		"key_taken = CASE WHEN $15 = 1 THEN 0 WHEN $15 = 2 THEN 1 ELSE key_taken END, revived = $16, key_until = $17, claimed = 0"
 	wipeEntry   = ", content = NULL"
-	renderEntry = ", content = $17, sender = $18, subaccount = $19, lane = $20, private = $21, expires = $22, " +
-		"recipients = $23, unrendered = 0"
+	renderEntry = ", content = $18, sender = $19, subaccount = $20, lane = $21, private = $22, expires = $23, " +
+		"recipients = $24, unrendered = 0"
 	// fence lets a worker write only while the attempt is its own.
 	fence = " WHERE id = $1 AND attempt = $2 AND state = $3"
 )
@@ -51,6 +51,7 @@ func (c *change) statements(r *row, from State) []*database.Statement {
 		encode(r.Outcome),
 		toInt(c.freesKey) + 2*toInt(c.takesKey),
 		toInt(r.revived),
+		r.keyUntil,
 	}
 	text := changeEntry + fence
 	switch {
@@ -81,7 +82,8 @@ func insertMessages(r *row) []*database.Statement {
 			continue
 		}
 		statements = append(statements, &database.Statement{
-			SQL:  "INSERT INTO message (id, entry) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+			SQL: "INSERT INTO message (id, entry) SELECT $1, $2 WHERE EXISTS (SELECT 1 FROM entry WHERE id = $2) " +
+				"ON CONFLICT DO NOTHING",
 			Args: []any{recipient.ID, r.ID},
 		})
 	}

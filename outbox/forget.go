@@ -57,21 +57,30 @@ func (s *store) forgetBatch(ctx context.Context, picked string, args []any) (int
 	if err != nil || len(ids.values) == 0 {
 		return 0, err
 	}
-	in := " IN (" + places(len(ids.values)) + ")"
-	statements := []*database.Statement{
-		{SQL: "DELETE FROM entry WHERE state <> 'sending' AND id" + in, Args: ids.values},
+	// Always as many, so that one text is compiled.
+	for n := len(ids.values); n < forgetBatch; n++ {
+		ids.values = append(ids.values, ids.values[0])
 	}
-	for _, table := range []string{"recipient", "message"} {
-		statements = append(statements, &database.Statement{
-			SQL: "DELETE FROM " + table + " WHERE entry" + in +
-				" AND NOT EXISTS (SELECT 1 FROM entry WHERE id = " + table + ".entry)",
-			Args: ids.values,
-		})
-	}
+	statements := deletion(ids.values, "state <> 'sending'")
 	if err = s.Write(ctx, &database.Write{Statements: statements}); err != nil {
 		return 0, err
 	}
 	return statements[0].Changed, nil
+}
+
+// deletion deletes entries that meet a condition, and what other tables have of them. The first statement counts the
+// entries.
+func deletion(ids []any, condition string) []*database.Statement {
+	in := " IN (" + places(len(ids)) + ")"
+	statements := []*database.Statement{{SQL: "DELETE FROM entry WHERE " + condition + " AND id" + in, Args: ids}}
+	for _, table := range []string{"recipient", "message"} {
+		statements = append(statements, &database.Statement{
+			SQL: "DELETE FROM " + table + " WHERE entry" + in +
+				" AND NOT EXISTS (SELECT 1 FROM entry WHERE id = " + table + ".entry)",
+			Args: ids,
+		})
+	}
+	return statements
 }
 
 // places returns $1, $2, … up to n.

@@ -85,12 +85,126 @@ func TestFence(t *testing.T) {
 		*events = nil
 		stale := claimOne(t, o, putOne(t, o))
 		claimOne(t, o, stale.ID) // by another process
-		if err := o.write(t.Context(), s, stale, &change{state: Retrying}); err != nil {
+		if err := o.end(t.Context(), s, stale, Sent, ""); !errors.Is(err, errTaken) {
 			t.Fatal(err)
 		}
 		if entry, err := o.Get(t.Context(), stale.ID); err != nil || entry.State != Sending ||
 			strings.Join(*events, " ") != "lost" {
 			t.Errorf("%+v, %v, events %v", entry, err, *events)
+		}
+	})
+}
+
+// TestTakenWhileLookedUp has a look-up report nothing of an entry that the operator has discarded meanwhile.
+func TestTakenWhileLookedUp(t *testing.T) {
+	inside(t, func(t *testing.T, o *Outbox, events *[]string) {
+		id := putOne(t, o)
+		exec(t, o, "UPDATE entry SET state = 'uncertain' WHERE id = $1", id)
+		rows, err := o.store.Load().rows(t.Context(), "entry WHERE id = $1", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Discard(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		*events = nil
+		err = o.end(t.Context(), o.store.Load(), &claimed{row: rows[0]}, Sent, "found")
+		if !errors.Is(err, errTaken) || len(*events) > 0 || o.Undelivered() != 0 {
+			t.Errorf("%v, events %v, %d undelivered", err, *events, o.Undelivered())
+		}
+	})
+}
+
+// TestSettledDuringTakeover keeps the key of an entry that was settled while it was being taken over.
+func TestSettledDuringTakeover(t *testing.T) {
+	inside(t, func(t *testing.T, o *Outbox, _ *[]string) {
+		s := o.store.Load()
+		entry := New{Key: "k", Sender: "example.com", Content: []byte("x"), Claim: time.Minute}
+		receipt, err := o.Put(t.Context(), entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := s.rows(t.Context(), "entry WHERE id = $1", receipt.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Settle(t.Context(), receipt.ID, entry, Result{Verdict: VerdictSent}); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.interrupted(t.Context(), s, rows[0]); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := o.Put(t.Context(), entry); err != nil || !again.Duplicate || again.ID != receipt.ID {
+			t.Errorf("%+v, %v", again, err)
+		}
+	})
+}
+
+// TestSettledLeavesNothing forgets an entry that was not sent, with the hashes of its recipients.
+func TestSettledLeavesNothing(t *testing.T) {
+	inside(t, func(t *testing.T, o *Outbox, _ *[]string) {
+		entry := New{
+			Key: "k", Sender: "example.com", Content: []byte("x"), Claim: time.Minute, Recipients: []string{"a@example.net"},
+		}
+		receipt, err := o.Put(t.Context(), entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Settle(t.Context(), receipt.ID, entry, Result{Verdict: VerdictHold}); err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range []string{"entry", "recipient"} {
+			n, err := o.store.Load().number(t.Context(), "SELECT count(*) FROM "+table)
+			if err != nil || n != 0 {
+				t.Errorf("%d rows in %s, %v", n, table, err)
+			}
+		}
+	})
+}
+
+// TestTwoHolds keeps the reason and the probe of each hold apart.
+func TestTwoHolds(t *testing.T) {
+	inside(t, func(t *testing.T, o *Outbox, _ *[]string) {
+		s, now := o.store.Load(), o.now()
+		account := o.accountOf(s, o.settings.Load(), "example.com")
+		domain := Hold{Scope: ScopeDomain, Target: "example.com", Reason: "unsigned", Since: now, Probe: now}
+		key := Hold{Scope: ScopeKey, Target: account, Reason: "PaymentRequired", Since: now, Probe: now.Add(time.Hour)}
+		for _, h := range []Hold{domain, key} {
+			if err := o.beginHold(t.Context(), s, h, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		held := func() map[Scope]*Hold {
+			if err := o.readHolds(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			found := make(map[Scope]*Hold)
+			for _, h := range o.holdsOf(lane{sender: "example.com"}, account) {
+				found[h.Scope] = h
+			}
+			return found
+		}
+		_, err := o.Admit(t.Context(), New{ID: o.NewID(), Sender: "example.com"})
+		if h := held()[ScopeDomain]; !errors.Is(err, ErrHeld) || h.generation != 1 || h.Probe.After(now) {
+			t.Errorf("admitted: %v; the probe of the domain was taken: %+v", err, h)
+		}
+		both := []*Hold{held()[ScopeDomain], held()[ScopeKey]}
+		c := &claimed{row: &row{Entry: Entry{State: Sending, Sender: "example.com"}}, account: account, probed: both}
+		again := Result{Verdict: VerdictHold, Scope: ScopeKey, Reason: "suspended", After: 30 * time.Minute}
+		if err := o.judgeHolds(t.Context(), s, c, again); err != nil {
+			t.Fatal(err)
+		}
+		after := held()
+		if after[ScopeDomain].Reason != "unsigned" || after[ScopeKey].Reason != "suspended" ||
+			after[ScopeDomain].Probe.After(now.Add(probeDelays[ScopeDomain].last)) {
+			t.Errorf("domain %+v, key %+v", after[ScopeDomain], after[ScopeKey])
+		}
+		c.probed = []*Hold{after[ScopeDomain], after[ScopeKey]}
+		if err := o.judgeHolds(t.Context(), s, c, Result{Verdict: VerdictRetry, Reason: "503"}); err != nil {
+			t.Fatal(err)
+		}
+		if after = held(); after[ScopeDomain].Reason != "unsigned" || after[ScopeKey].Reason != "suspended" {
+			t.Errorf("domain %+v, key %+v", after[ScopeDomain], after[ScopeKey])
 		}
 	})
 }

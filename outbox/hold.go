@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -162,7 +163,7 @@ func (o *Outbox) Holds() []Hold {
 	return found
 }
 
-// begin puts a hold in force, unless it is, or ended after the attempt began.
+// beginHold puts a hold in force, unless it is, or ended after the attempt began.
 func (o *Outbox) beginHold(ctx context.Context, s *store, h Hold, began time.Time) error {
 	o.mu.Lock()
 	stale := o.holds.released[h.name()].After(began)
@@ -203,13 +204,11 @@ func (o *Outbox) extendHolds(ctx context.Context, s *store, probed []*Hold, reas
 	return o.changeProbed(ctx, s, probed, "", func(h *Hold) *database.Statement {
 		delay := min(max(2*h.delay, probeDelays[h.Scope].first), probeDelays[h.Scope].last)
 		next := o.now().Add(max(delay, min(after, longestProbe)))
-		if reason == "" {
-			reason = h.Reason
-		}
+		text := cmp.Or(reason, h.Reason)
 		return &database.Statement{
 			SQL: "UPDATE hold SET reason = $4, probe = $5, delay = $6, generation = generation + 1 " +
 				"WHERE scope = $1 AND target = $2 AND generation = $3",
-			Args: []any{string(h.Scope), h.Target, h.generation, reason, next.UnixMilli(), delay.Milliseconds()},
+			Args: []any{string(h.Scope), h.Target, h.generation, text, next.UnixMilli(), delay.Milliseconds()},
 		}
 	})
 }
@@ -236,6 +235,13 @@ func (o *Outbox) changeProbed(
 	}
 	o.wake()
 	return err
+}
+
+// claimed returns the hold as it is for whoever has claimed its probe.
+func (h *Hold) claimed() *Hold {
+	mine := *h
+	mine.generation++
+	return &mine
 }
 
 // claimProbe is what makes a probe the prober's: it raises the generation.

@@ -237,3 +237,26 @@ func TestLongHold(t *testing.T) {
 		}
 	})
 }
+
+// TestLookUpEndsHold releases what is kept back once the account has sent the message that met the hold.
+func TestLookUpEndsHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
+			if n == 1 {
+				return outbox.Result{Verdict: outbox.VerdictBacklogged, Scope: outbox.ScopeSubaccount, Reason: "paused"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f)
+		start(t, o)
+		put(t, o, "first", toSubaccount("s"))
+		f.waitEvents(t, "hold", 1)
+		began := time.Now()
+		put(t, o, "second", toSubaccount("s"))
+		f.waitEvents(t, "sent", 2)
+		// The look-up comes after a minute, the hold's own probe after five.
+		if waited := time.Since(began); waited > 2*time.Minute || len(o.Holds()) > 0 {
+			t.Errorf("after %v; holds %+v", waited, o.Holds())
+		}
+	})
+}

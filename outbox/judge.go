@@ -27,23 +27,34 @@ var answered = []Verdict{VerdictSent, VerdictRejected, VerdictDead}
 func (o *Outbox) judgeHolds(ctx context.Context, s *store, c *claimed, r Result) error {
 	o.countAnswers(c, r)
 	switch {
+	case c.State == Backlogged && r.Verdict == VerdictSent:
+		return o.endHolds(ctx, s, o.backlogHolds(c))
 	case slices.Contains(answered, r.Verdict):
 		return o.endHolds(ctx, s, c.probed)
 	case c.State == Sending && (r.Verdict == VerdictHold || r.Verdict == VerdictBacklogged):
 		hold := o.holdFor(c, r)
-		met := func(h *Hold) bool { return h.name() == hold.name() }
-		if slices.ContainsFunc(c.probed, met) {
-			return o.extendHolds(ctx, s, c.probed, r.Reason, r.After)
+		isOther := func(h *Hold) bool { return h.name() != hold.name() }
+		others := slices.DeleteFunc(slices.Clone(c.probed), func(h *Hold) bool { return !isOther(h) })
+		met := slices.DeleteFunc(slices.Clone(c.probed), isOther)
+		if len(met) > 0 {
+			return errors.Join(o.extendHolds(ctx, s, met, r.Reason, r.After), o.extendHolds(ctx, s, others, "", 0))
 		}
 		// The account answers, and holds something else.
 		return errors.Join(o.endHolds(ctx, s, c.probed), o.beginHold(ctx, s, hold, c.began))
 	}
 	err := o.extendHolds(ctx, s, c.probed, "", 0)
 	if c.State == Sending && r.Verdict == VerdictUnknown && len(c.probed) == 0 && o.isOutage(c) {
-		r.Reason = "the last attempts had no answer that tells what became of them: " + r.Reason
+		r.Reason = "the outcome of the last attempts is unknown: " + r.Reason
 		err = errors.Join(err, o.beginHold(ctx, s, o.holdFor(c, r), c.began))
 	}
 	return err
+}
+
+// backlogHolds returns the holds that kept the account from sending an entry that it has sent now.
+func (o *Outbox) backlogHolds(c *claimed) []*Hold {
+	return slices.DeleteFunc(o.holdsOf(laneFor(c.Entry), c.account), func(h *Hold) bool {
+		return h.Scope != ScopeKey && h.Scope != ScopeSubaccount
+	})
 }
 
 // manyUnknowns is how many attempts of an account in a row, whose outcome is unknown, are an outage.

@@ -51,43 +51,42 @@ func (o *Outbox) takeUp(ctx context.Context, s *store, condition string, args ..
 	return nil
 }
 
-const unsettled = "whoever was sending it did not say how that ended: it is not known whether it was sent"
+const unsettled = "the process that was sending it stopped before it stored the outcome: it is not known whether it was sent"
 
 // interrupted decides about an entry of whose attempt nothing will be heard.
 func (o *Outbox) interrupted(ctx context.Context, s *store, r *row) error {
 	now := o.now()
 	wait := o.settings.Load().uncertainWait(r.urgent())
 	c := &change{state: Uncertain, due: now.Add(wait)}
-	name, reason := "interrupted", "interrupted: it is not known whether it was sent"
+	reason := "interrupted: it is not known whether it was sent"
 	switch {
 	case r.unrendered:
 		// Rendering sends nothing.
 		c.state, c.due, reason = r.waitingState(), now, "interrupted while it was rendered"
 	case r.claimed:
-		c.state, c.ended, name, reason = Dead, now, string(Dead), unsettled
 		r.unknowns++
+		c, reason = o.ending(r, Dead, true), unsettled
+		// Ory's repeats have ended by then, and the operator decides.
+		c.freesKey = true
 	default:
 		if r.unknowns++; r.unknowns >= mostUnknowns {
-			c.state, c.ended, name = Dead, now, string(Dead)
-			reason = "interrupted twice: it may have been sent, and even twice"
+			c, reason = o.ending(r, Dead, true), "interrupted twice: it may have been sent, and even twice"
 		}
 	}
 	r.note(now, reason)
 	statements := c.statements(r, Sending)
-	if r.claimed {
-		// Ory's repeats have ended by then, and the operator decides.
-		statements = append(statements, releaseKey(r.ID))
-	}
 	if err := s.Write(ctx, &database.Write{Statements: statements, Order: r.ID}); err != nil {
 		return fmt.Errorf("taking over the entry %s: %w", r.ID, err)
 	}
 	if statements[0].Changed == 0 {
 		return nil // its process was alive after all
 	}
-	if r.State = c.state; r.State == Dead {
-		o.pending.Add(-1)
+	if c.state == Dead {
+		o.ended(r, Sending, c)
+		return nil
 	}
-	o.notify(name, r.Entry, r.Reason, wait)
+	r.State = c.state
+	o.notify("interrupted", r.Entry, r.Reason, wait)
 	return nil
 }
 

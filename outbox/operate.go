@@ -117,27 +117,18 @@ func (o *Outbox) discardRows(ctx context.Context, s *store, rows []*row) (int, e
 
 // endAll ends entries that nobody is sending, and returns how many.
 func (o *Outbox) endAll(ctx context.Context, s *store, rows []*row, state State, reason string) (int, error) {
-	now, keeps := o.now(), o.settings.Load().KeepContent
 	return o.changeRows(ctx, s, rows, func(r *row) *change {
 		if !slices.Contains(discardable, r.State) {
 			return nil
 		}
-		r.note(now, reason)
-		return &change{
-			state: state, ended: now, wipe: r.Private || r.unrendered || !keeps, freesKey: freesKey(r, state),
-		}
-	}, func(r *row, before State) {
-		if before.undelivered() {
-			o.pending.Add(-1)
-		}
-		r.Ended = now
-		o.notify(string(state), r.Entry, reason, 0)
-	})
+		r.note(o.now(), reason)
+		return o.ending(r, state, false)
+	}, o.ended)
 }
 
 // changeRows changes rows in one commit, or one by one if that fails, as long as they are as they were read.
 func (o *Outbox) changeRows(
-	ctx context.Context, s *store, rows []*row, to func(*row) *change, done func(*row, State),
+	ctx context.Context, s *store, rows []*row, to func(*row) *change, done func(*row, State, *change),
 ) (int, error) {
 	type changing struct {
 		*row
@@ -180,7 +171,7 @@ func (o *Outbox) changeRows(
 		n++
 		before := one.State
 		one.State = one.state
-		done(one.row, before)
+		done(one.row, before, one.change)
 	}
 	return n, nil
 }

@@ -29,27 +29,44 @@ func (o *Outbox) save(ctx context.Context, s *store, c *claimed, state State, de
 // end stores the end of an entry, and wipes its content in the same statement.
 func (o *Outbox) end(ctx context.Context, s *store, c *claimed, state State, reason string) error {
 	c.note(o.now(), reason)
-	keep := state == Dead || state == Unrendered || c.keepContent || o.settings.Load().KeepContent && !c.Private
-	change := &change{state: state, wipe: !keep, freesKey: freesKey(c.row, state)}
-	if state != Unrendered {
-		change.ended = o.now()
-	}
-	before := c.State
+	change, before := o.ending(c.row, state, c.keepContent), c.State
 	if err := o.write(ctx, s, c, change); err != nil {
 		return err
 	}
-	c.Ended = change.ended
+	o.ended(c.row, before, change)
+	return nil
+}
+
+// ending returns the change that ends an entry.
+func (o *Outbox) ending(r *row, state State, keepContent bool) *change {
+	kept := state == Dead || state == Unrendered || keepContent ||
+		o.settings.Load().KeepContent && !r.Private && !r.unrendered
+	c := &change{state: state, wipe: !kept, freesKey: freesKey(r, state)}
+	if state != Unrendered {
+		c.ended = o.now()
+	}
+	return c
+}
+
+// ended counts and reports an end that was stored. The entry was in the state before.
+func (o *Outbox) ended(r *row, before State, c *change) {
+	r.State, r.Ended = c.state, c.ended
 	if before.undelivered() {
 		o.pending.Add(-1)
 	}
-	o.tally.addEnd(c.row)
-	o.notify(string(state), c.Entry, c.Reason, 0)
-	return nil
+	o.tally.addEnd(r)
+	o.notify(string(r.State), r.Entry, r.Reason, 0)
 }
 
 // freesKey reports whether another entry may have the key of one that ends: no mail went out, and none may have.
 func freesKey(r *row, state State) bool {
-	return r.unknowns == 0 && (state == Rejected || state == Dead || state == Expired || state == Discarded)
+	switch state {
+	case Rejected:
+		return r.unknowns == 0
+	case Dead, Expired, Discarded:
+		return r.unknowns == 0 && r.backlogged.IsZero()
+	}
+	return false
 }
 
 // rendered makes the entry what it has been rendered to. It is claimed again then, perhaps for another account.
@@ -68,7 +85,7 @@ func (o *Outbox) rendered(ctx context.Context, s *store, c *claimed, n *New) err
 }
 
 // write stores a change of a claimed entry, again and again until the database takes it: what was sent must not be sent
-// again because the database was away for a moment.
+// again because the database was away for a moment. The error is errTaken if the entry is not this worker's any more.
 func (o *Outbox) write(ctx context.Context, s *store, c *claimed, change *change) error {
 	from := c.State
 	for n := 1; ; n++ {
@@ -82,12 +99,11 @@ func (o *Outbox) write(ctx context.Context, s *store, c *claimed, change *change
 			c.State = change.state
 			return nil
 		}
-		if errors.Is(err, errTaken) && from != Sending {
-			return nil // the operator decided about it during the look-up
-		}
 		if errors.Is(err, errTaken) {
-			o.notify("lost", c.Entry, "the entry was taken over while it was sent", 0)
-			return nil
+			if from == Sending { // else the operator decided about it during the look-up
+				o.notify("lost", c.Entry, "the entry was taken over while it was sent", 0)
+			}
+			return err
 		}
 		o.troubles.set(o, "storing outcomes", err)
 		select {

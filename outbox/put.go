@@ -245,6 +245,11 @@ type lane struct {
 	due time.Time
 }
 
+// laneFor returns the lane of an entry, without its name, as far as holds go.
+func laneFor(e Entry) lane {
+	return lane{sender: e.Sender, subaccount: e.Subaccount, template: e.Template}
+}
+
 func parseLane(name string, due int64) lane {
 	parts := append(strings.SplitN(name, "\n", 4), "", "", "")
 	return lane{name, parts[0] == "0", parts[1], parts[2], parts[3], toTime(due)}

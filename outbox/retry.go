@@ -92,7 +92,7 @@ func (o *Outbox) retryRows(how *retrying) operation {
 			r.tries, r.unknowns, r.retried, r.holds = 0, 0, 0, 0
 			r.backlogged = time.Time{} // what the account kept back and gave up is sent again
 			return &change{state: r.waitingState(), due: now, takesKey: true}
-		}, func(r *row, before State) {
+		}, func(r *row, before State, _ *change) {
 			queued = append(queued, r.ID)
 			if !before.undelivered() {
 				o.pending.Add(1)
@@ -132,5 +132,5 @@ func (o *Outbox) isUnderWay(s *store, r *row) bool {
 	}
 	account := o.accountOf(s, o.settings.Load(), r.Sender)
 	return (r.State == Pending || r.State == Retrying) && !r.Due.After(o.now()) && account != "" &&
-		len(o.holdsOf(lane{sender: r.Sender, subaccount: r.Subaccount, template: r.Template}, account)) == 0
+		len(o.holdsOf(laneFor(r.Entry), account)) == 0
 }

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
@@ -15,9 +14,6 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 	if err != nil {
 		return err
 	}
-	o.mu.Lock()
-	o.countRefusals(entry.Sender, r)
-	o.mu.Unlock()
 	if r.Verdict == VerdictUnknown {
 		return nil
 	}
@@ -26,56 +22,36 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 		return err
 	}
 	row := rows[0]
-	now := o.now()
+	row.note(o.now(), r.Reason)
 	row.Outcome, row.keyUntil = r.Outcome, 0
-	row.note(now, r.Reason)
-	change := &change{}
+	if entry.Remember > 0 {
+		row.keyUntil = o.now().Add(entry.Remember).UnixMilli()
+	}
+	var c *change
 	switch r.Verdict {
 	case VerdictSent:
-		change.state = Sent
+		c = o.ending(row, Sent, r.KeepContent)
 	case VerdictRejected, VerdictDead:
-		change.state, change.freesKey = Rejected, true
+		c = o.ending(row, Rejected, false)
 	case VerdictBacklogged:
-		row.backlogged = now
-		change.state, change.due = Backlogged, now.Add(o.settings.Load().LookUpWait)
+		row.backlogged = o.now()
+		c = &change{state: Backlogged, due: row.backlogged.Add(o.settings.Load().LookUpWait)}
 	default:
-		n, err := s.exec(ctx, "DELETE FROM entry WHERE id = $1 AND claimed = 1 AND state = 'sending'", id)
-		o.pending.Add(-n)
+		statements := deletion([]any{id}, "claimed = 1 AND state = 'sending'")
+		err := s.Write(ctx, &database.Write{Statements: statements, Order: id})
+		if err == nil {
+			o.pending.Add(-statements[0].Changed)
+		}
 		return err
 	}
-	if change.state != Backlogged {
-		change.ended, change.wipe = now, row.Private || !o.settings.Load().KeepContent
-	}
-	keyUntil := int64(0)
-	if entry.Remember > 0 {
-		keyUntil = now.Add(entry.Remember).UnixMilli()
-	}
-	statements := append(change.statements(row, Sending),
-		&database.Statement{SQL: "UPDATE entry SET key_until = $2 WHERE id = $1", Args: []any{id, keyUntil}})
-	return o.settled(ctx, s, row, change.state, statements, now)
-}
-
-func (o *Outbox) settled(
-	ctx context.Context,
-	s *store,
-	r *row,
-	state State,
-	statements []*database.Statement,
-	now time.Time,
-) error {
-	if err := s.Write(ctx, &database.Write{Statements: statements, Order: r.ID}); err != nil {
+	statements := c.statements(row, Sending)
+	if err := s.Write(ctx, &database.Write{Statements: statements, Order: id}); err != nil || statements[0].Changed == 0 {
 		return err
 	}
-	if statements[0].Changed == 0 {
+	if c.state == Backlogged {
+		o.wake()
 		return nil
 	}
-	r.State, r.Ended = state, now
-	if state.undelivered() {
-		o.wake()
-	} else {
-		o.pending.Add(-1)
-		o.tally.addEnd(r)
-		o.notify(string(state), r.Entry, r.Reason, 0)
-	}
+	o.ended(row, Sending, c)
 	return nil
 }

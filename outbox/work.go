@@ -25,13 +25,11 @@ func (o *Outbox) begin(ctx context.Context, c *claimed) {
 	}
 	o.mu.Unlock()
 	for i, h := range c.probed {
-		mine := *h
-		mine.generation++
-		c.probed[i] = &mine
+		c.probed[i] = h.claimed()
 	}
 	o.working.Go(func() {
 		err := o.safely("delivering an entry", func() error { return o.work(ctx, c) }, "entry", c.ID)
-		if err != nil {
+		if err != nil && !errors.Is(err, errTaken) {
 			o.logger().Error("storing the outcome of an entry", "entry", c.ID, "error", err)
 		}
 		o.mu.Lock()
