@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 // must not see an error because a template has one.
 func (c *call) enqueue(hook *ory.Hook) answer {
 	o, err := c.render(hook)
-	if errors.Is(err, render.ErrCancelled) {
-		return c.end(outcomeCancelled, nil, nil)
+	if stopped, ok := c.stopped(err); ok {
+		return stopped
 	}
 	var entry outbox.New
 	given := ""
@@ -93,6 +94,18 @@ func (c *call) setKey(entry *outbox.New, key string, ofBody bool) {
 	if ofBody {
 		entry.Remember = rememberBody
 	}
+}
+
+// stopped returns the answer to a call whose rendering ended without a message and without a fault of the template: the
+// template cancelled, or the client is gone. Nothing is stored, so that a repeat is a first call.
+func (c *call) stopped(err error) (stopped answer, ok bool) {
+	switch {
+	case errors.Is(err, render.ErrCancelled):
+		return c.end(outcomeCancelled, nil, nil), true
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return c.end(outcomeUnavailable, ory.ErrUnavailable, err), true
+	}
+	return answer{}, false
 }
 
 // render evaluates the template and checks what it returned.

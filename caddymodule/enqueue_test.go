@@ -1,11 +1,14 @@
 package caddymodule_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
@@ -107,5 +110,35 @@ func TestHooksBehindHandlePath(t *testing.T) {
 		if entry := e.WaitState(got.Entry(), outbox.Sent); entry.Hook != path {
 			t.Errorf("%s: the entry says %s", path, entry.Hook)
 		}
+	}
+}
+
+// TestClientLeavesDuringRendering hangs up before the template has an answer: nothing is stored, and the repeat is a
+// first call.
+func TestClientLeavesDuringRendering(t *testing.T) {
+	const endless = `local fib(n) = if n < 2 then n else fib(n - 1) + fib(n - 2); function(ctx) { a: fib(60) }`
+	for _, delivery := range []string{"queued", "sync"} {
+		t.Run(delivery, func(t *testing.T) {
+			e := edgetest.NewWith(t, endless, "delivery "+delivery+"\nrender_timeout 1m", "")
+			gone, cancel := context.WithCancel(t.Context())
+			cancel()
+			r := httptest.NewRequestWithContext(gone, http.MethodPost, "/hooks/welcome", strings.NewReader(edgetest.Ada))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("X-Hook-Key", edgetest.HookKey)
+			answer := httptest.NewRecorder()
+			if err := caddymodule.FirstHook().ServeHTTP(answer, r, nil); err != nil {
+				t.Fatal(err)
+			}
+			if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Outbox-Entry") != "" {
+				t.Errorf("the answer is %d, %v", answer.Code, answer.Header())
+			}
+			e.WaitForLog(`"outcome":"unavailable"`)
+			e.Write("t.jsonnet", edgetest.Minimal)
+			e.WaitForLog(`"msg":"template changed"`)
+			if got := e.Post(edgetest.Ada); got.Status != 204 || got.Header.Get("Outbox-Duplicate") != "" {
+				t.Errorf("the repeat got %+v", got)
+			}
+			e.WaitMails(1)
+		})
 	}
 }

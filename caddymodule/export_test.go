@@ -21,3 +21,6 @@ func ForgetReplies() {
 	replies.byKey = make(map[string]*list.Element)
 	replies.byAge.Init()
 }
+
+// FirstHook returns the first handler of the running configuration.
+func FirstHook() *Webhook { return Running().hooks[0] }

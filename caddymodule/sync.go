@@ -11,23 +11,18 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/render"
 )
 
 // sendNow renders a hook and sends the result before Ory is answered.
 func (c *call) sendNow(hook *ory.Hook) answer {
 	o, err := c.render(hook)
-	var invalid *mandrill.InvalidError
-	switch {
-	case err == nil:
-	case errors.Is(err, render.ErrCancelled):
-		return c.end(outcomeCancelled, nil, nil)
-	case errors.As(err, &invalid):
+	if stopped, ok := c.stopped(err); ok {
+		return stopped
+	}
+	if invalid := (*mandrill.InvalidError)(nil); errors.As(err, &invalid) {
 		return c.end(outcomeMessage, ory.ErrMessage, err)
-	case errors.Is(err, context.Canceled):
-		// The client went away: that is no fault of the template.
-		return c.end(outcomeUnavailable, ory.ErrUnavailable, err)
-	default:
+	}
+	if err != nil {
 		return c.end(outcomeTemplate, ory.ErrTemplate, err)
 	}
 	key, ofBody := c.key(hook, o.IdempotencyKey())
