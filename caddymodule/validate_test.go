@@ -14,9 +14,14 @@ import (
 
 // TestValidateHasNoEffect runs beside an edge, as `caddy validate` does.
 func TestValidateHasNoEffect(t *testing.T) {
+	data := caddy.AppDataDir()
+	kept := strings.Count(tree(t, data), ".json")
 	e := edgetest.New(t, edgetest.Minimal, "")
 	e.Post(edgetest.Ada)
-	data := caddy.AppDataDir()
+	edgetest.WaitUntil(t, "the template's last good version is kept", func() bool {
+		files := tree(t, data)
+		return strings.Count(files, ".json") > kept && !strings.Contains(files, ".new-")
+	})
 	before := tree(t, data)
 	other := e.Path("other.jsonnet")
 	e.Write("other.jsonnet", edgetest.Minimal)
