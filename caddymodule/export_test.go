@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// SetWaits shortens the time until an entry is looked for at Mandrill.
-func SetWaits(wait time.Duration) {
-	uncertainWait, lookUpWait, indexedSince = wait, wait, wait
+// SetWaits shortens the time until an entry is looked for at Mandrill, and until a failed attempt is repeated.
+func SetWaits(lookUp, retry time.Duration) {
+	uncertainWait, lookUpWait, indexedSince = lookUp, lookUp, lookUp
+	retryWait = retry
 }
 
 // SetSecretInterval has the files of secrets read more often.

@@ -12,7 +12,7 @@ import (
 var update = flag.Bool("update", false, "rewrite golden files")
 
 func TestMain(m *testing.M) {
-	caddymodule.SetWaits(500 * time.Millisecond)
+	caddymodule.SetWaits(250*time.Millisecond, 100*time.Millisecond)
 	caddymodule.SetSecretInterval(20 * time.Millisecond)
 	edgetest.Main(m)
 }

@@ -183,15 +183,15 @@ func (a *App) outboxSettings() outbox.Settings {
 	return outbox.Settings{
 		Senders: a.Senders(), Accounts: a.accountNames(), Logger: a.slogger,
 		Deliverer: deliverer{a}, Notify: a.onOutboxEvent,
-		UncertainWait: uncertainWait, LookUpWait: lookUpWait,
+		UncertainWait: uncertainWait, LookUpWait: lookUpWait, RetryWait: retryWait,
 		Workers: a.Workers, RetryFor: time.Duration(a.RetryFor), Keep: time.Duration(a.Keep),
 		MaxPending: a.MaxPending, KeepContent: a.KeepContent,
 		Keys: valuesOf(a.outboxKeys), Postgres: a.dsn.value(),
 	}
 }
 
-// uncertainWait and lookUpWait replace the outbox's own in tests.
-var uncertainWait, lookUpWait time.Duration
+// uncertainWait, lookUpWait and retryWait replace the outbox's own in tests.
+var uncertainWait, lookUpWait, retryWait time.Duration
 
 var errOutboxOff = errors.New(
 	"delivery queued needs the outbox, which is off: write delivery sync, or take outbox off away")

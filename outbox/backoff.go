@@ -3,19 +3,18 @@ package outbox
 import "time"
 
 const (
-	firstRetry = time.Second
 	lastRetry  = 15 * time.Minute
-
 	lastLookUp = time.Hour
 )
 
-// backoff is the time between the attempt that is the nth to fail and the next: 1 s, doubled each time up to
-// 15 min, less up to a quarter by a jitter between 0 and 1.
-func backoff(n int, jitter float64) time.Duration {
-	delay := lastRetry
-	if n < 11 { // 2^10 s is more than lastRetry
-		delay = min(firstRetry<<(n-1), lastRetry)
+// backoff is the time between the attempt that is the nth to fail and the next: the first delay, doubled each time
+// up to 15 min, less up to a quarter by a jitter between 0 and 1.
+func backoff(n int, first time.Duration, jitter float64) time.Duration {
+	delay := first
+	for ; n > 1 && delay < lastRetry; n-- {
+		delay *= 2
 	}
+	delay = min(delay, lastRetry)
 	return delay - time.Duration(jitter*float64(delay)/4)
 }
 

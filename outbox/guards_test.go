@@ -196,7 +196,7 @@ func TestTwoHolds(t *testing.T) {
 		}
 		after := held()
 		if after[ScopeDomain].Reason != "unsigned" || after[ScopeKey].Reason != "suspended" ||
-			after[ScopeDomain].Probe.After(now.Add(probeDelays[ScopeDomain].last)) {
+			after[ScopeDomain].Probe.After(now.Add(lastProbe[ScopeDomain])) {
 			t.Errorf("domain %+v, key %+v", after[ScopeDomain], after[ScopeKey])
 		}
 		c.probed = []*Hold{after[ScopeDomain], after[ScopeKey]}
@@ -272,7 +272,7 @@ func TestOneProbe(t *testing.T) {
 		s := o.store.Load()
 		id := putOne(t, o)
 		now := o.now()
-		hold := Hold{Scope: ScopeDomain, Target: "example.com", Probe: now, Since: now, delay: probeDelays[ScopeKey].first}
+		hold := Hold{Scope: ScopeDomain, Target: "example.com", Probe: now, Since: now, delay: time.Second}
 		if err := o.beginHold(t.Context(), s, hold, now); err != nil {
 			t.Fatal(err)
 		}
@@ -311,7 +311,7 @@ func TestUnsentProbe(t *testing.T) {
 				c := claimOne(t, o, putOne(t, o))
 				change(c)
 				now := o.now()
-				hold := Hold{Scope: ScopeKey, Probe: now, Since: now, delay: probeDelays[ScopeKey].first}
+				hold := Hold{Scope: ScopeKey, Probe: now, Since: now, delay: time.Second}
 				if err := o.beginHold(t.Context(), s, hold, now); err != nil {
 					t.Fatal(err)
 				}
@@ -329,7 +329,7 @@ func TestUnsentProbe(t *testing.T) {
 					t.Fatal(err)
 				}
 				next := o.holdsOf(lane{sender: "example.com"}, "")[0].Probe.Sub(now)
-				if next > 2*probeDelays[ScopeKey].first {
+				if next > 2*time.Second {
 					t.Errorf("the next probe comes after %v", next)
 				}
 			})

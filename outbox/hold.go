@@ -15,12 +15,14 @@ const (
 	probeLease = time.Minute
 )
 
-// probeDelays are the times before the first probe of a hold, and between two at most.
-var probeDelays = map[Scope]struct{ first, last time.Duration }{
-	ScopeKey:        {time.Second, 30 * time.Second},
-	ScopeDomain:     {time.Minute, 10 * time.Minute},
-	ScopeSubaccount: {5 * time.Minute, 5 * time.Minute},
-}
+// firstProbe is the time before the first probe of a hold, and lastProbe that between two at most. Settings.RetryWait is
+// the first of a key.
+var (
+	firstProbe = map[Scope]time.Duration{ScopeDomain: time.Minute, ScopeSubaccount: 5 * time.Minute}
+	lastProbe  = map[Scope]time.Duration{
+		ScopeKey: 30 * time.Second, ScopeDomain: 10 * time.Minute, ScopeSubaccount: 5 * time.Minute,
+	}
+)
 
 // Scope says what a hold or a pause keeps back.
 type Scope string
@@ -202,7 +204,7 @@ func (o *Outbox) endHolds(ctx context.Context, s *store, probed []*Hold) error {
 // extendHolds keeps those in force that a probe has met again. The next probe comes later.
 func (o *Outbox) extendHolds(ctx context.Context, s *store, probed []*Hold, reason string, after time.Duration) error {
 	return o.changeProbed(ctx, s, probed, "", func(h *Hold) *database.Statement {
-		delay := min(max(2*h.delay, probeDelays[h.Scope].first), probeDelays[h.Scope].last)
+		delay := min(max(2*h.delay, o.settings.Load().firstProbe(h.Scope)), lastProbe[h.Scope])
 		next := o.now().Add(max(delay, min(after, longestProbe)))
 		text := cmp.Or(reason, h.Reason)
 		return &database.Statement{

@@ -83,7 +83,7 @@ func (o *Outbox) holdFor(c *claimed, r Result) Hold {
 	case scope == ScopeSubaccount:
 		target += "/" + c.Subaccount
 	}
-	now, first := o.now(), probeDelays[scope].first
+	now, first := o.now(), o.settings.Load().firstProbe(scope)
 	return Hold{
 		Scope: scope, Target: target, Sender: c.Sender, Reason: r.Reason, Since: now, Entry: c.ID,
 		Probe: now.Add(max(first, min(r.After, longestProbe))), delay: first,

@@ -107,7 +107,7 @@ func (o *Outbox) write(ctx context.Context, s *store, c *claimed, change *change
 		}
 		o.troubles.set(o, "storing outcomes", err)
 		select {
-		case <-time.After(min(backoff(n, 0)/10, 5*time.Second)):
+		case <-time.After(min(backoff(n, time.Second, 0)/10, 5*time.Second)):
 		case <-ctx.Done():
 			return err
 		}

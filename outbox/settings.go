@@ -64,6 +64,9 @@ type Settings struct {
 	UncertainWait time.Duration
 	// LookUpWait is the time until an entry that the account keeps back is looked up first. Default: 1 min.
 	LookUpWait time.Duration
+	// RetryWait is the time until a failed attempt is first repeated, and an account on hold first probed. It doubles
+	// from there. Default: 1 s.
+	RetryWait time.Duration
 }
 
 // Event is something that happened to an entry or to a hold.
@@ -102,6 +105,9 @@ func (s Settings) withDefaults() *Settings {
 	if s.LookUpWait == 0 {
 		s.LookUpWait = time.Minute
 	}
+	if s.RetryWait == 0 {
+		s.RetryWait = time.Second
+	}
 	if s.Notify == nil {
 		s.Notify = func(Event) {}
 	}
@@ -118,4 +124,12 @@ func (s *Settings) uncertainWait(urgent bool) time.Duration {
 		return 20 * time.Second
 	}
 	return 2 * time.Minute
+}
+
+// firstProbe returns how long a new hold waits for its first probe.
+func (s *Settings) firstProbe(scope Scope) time.Duration {
+	if scope == ScopeKey {
+		return s.RetryWait
+	}
+	return firstProbe[scope]
 }

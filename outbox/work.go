@@ -133,13 +133,15 @@ func (o *Outbox) sealed(ctx context.Context, s *store, c *claimed, reason error)
 // retry tries the entry again after a failed attempt, until it has been retried for as long as it may be. Only delays
 // count: no hold, no backlog, and no time in which no process ran.
 func (o *Outbox) retry(ctx context.Context, s *store, c *claimed, r Result) error {
-	if c.retried >= o.settings.Load().RetryFor {
+	settings := o.settings.Load()
+	if c.retried >= settings.RetryFor {
 		return o.end(ctx, s, c, Dead, "it was retried for as long as retry_for says; at last: "+r.Reason)
 	}
-	delay := max(backoff(c.tries+1, rand.Float64()), min(r.After, lastRetry))
+	first := settings.RetryWait
+	delay := max(backoff(c.tries+1, first, rand.Float64()), min(r.After, lastRetry))
 	if c.urgent() && r.After == 0 {
 		// What expires soon is tried again within a tenth of its life.
-		delay = max(min(delay, c.Expires.Sub(c.Accepted)/10), firstRetry/2)
+		delay = max(min(delay, c.Expires.Sub(c.Accepted)/10), first/2)
 	}
 	c.tries++
 	c.retried += delay
