@@ -79,7 +79,7 @@ type App struct {
 
 	mu        sync.Mutex
 	pings     lastAnswers[error]
-	lackIndex lastAnswers[bool]
+	indexes   lastAnswers[error]
 	searchers searchers
 	// formerOutboxes are files of outboxes that earlier configurations had.
 	formerOutboxes []string
@@ -200,6 +200,9 @@ func (a *App) Start() error {
 	a.stop = cancel
 	a.done.Go(func() { a.drainEvents(ctx.Done()) })
 	a.done.Go(func() { a.followSecrets(ctx) })
+	if a.outbox != nil {
+		a.done.Go(func() { a.watchIndexes(ctx) })
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, hook := range a.hooks {
@@ -219,12 +222,7 @@ func (a *App) Stop() error {
 // Cleanup gives up what Provision took.
 func (a *App) Cleanup() error {
 	err := a.releaseOutbox()
-	for _, client := range a.clients {
-		client.CloseIdleConnections()
-	}
-	for _, client := range a.listClients {
-		client.CloseIdleConnections()
-	}
+	a.forgetClients(nil)
 	if a.replies != nil {
 		err = errors.Join(err, releaseReplyCache())
 	}

@@ -56,6 +56,11 @@ func recipientsOf(members []audience.Member) []mandrill.Recipient {
 	return recipients
 }
 
+func (c change) failure(_ context.Context, err error) outbox.Result {
+	content, _ := c.MarshalJSON() // its encoding was checked when it was parsed
+	return c.app.failure(err, content)
+}
+
 func (c change) outcome(recipients []mandrill.Recipient) outbox.Result {
 	result := outbox.Result{Verdict: outbox.VerdictSent, Outcome: c.app.storedOutcome(recipients)}
 	var statuses []string

@@ -32,6 +32,8 @@ type outgoing interface {
 	accepted(recipient mandrill.Recipient) bool
 	// outcome turns what Mailchimp said of the recipients into the result of an attempt.
 	outcome(recipients []mandrill.Recipient) outbox.Result
+	// failure turns the error of send into the result of an attempt.
+	failure(ctx context.Context, err error) outbox.Result
 	// tie adds what ties a message to its entry of an outbox.
 	tie(entry, outbox string)
 }

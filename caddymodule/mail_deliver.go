@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -18,9 +17,6 @@ const (
 	entryField  = "outbox_entry"
 	outboxField = "outbox"
 )
-
-// backlogged is how long Mandrill keeps mail that it does not send: 3 days for a paused sub-account.
-const backlogged = 72 * time.Hour
 
 // mail is a message that a template returned.
 type mail struct {
@@ -55,6 +51,11 @@ func (a *App) countSending(started time.Time, recipients []mandrill.Recipient, s
 func (m mail) tie(entry, outbox string) {
 	m.SetMetadata(entryField, entry)
 	m.SetMetadata(outboxField, outbox)
+}
+
+func (m mail) failure(ctx context.Context, err error) outbox.Result {
+	content, _ := m.MarshalJSON() // its encoding was checked when it was parsed
+	return m.app.mailFailure(ctx, m.client, err, content)
 }
 
 func (m mail) outcome(recipients []mandrill.Recipient) outbox.Result {
@@ -151,7 +152,7 @@ func (m storedMail) attempt(ctx context.Context, entry outbox.Delivery, timeout 
 	recipients, err := m.client.SendStored(ctx, rest.left)
 	m.app.countSending(started, recipients, entry.Sender, entry.Template)
 	if err != nil {
-		return m.doubt(ctx, err, m.app.failure(err, entry.Content))
+		return m.failed(ctx, err, entry)
 	}
 	if len(rest.former) > 0 {
 		addressed(recipients, rest.left)
@@ -159,17 +160,23 @@ func (m storedMail) attempt(ctx context.Context, entry outbox.Delivery, timeout 
 	return rest.outcome(recipients)
 }
 
-// doubt turns a hold into a retry if not Mandrill itself has refused the call, and the account answers: then it is this
-// message that something between does not let through.
-func (m storedMail) doubt(ctx context.Context, err error, result outbox.Result) outbox.Result {
+// failed turns the error of a call into the result of the attempt.
+func (m storedMail) failed(ctx context.Context, err error, entry outbox.Delivery) outbox.Result {
+	result := m.app.mailFailure(ctx, m.client, err, entry.Content)
 	if result.Verdict == outbox.VerdictUnknown && m.app.lacksIndex(context.WithoutCancel(ctx), m.client) {
 		result.After = indexedSince // nothing will be found, however long it waits
 	}
+	return result
+}
+
+// mailFailure turns the error of a call into the result of an attempt. A refusal that has none of Mandrill's own names
+// holds the account only if the account does not answer either: else something in between does not let this mail
+// through.
+func (a *App) mailFailure(ctx context.Context, client *mandrill.Client, err error, content []byte) outbox.Result {
+	result := a.failure(err, content)
+	ctx = context.WithoutCancel(ctx) // the account is asked even if the call took all of its time
 	var failed *mandrill.Error
-	if result.Verdict != outbox.VerdictHold || !errors.As(err, &failed) || failed.Named() {
-		return result
-	}
-	if m.app.ping(ctx, m.client) == nil {
+	if result.Verdict == outbox.VerdictHold && errors.As(err, &failed) && !failed.Named() && a.ping(ctx, client) == nil {
 		result.Verdict = outbox.VerdictRetry
 	}
 	return result
@@ -187,51 +194,4 @@ func (m storedMail) isOf(info mandrill.Info, entry string) bool {
 		}
 	}
 	return slices.ContainsFunc(m.Recipients(), func(to string) bool { return strings.EqualFold(to, info.Email) })
-}
-
-// lookUp asks for the state of a mail that Mandrill queued for a reason that lies with the account.
-func (m storedMail) lookUp(ctx context.Context, entry outbox.Delivery) outbox.Result {
-	recipients := recipientsFrom(entry.Outcome)
-	addressed(recipients, m)
-	waiting := false
-	for i, recipient := range recipients {
-		if recipient.Status != "queued" || recipient.ID == "" {
-			continue
-		}
-		info, err := m.info(ctx, recipient.ID)
-		if err != nil {
-			return m.app.failure(err, entry.Content)
-		}
-		switch info.State {
-		case "queued", "scheduled":
-			waiting = true
-		case "rejected", "canceled":
-			recipients[i].Status, recipients[i].QueuedReason, recipients[i].RejectReason = "rejected", "", info.RejectReason
-		default:
-			recipients[i].Status, recipients[i].QueuedReason = "sent", ""
-		}
-	}
-	switch {
-	case waiting && time.Since(entry.Backlogged) > backlogged:
-		return outbox.Result{
-			Verdict: outbox.VerdictGivenUp, Outcome: m.app.storedOutcome(recipients),
-			Reason: fmt.Sprintf("Mandrill queued the mail and did not send it for %s", backlogged),
-		}
-	case waiting:
-		return outbox.Result{
-			Verdict: outbox.VerdictBacklogged, Outcome: m.app.storedOutcome(recipients),
-			Reason: entry.Reason,
-		}
-	}
-	return m.app.mailOutcome(recipients, m)
-}
-
-// info asks what became of one message. Mandrill knows a message only some time after it has queued it.
-func (m storedMail) info(ctx context.Context, id string) (mandrill.Info, error) {
-	info, err := m.client.Info(ctx, id)
-	var failed *mandrill.Error
-	if errors.As(err, &failed) && failed.Name == "Unknown_Message" {
-		return mandrill.Info{State: "queued"}, nil
-	}
-	return info, err
 }

@@ -42,10 +42,8 @@ func checkSigning(ctx context.Context, client *mandrill.Client, domain string) e
 	if err != nil {
 		return fmt.Errorf("%s", Explain(err, false))
 	}
-	for _, found := range domains {
-		if found.Domain == domain && found.ValidSigning {
-			return nil
-		}
+	if found, _ := mandrill.FindDomain(domains, domain); found.ValidSigning {
+		return nil
 	}
 	return fmt.Errorf("%s", refusalOf(mandrill.Recipient{Status: "rejected", RejectReason: "unsigned"}))
 }

@@ -118,7 +118,8 @@ func (a *App) forgetClients(used map[string]bool) {
 			client.CloseIdleConnections()
 			delete(a.clients, key)
 			a.pings.forget(client)
-			a.lackIndex.forget(client)
+			a.indexes.forget(client)
+			a.searchers.forget(client)
 		}
 	}
 	for name, client := range a.listClients {

@@ -36,11 +36,7 @@ type found struct {
 	err   error
 }
 
-var (
-	errManySearches = errors.New("the account has made as many searches as Mandrill allows")
-	errNoIndex      = errors.New("the account has no index of the metadata field " + entryField +
-		": caddy mailchimp setup makes it")
-)
+var errManySearches = errors.New("the account has made as many searches as Mandrill allows")
 
 // searcher searches for the messages of one sender's entries, of many with one call.
 type searcher struct {
@@ -52,24 +48,34 @@ type searcher struct {
 	waiting map[string][]chan found
 }
 
-// searchers are those of an app, by sender.
+// searchers are those of an app, by client, and then by sender.
 type searchers struct {
 	mu       sync.Mutex
-	bySender map[string]*searcher
+	byClient map[*mandrill.Client]map[string]*searcher
 }
 
 func (a *App) searcherFor(sender string, client *mandrill.Client) *searcher {
 	a.searchers.mu.Lock()
 	defer a.searchers.mu.Unlock()
-	if a.searchers.bySender == nil {
-		a.searchers.bySender = make(map[string]*searcher)
+	if a.searchers.byClient == nil {
+		a.searchers.byClient = make(map[*mandrill.Client]map[string]*searcher)
 	}
-	s := a.searchers.bySender[sender]
+	if a.searchers.byClient[client] == nil {
+		a.searchers.byClient[client] = make(map[string]*searcher)
+	}
+	s := a.searchers.byClient[client][sender]
 	if s == nil {
 		s = &searcher{app: a, client: client, sender: sender, waiting: make(map[string][]chan found)}
-		a.searchers.bySender[sender] = s
+		a.searchers.byClient[client][sender] = s
 	}
 	return s
+}
+
+// forget forgets the searchers of a client. Searches that are under way end as they would.
+func (s *searchers) forget(client *mandrill.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byClient, client)
 }
 
 // search looks for the messages of an entry. The first of those that come within searchWindow asks for all of them.
@@ -209,16 +215,4 @@ func foundOutcome(messages []mandrill.Info, of remaining) outbox.Result {
 		outcome.Reason = "found at Mandrill after an attempt whose outcome was unknown"
 	}
 	return outcome
-}
-
-// indexInterval is how long it is remembered whether an account has the index.
-const indexInterval = 10 * time.Minute
-
-// lacksIndex reports whether an account is known to have no index of the metadata field that entries are searched by.
-func (a *App) lacksIndex(ctx context.Context, client *mandrill.Client) bool {
-	return a.lackIndex.get(ctx, client, indexInterval, func(ctx context.Context) bool {
-		fields, err := client.MetadataFields(ctx)
-		isIndexed := func(f mandrill.MetadataField) bool { return f.Name == entryField }
-		return err == nil && !slices.ContainsFunc(fields, isIndexed)
-	})
 }

@@ -53,7 +53,7 @@ func (c *call) rememberFor(r outbox.Result, ofBody bool) time.Duration {
 		return 0
 	case r.Verdict == outbox.VerdictUnknown:
 		return rememberUnknown
-	case r.Verdict != outbox.VerdictSent:
+	case r.Verdict != outbox.VerdictSent && r.Verdict != outbox.VerdictBacklogged:
 		return 0
 	case ofBody:
 		return rememberBody
@@ -142,11 +142,7 @@ func (c *call) sendOnce(o outgoing) (answer, outbox.Result) {
 	recipients, err := o.send(ctx)
 	c.hook.endSpan(span, err)
 	if err != nil {
-		content, encoding := o.MarshalJSON()
-		if encoding != nil {
-			content = nil
-		}
-		result := c.hook.app.failure(err, content)
+		result := o.failure(ctx, err)
 		return c.failed(result.Verdict, err), result
 	}
 	for _, recipient := range recipients {

@@ -36,6 +36,17 @@ func (c *Client) Domains(ctx context.Context) ([]Domain, error) {
 	return domains, c.call(ctx, "senders/domains", struct{}{}, &domains)
 }
 
+// FindDomain returns the sender domain with a name, in whatever form it is written, and whether it is among those of an
+// account.
+func FindDomain(domains []Domain, name string) (Domain, bool) {
+	for _, domain := range domains {
+		if SameDomain(domain.Domain, name) {
+			return domain, true
+		}
+	}
+	return Domain{}, false
+}
+
 // CheckDomain returns the state of a sender domain. It adds the domain to the account if it isn't there.
 func (c *Client) CheckDomain(ctx context.Context, domain string) (Domain, error) {
 	var checked Domain
@@ -53,6 +64,16 @@ type MetadataField struct {
 func (c *Client) MetadataFields(ctx context.Context) ([]MetadataField, error) {
 	var fields []MetadataField
 	return fields, c.call(ctx, "metadata/list", struct{}{}, &fields)
+}
+
+// IsIndexed reports whether Mandrill's search finds messages by a field of the metadata, or soon will.
+func IsIndexed(fields []MetadataField, name string) bool {
+	for _, field := range fields {
+		if field.Name == name {
+			return field.State != "delete" && field.State != "failed"
+		}
+	}
+	return false
 }
 
 // AddMetadataField makes a field of the metadata searchable. An account has at most 10 of them.

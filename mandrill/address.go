@@ -20,6 +20,13 @@ func NormalizeDomain(domain string) (string, error) {
 	return strings.ToLower(normal), nil
 }
 
+// SameDomain reports whether two names are of one domain: case, a dot at the end, and Unicode or ASCII do not matter.
+func SameDomain(a, b string) bool {
+	normalA, errA := NormalizeDomain(a)
+	normalB, errB := NormalizeDomain(b)
+	return errA == nil && errB == nil && normalA == normalB
+}
+
 var errNotAddress = errors.New("must be an e-mail address such as hello@example.com, without a name")
 
 // domainOf returns the normalized domain of an address. Its local part and its domain may be in

@@ -20,18 +20,18 @@ func (s *Status) judgeSenders() {
 		s.judgeHold(hold)
 	}
 	for _, sender := range slices.Sorted(maps.Keys(s.Sealed)) {
-		s.trouble(sender, "%d entries of %s can't be opened for lack of a key: "+
+		s.trouble(sender, "%s of %s can't be opened for lack of a key: "+
 			"configure the outbox_key that they were stored with, or none as the last one if it was none",
-			s.Sealed[sender], sender)
+			Entries(s.Sealed[sender]), sender)
 	}
 	for _, sender := range slices.Sorted(maps.Keys(s.Unknown)) {
 		if list, ok := strings.CutPrefix(sender, caddymodule.ListPrefix); ok {
-			s.trouble(sender, "%d entries wait for an account: no mailchimp_audience names list %s",
-				s.Unknown[sender], list)
+			s.trouble(sender, "%s without an account: no mailchimp_audience names list %s",
+				Entries(s.Unknown[sender]), list)
 			continue
 		}
-		s.trouble(sender, "%d entries wait for an account: no hook and no global option names sender_domain %s",
-			s.Unknown[sender], sender)
+		s.trouble(sender, "%s without an account: no hook and no global option names sender_domain %s",
+			Entries(s.Unknown[sender]), sender)
 	}
 	for _, sender := range slices.Sorted(maps.Keys(s.Failing)) {
 		if failing := s.Failing[sender]; failing.Attempts >= manyFailures {
@@ -106,31 +106,41 @@ func (s *Status) stop(senders []string) {
 	}
 }
 
+// Entries returns a number of entries in words.
+func Entries(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
+}
+
 // listAttention lists what waits for the operator while mail flows.
 func (s *Status) listAttention() {
 	for _, what := range []struct {
 		state  outbox.State
 		remedy string
 	}{
-		{outbox.Retrying, "%d entries are retried: see caddy mailchimp outbox list --state retrying"},
-		{outbox.Dead, "%d entries are dead: see caddy mailchimp outbox list --state dead, then retry or discard them"},
-		{
-			outbox.Unrendered,
-			"%d entries are unrendered: fix their template, then caddy mailchimp outbox retry --state unrendered",
-		},
+		{outbox.Retrying, "see caddy mailchimp outbox list --state retrying"},
+		{outbox.Dead, "see caddy mailchimp outbox list --state dead, then retry or discard"},
+		{outbox.Unrendered, "fix the template, then caddy mailchimp outbox retry --state unrendered"},
 	} {
 		if n := s.Counts[what.state]; n > 0 {
-			s.Attention = append(s.Attention, fmt.Sprintf(what.remedy, n))
+			s.Attention = append(s.Attention, fmt.Sprintf("%s: %s: %s", what.state, Entries(n), what.remedy))
 		}
 	}
 	for _, r := range s.Rejected {
 		s.Attention = append(s.Attention,
-			fmt.Sprintf("%d entries of %s were rejected within the last hour: %s", r.Entries, r.Sender, r.Reason))
+			fmt.Sprintf("rejected within the last hour: %s of %s: %s", Entries(r.Entries), r.Sender, r.Reason))
 	}
 	if e := s.Events; e != nil && e.LastRefused.After(e.LastHeard) {
 		s.Attention = append(s.Attention, fmt.Sprintf(
-			"mailchimp_events refused %d calls and has heard of no event since; the last one, at %s: %s",
+			"mailchimp_events refused %d calls and has received no event since; the last one, at %s: %s",
 			e.Refused, e.LastRefused.UTC().Format(time.RFC3339), e.Text))
+	}
+	if len(s.Unindexed) > 0 {
+		s.Attention = append(s.Attention, fmt.Sprintf("search does not find the mails of %s, because the account has no "+
+			"index of the metadata field outbox_entry: if an answer of Mandrill's is lost, a mail may be sent twice. "+
+			"To make the index: caddy mailchimp setup --yes", strings.Join(s.Unindexed, ", ")))
 	}
 	for _, template := range s.Templates {
 		if template.Error != "" {

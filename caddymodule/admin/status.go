@@ -29,7 +29,7 @@ func StatusOf(ctx context.Context, app *caddymodule.App) Status {
 		Outbox: cmp.Or(app.Outbox.Kind, "sqlite"), Troubles: []string{}, Stopped: []string{}, Attention: []string{},
 		LastError: caddymodule.LastOutboxError(), Senders: app.Senders(), Templates: app.Templates(),
 		Hooks: app.HookStatuses(), Events: app.EventsStatus(),
-		Keys: app.KeyEndings(),
+		Keys: app.KeyEndings(), Unindexed: app.Unindexed(ctx),
 	}
 	if box := app.RunningOutbox(); box != nil {
 		var err error
@@ -46,8 +46,8 @@ func StatusOf(ctx context.Context, app *caddymodule.App) Status {
 	}
 	s.judgeSenders()
 	for _, left := range app.LeftBehind() {
-		s.Troubles = append(s.Troubles, fmt.Sprintf("%d undelivered entries are in the former outbox %[2]s: "+
-			"stop Caddy and move them: caddy mailchimp outbox move --from %[2]s --config <file>", left.Entries, left.File))
+		s.Troubles = append(s.Troubles, fmt.Sprintf("undelivered: %s in the former outbox %[2]s: "+
+			"stop Caddy and move them: caddy mailchimp outbox move --from %[2]s --config <file>", Entries(left.Entries), left.File))
 	}
 	if oldest, ok := s.Oldest[outbox.Pending]; ok && time.Since(oldest) > late && len(s.Troubles) == 0 {
 		s.troubleAll("the oldest pending entry waits since " + oldest.UTC().Format(time.RFC3339))

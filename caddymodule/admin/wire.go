@@ -113,6 +113,8 @@ type Status struct {
 	Senders []string `json:"senders"`
 	// Keys are the last characters of the API key in use, by sender. A short key shows nothing.
 	Keys map[string]string `json:"keys"`
+	// Unindexed are the sender domains whose account cannot search for entries.
+	Unindexed []string `json:"unindexed"`
 	// Stopped are the senders that Troubles are about.
 	Stopped   []string                     `json:"stopped"`
 	LastError *caddymodule.OutboxError     `json:"last_error,omitempty"`

@@ -124,7 +124,7 @@ func (o *adminFlags) retryByID(cmd *cobra.Command, ids []string, how admin.Retry
 		}
 	}
 	if len(ids) > 1 && !o.asJSON {
-		fmt.Fprintf(cmd.OutOrStdout(), "retry: %d entries of %d: %s\n", len(done), len(ids), countStates(states))
+		fmt.Fprintf(cmd.OutOrStdout(), "retry: %d of %s: %s\n", len(done), admin.Entries(len(ids)), countStates(states))
 	}
 	return o.reportByID(cmd, ids, done, states, failed)
 }
@@ -184,7 +184,7 @@ func (o *adminFlags) changeMatching(cmd *cobra.Command, what string, body any) e
 		if err := lines.Decode(&line); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return fmt.Errorf("the running Caddy broke off after %d entries: %w", last.Done, err)
+			return fmt.Errorf("the running Caddy broke off after %s: %w", admin.Entries(last.Done), err)
 		}
 		last = line
 		meter.show(line.Progress)
@@ -207,7 +207,7 @@ func (o *adminFlags) changeMatching(cmd *cobra.Command, what string, body any) e
 }
 
 func printChanged(cmd *cobra.Command, what string, c admin.Changed) {
-	text := fmt.Sprintf("%s: %d entries of %d", what, c.Done, c.Total)
+	text := fmt.Sprintf("%s: %d of %s", what, c.Done, admin.Entries(c.Total))
 	if c.Skipped > 0 {
 		text += fmt.Sprintf(", %d were not in a state for it", c.Skipped)
 	}

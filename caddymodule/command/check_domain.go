@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,12 +111,8 @@ func accountOf(config []byte, domain string) (account, error) {
 
 // sameDomain reports whether a domain, as the configuration has it, is the other one.
 func sameDomain(configured, domain string) bool {
-	normalized, err := expandDomain(configured)
-	if err != nil {
-		return false
-	}
-	other, err := mandrill.NormalizeDomain(domain)
-	return err == nil && normalized == other
+	expanded, err := expandDomain(configured)
+	return err == nil && mandrill.SameDomain(expanded, domain)
 }
 
 // find reads the account's domains first: asking for the check of a domain adds it to the account.
@@ -126,8 +121,7 @@ func (o *domainOptions) find(ctx context.Context, client *mandrill.Client, name 
 	if err != nil {
 		return mandrill.Domain{}, err
 	}
-	known := slices.ContainsFunc(domains, func(d mandrill.Domain) bool { return strings.EqualFold(d.Domain, name) })
-	if !known && !o.add {
+	if _, known := mandrill.FindDomain(domains, name); !known && !o.add {
 		return mandrill.Domain{}, errors.New("the account doesn't have this domain: " +
 			"run the command again with --add to add it")
 	}

@@ -65,7 +65,7 @@ func (o *adminFlags) move(cmd *cobra.Command, from, to string) error {
 	p, err := outbox.Move(cmd.Context(), source, target, keys, meter.show)
 	meter.end()
 	if p.Done > 0 || err == nil {
-		fmt.Fprintf(cmd.OutOrStdout(), "%d entries moved\n", p.Done)
+		fmt.Fprintf(cmd.OutOrStdout(), "%s moved\n", admin.Entries(p.Done))
 	}
 	return err
 }

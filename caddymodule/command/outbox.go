@@ -181,7 +181,7 @@ func (o *adminFlags) forget(cmd *cobra.Command, address string) error {
 	if err := o.call(http.MethodPost, "outbox/forget", admin.Recipient{Recipient: address}, &answer); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%d entries forgotten\n", answer.Forgotten)
+	fmt.Fprintf(cmd.OutOrStdout(), "%s forgotten\n", admin.Entries(answer.Forgotten))
 	if answer.Forgotten == 0 {
 		return errors.New("the outbox has no entry to this address: is it spelled as the mail's recipient was?")
 	}

@@ -21,7 +21,7 @@ func (s *setup) domains(ctx context.Context, wanted []string) {
 	}
 	for _, name := range wanted {
 		s.heading("Sender domain %s", name)
-		known := slices.ContainsFunc(there, func(d mandrill.Domain) bool { return strings.EqualFold(d.Domain, name) })
+		_, known := mandrill.FindDomain(there, name)
 		if !known && !s.yes {
 			s.addable++
 			s.say("account", "missing", "--yes adds the domain to the account, and prints its verification record.",

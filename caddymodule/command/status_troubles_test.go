@@ -41,7 +41,7 @@ func TestStatusOfRefusals(t *testing.T) {
 			outbox.Rejected,
 			[]string{
 				"- the last 3 answers for example.com were all refusals: rejected: spam",
-				"3 entries of example.com were rejected within the last hour: rejected: spam",
+				"rejected within the last hour: 3 entries of example.com: rejected: spam",
 			},
 		},
 		"dead": {
@@ -158,4 +158,20 @@ func TestListOfAddresses(t *testing.T) {
 			t.Errorf("it lacks %q: %s", want, output.String())
 		}
 	}
+}
+
+// TestStatusOfIndex names a sender whose mails Mandrill's search does not find, until the operator has made the index.
+func TestStatusOfIndex(t *testing.T) {
+	e, address := edgetest.NewWithAdmin(t, edgetest.Minimal)
+	const line = "search does not find the mails of example.com"
+	says := func() bool {
+		output, fails := statusOf(t, address)
+		if fails {
+			t.Errorf("it fails: %s", output)
+		}
+		return strings.Contains(output, line)
+	}
+	edgetest.WaitUntil(t, "no line", says)
+	e.MakeIndexes()
+	edgetest.WaitUntil(t, "the line stays", func() bool { return !says() })
 }

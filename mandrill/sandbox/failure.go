@@ -44,7 +44,8 @@ type Failure struct {
 	// Per is how long an empty bucket takes to fill, as a duration. Default: 1s.
 	Per string `json:"per,omitempty"`
 
-	// Endpoint is the only call that fails, such as messages/search. Default: all of them.
+	// Endpoint is the only call that fails, such as messages/search. Default: all but metadata/list, which every start of
+	// a hook's Caddy makes.
 	Endpoint string `json:"endpoint,omitempty"`
 	// Subaccount is the only one whose messages fail.
 	Subaccount string `json:"subaccount,omitempty"`
@@ -121,7 +122,7 @@ func (s *Sandbox) nextFailure(endpoint string, body []byte) Failure {
 
 // meant reports whether a failure is meant for a call.
 func (f Failure) meant(endpoint string, body []byte) bool {
-	if f.Endpoint != "" && f.Endpoint != endpoint || f.FindsNothing && endpoint != "messages/search" ||
+	if f.Endpoint == "" && endpoint == "metadata/list" || f.Endpoint != "" && f.Endpoint != endpoint || f.FindsNothing && endpoint != "messages/search" ||
 		f.Contains != "" && !bytes.Contains(body, []byte(f.Contains)) {
 		return false
 	}

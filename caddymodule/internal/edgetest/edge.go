@@ -16,6 +16,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
@@ -88,6 +90,10 @@ func Prepare(t *testing.T, template string) *Edge {
 	e := &Edge{T: t, Sandbox: sandbox.New(), folder: t.TempDir(), Address: freeAddress(t)}
 	e.Mandrill = e.Sandbox
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/metadata/list") { // every start asks this, and tests set Mandrill after it
+			e.Sandbox.ServeHTTP(w, r)
+			return
+		}
 		e.Mandrill.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
@@ -98,6 +104,21 @@ func Prepare(t *testing.T, template string) *Edge {
 	t.Setenv("MANDRILL_API_KEY", APIKey)
 	t.Setenv("HOOK_KEY", HookKey)
 	return e
+}
+
+// MakeIndexes makes the metadata fields of entries searchable, as caddy mailchimp setup does.
+func (e *Edge) MakeIndexes() {
+	e.T.Helper()
+	client, err := mandrill.New(APIKey, mandrill.WithBaseURL(e.Base))
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+	for _, field := range caddymodule.MetadataFields {
+		if _, err := client.AddMetadataField(e.T.Context(), field); err != nil {
+			e.T.Fatal(err)
+		}
+	}
 }
 
 func freeAddress(t *testing.T) string {
