@@ -254,7 +254,7 @@ func (c *Change) readDelivery(object map[string]any) error {
 	if err := readString(delivery, "delivery", "idempotency_key", &c.key); err != nil {
 		return err
 	}
-	if err := readString(delivery, "delivery", "expires_in", &expiresIn); err != nil || expiresIn == "" {
+	if err := readString(delivery, "delivery", "expires_in", &expiresIn); err != nil {
 		return err
 	}
 	var err error

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -147,11 +148,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.events, a.queuedEvents = events.(*caddyevents.App), make(chan queuedEvent, maxQueuedEvents)
-	a.base = mandrill.DefaultBaseURL
-	if a.APIBase != "" {
-		if a.base, err = directive.Expand("api_base", a.APIBase); err != nil {
-			return err
-		}
+	if a.base, err = directive.Expand("api_base", cmp.Or(a.APIBase, mandrill.DefaultBaseURL)); err != nil {
+		return err
 	}
 	if a.APIKey != "" {
 		if a.apiKey, err = newSecret("api_key", a.APIKey); err != nil {

@@ -17,7 +17,7 @@ func init() {
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
 		d.Next()
-		return nil, d.Err("the global option mailchimp stands twice: make one block of them")
+		return nil, d.Err("the global option mailchimp is repeated: make one block of them")
 	}
 	app := new(App)
 	if err := app.UnmarshalCaddyfile(d); err != nil {

@@ -18,8 +18,8 @@ func init() {
 }
 
 // Audience answers web hooks of Ory as mailchimp_hook does, and keeps an audience of Mailchimp up to date: its template
-// returns no mail, but what the audience has to know of a person. Nobody is subscribed unless the template says so, and
-// whoever unsubscribed stays unsubscribed.
+// returns a person's data for the audience instead of a mail. People are subscribed only if the template asks for it,
+// and those who unsubscribed stay unsubscribed.
 //
 // All strings take global placeholders such as {env.MAILCHIMP_API_KEY} or {file./run/secrets/key}, which are replaced
 // when the configuration is loaded. Files of api_key and auth are followed: a change takes effect within seconds.

@@ -70,7 +70,7 @@ func (h *Events) Provision(ctx caddy.Context) error {
 	}
 	parsed, err := url.Parse(h.url)
 	if err != nil || parsed.Scheme != "https" && parsed.Scheme != "http" || parsed.Host == "" {
-		return fmt.Errorf("url: %q is no URL such as https://hooks.example.com/mandrill", h.URL)
+		return fmt.Errorf("url: %q is not a URL such as https://hooks.example.com/mandrill", h.URL)
 	}
 	if len(h.Keys) == 0 {
 		return errors.New("key is missing: name the key that Mandrill shows with the webhook, " +

@@ -151,7 +151,7 @@ func TestCaddyEvents(t *testing.T) {
 
 func TestEventsAreMisconfigured(t *testing.T) {
 	for block, want := range map[string]string{
-		"url hooks.example.com/mandrill\nkey k":    "is no URL such as",
+		"url hooks.example.com/mandrill\nkey k":    "is not a URL such as",
 		"url {env.NOT_SET}\nkey k":                 "url: evaluated placeholder {env.NOT_SET} is empty",
 		"url https://a.example\nkey {env.NOT_SET}": "key: evaluated placeholder {env.NOT_SET} is empty",
 	} {

@@ -123,21 +123,21 @@ func (a *App) noteTroubles() {
 // shortestShown is the length from which on a key shows its end.
 const shortestShown = 12
 
-// keyEnding returns the last characters of an API key, by which people recognize it, or nothing of a short one.
-func keyEnding(key string) string {
+// KeyEnding returns the last characters of an API key, by which people recognize it, or nothing of a short one.
+func KeyEnding(key string) string {
 	if len(key) < shortestShown {
 		return ""
 	}
 	return key[len(key)-4:]
 }
 
-// listKeyEnding is keyEnding for a key of Mailchimp, which ends with its data centre: all keys of an account have that.
+// listKeyEnding is KeyEnding for a key of Mailchimp, which ends with its data centre: all keys of an account have that.
 func listKeyEnding(key string) string {
 	own, centre := key, ""
 	if at := strings.LastIndexByte(key, '-'); at >= 0 {
 		own, centre = key[:at], key[at:]
 	}
-	ending := keyEnding(own)
+	ending := KeyEnding(own)
 	if ending == "" {
 		return ""
 	}

@@ -194,7 +194,7 @@ func (a *App) outboxSettings() outbox.Settings {
 var uncertainWait, lookUpWait, retryWait time.Duration
 
 var errOutboxOff = errors.New(
-	"delivery queued needs the outbox, which is off: write delivery sync, or take outbox off away")
+	"delivery queued needs the outbox, which is off: write delivery sync, or remove outbox off")
 
 // putTimeout bounds the wait for a commit.
 const putTimeout = 5 * time.Second

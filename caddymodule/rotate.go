@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -20,6 +21,10 @@ type apiKeys struct {
 
 // follow implements follower.
 func (k *apiKeys) follow(ctx context.Context) []*secret {
+	isChanged := func(r registration) bool { return r.key.changed() }
+	if !k.behind && !slices.ContainsFunc(k.app.registered, isChanged) {
+		return nil
+	}
 	k.app.mu.Lock()
 	wanted := k.wanted()
 	k.settle(wanted)
@@ -136,7 +141,7 @@ func (a *App) KeyEndings() map[string]string {
 	defer a.mu.Unlock()
 	endings := make(map[string]string)
 	for _, r := range a.registered {
-		ending := keyEnding(r.key.value())
+		ending := KeyEnding(r.key.value())
 		if r.list != nil {
 			ending = listKeyEnding(r.key.value())
 		}

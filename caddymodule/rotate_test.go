@@ -122,7 +122,7 @@ func TestKeyEnding(t *testing.T) {
 		{"0123456789abcdef-us21", "us21", "cdef-us21"},
 		{"0123456789-us21", "us21", ""},
 	} {
-		if mail, list := keyEnding(test.key), listKeyEnding(test.key); mail != test.mail || list != test.list {
+		if mail, list := KeyEnding(test.key), listKeyEnding(test.key); mail != test.mail || list != test.list {
 			t.Errorf("%q shows %q and %q", test.key, mail, list)
 		}
 	}

@@ -31,13 +31,10 @@ func (r *Request) takeDelivery() error {
 	delivery, _ := r.body["delivery"].(map[string]any)
 	delete(r.body, "delivery")
 	r.key, _ = delivery["idempotency_key"].(string)
-	if expiresIn, given := delivery["expires_in"].(string); given {
-		var err error
-		if r.expiresIn, err = mailchimp.ExpiresIn(expiresIn, "15m"); err != nil {
-			return err
-		}
-	}
-	return nil
+	expiresIn, _ := delivery["expires_in"].(string)
+	var err error
+	r.expiresIn, err = mailchimp.ExpiresIn(expiresIn, "15m")
+	return err
 }
 
 func (r *Request) checkTemplate() error {

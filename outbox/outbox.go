@@ -176,7 +176,7 @@ func (o *Outbox) now() time.Time {
 // NewID returns an ID for an entry that is about to be put.
 func (o *Outbox) NewID() string { return o.ids.next(o.now()) }
 
-// ID tells this outbox from others that send through the same account. The error is ErrUnavailable until the database
+// ID returns the ID of this outbox, which other outboxes of the same account do not have. The error is ErrUnavailable until the database
 // was reached.
 func (o *Outbox) ID() (string, error) {
 	s, err := o.opened()

@@ -55,7 +55,7 @@ type Settings struct {
 	Postgres string
 	// KeepContent keeps the content of finished entries that are not private.
 	KeepContent bool
-	// Notify is told what happens. It is called by the goroutine that did it, after the commit, and must not block.
+	// Notify receives events. It is called by the goroutine that did it, after the commit, and must not block.
 	Notify func(Event)
 	// Logger logs what goes wrong with the database. Default: that of Config.
 	Logger *slog.Logger

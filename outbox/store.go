@@ -15,7 +15,7 @@ import (
 type store struct {
 	database.DB
 	dialect database.Dialect
-	// id tells this outbox from others. took has it and the IDs of those whose entries were moved here.
+	// id is the ID of this outbox. took has it and the IDs of those whose entries were moved here.
 	id   string
 	took []string
 	// hashKey keys the hashes of this outbox. hashKeys has it and those that came with moved entries.

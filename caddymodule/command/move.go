@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// moveCommand needs no running Caddy: the outbox that is left must be nobody's.
+// moveCommand needs no running Caddy: no Caddy may have the source open.
 func moveCommand(o *adminFlags) *cobra.Command {
 	var from, to string
 	cmd := &cobra.Command{

@@ -57,7 +57,7 @@ func (o *setupOptions) run(cmd *cobra.Command) error {
 	if o.url != "" {
 		if parsed, err := url.Parse(o.url); err != nil || parsed.Host == "" ||
 			parsed.Scheme != "https" && parsed.Scheme != "http" {
-			return fmt.Errorf("--url: %q is no URL such as https://hooks.example.com/mandrill", o.url)
+			return fmt.Errorf("--url: %q is not a URL such as https://hooks.example.com/mandrill", o.url)
 		}
 	}
 	config, _, _, err := caddycmd.LoadConfig(o.config, o.adapter)
@@ -109,7 +109,7 @@ func (s *setup) account(ctx context.Context, account *senderAccount) error {
 	}
 	defer client.CloseIdleConnections()
 	s.client = client
-	fmt.Fprintf(s.cmd.OutOrStdout(), "The account of the API key %s at %s\n", lastOf(account.key), account.base)
+	fmt.Fprintf(s.cmd.OutOrStdout(), "The account of the API key %s at %s\n", "…"+caddymodule.KeyEnding(account.key), account.base)
 	if err := client.Ping(ctx); err != nil {
 		s.failed("asking whether the key is valid", err)
 		return nil
@@ -119,15 +119,6 @@ func (s *setup) account(ctx context.Context, account *senderAccount) error {
 	s.allWebhooks(ctx)
 	s.subaccounts(ctx, account.templates)
 	return nil
-}
-
-// lastOf is as much of a key as may be shown.
-func lastOf(key string) string {
-	const shown = 4
-	if len(key) < 3*shown {
-		return "…"
-	}
-	return "…" + key[len(key)-shown:]
 }
 
 func (s *setup) heading(format string, args ...any) {

@@ -147,7 +147,7 @@ func TestSetupRefuses(t *testing.T) {
 	s := sandbox.New()
 	newSetup(t, s, "")
 	setUp(t, "extra", true, "unknown command")
-	setUp(t, "--url hooks.example.com", true, "is no URL such as")
+	setUp(t, "--url hooks.example.com", true, "is not a URL such as")
 	setUp(t, "--config nowhere", true, "nowhere")
 	t.Setenv("APP_KEY", "")
 	setUp(t, "", true, "api_key: evaluated placeholder {env.APP_KEY} is empty")

@@ -40,7 +40,7 @@ func (o Options) Unmarshal(d *caddyfile.Dispenser, seen ...string) error {
 			return d.Errf("unknown option %q: known are %s", name, strings.Join(slices.Sorted(maps.Keys(o)), ", "))
 		}
 		if !opt.List && slices.Contains(seen, name) {
-			return d.Errf("%s stands twice: remove one", name)
+			return d.Errf("%s is repeated: remove one", name)
 		}
 		seen = append(seen, name)
 		args := d.RemainingArgs()
@@ -86,7 +86,7 @@ func Duration(usage string, to *caddy.Duration) Option {
 	return Option{Usage: usage, Min: 1, Max: 1, Set: func(args []string) error {
 		value, err := caddy.ParseDuration(args[0])
 		if err != nil {
-			return fmt.Errorf("%q is no duration such as %s", args[0], 10*time.Second)
+			return fmt.Errorf("%q is not a duration such as %s", args[0], 10*time.Second)
 		}
 		if value <= 0 {
 			return fmt.Errorf("%q must be more than 0", args[0])
@@ -113,7 +113,7 @@ func Size(usage string, to *int64) Option {
 	return Option{Usage: usage, Min: 1, Max: 1, Set: func(args []string) error {
 		value, err := humanize.ParseBytes(args[0])
 		if err != nil || value > 1<<40 {
-			return fmt.Errorf("%q is no size such as 1MB", args[0])
+			return fmt.Errorf("%q is not a size such as 1MB", args[0])
 		}
 		if value == 0 {
 			return fmt.Errorf("%q must be more than 0", args[0])

@@ -106,8 +106,11 @@ func QuoteKey(key string) string {
 	return key
 }
 
-// ExpiresIn reads the field delivery.expires_in. Errors are *InvalidError, and show the example.
+// ExpiresIn reads the field delivery.expires_in: 0 if it is empty. Errors are *InvalidError, and show the example.
 func ExpiresIn(text, example string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
 	expiresIn, err := time.ParseDuration(text)
 	if err != nil || expiresIn <= 0 {
 		return 0, Invalid("delivery.expires_in", "must be a duration of more than 0, such as %q", example)

@@ -100,7 +100,7 @@ func TestEditDistance(t *testing.T) {
 }
 
 func TestExpiresIn(t *testing.T) {
-	for text, want := range map[string]string{"15m": "15m0s", "0s": "", "-1h": "", "soon": "", "": ""} {
+	for text, want := range map[string]string{"15m": "15m0s", "0s": "", "-1h": "", "soon": "", "": "0s"} {
 		got, err := ExpiresIn(text, "24h")
 		if want != "" && (err != nil || got.String() != want) ||
 			want == "" &&

@@ -28,7 +28,7 @@ type Edge struct {
 	URL string
 	// Address is where Caddy listens.
 	Address string
-	// Mandrill stands for the Mandrill API. It is Sandbox unless a test replaces it.
+	// Mandrill is the handler of the Mandrill API. It is Sandbox unless a test replaces it.
 	Mandrill http.Handler
 	Sandbox  *sandbox.Sandbox
 	// Base is the URL of the Mandrill API.
