@@ -58,6 +58,7 @@ type claimed struct {
 
 // dispatch claims what is due and starts a worker for each entry, until ctx ends. Workers' calls end with working.
 func (o *Outbox) dispatch(ctx, working context.Context) {
+	o.strays = true // Stop may have cut workers off
 	for ctx.Err() == nil {
 		sleep := longestSleep
 		err := o.safely("dispatching", func() error {
@@ -66,7 +67,7 @@ func (o *Outbox) dispatch(ctx, working context.Context) {
 			return err
 		})
 		if err != nil {
-			sleep = time.Second
+			sleep, o.strays = time.Second, true // what was claimed may have no worker
 		}
 		if !errors.Is(err, ErrUnavailable) || errors.Is(err, database.ErrDamaged) {
 			o.troubles.set(o, "claiming entries", err)
@@ -97,6 +98,12 @@ func (o *Outbox) dispatchOnce(ctx, working context.Context) (time.Duration, erro
 			return 0, err
 		}
 	}
+	if o.strays && !s.dialect.Postgres {
+		if err := o.takeUpStrays(ctx, s); err != nil {
+			return 0, err
+		}
+	}
+	o.strays = false
 	for ; len(o.unanswered) > 0; o.unanswered = o.unanswered[1:] {
 		if err := o.claimedBy(s, o.unanswered[0], nil, working); err != nil {
 			return 0, err

@@ -244,6 +244,24 @@ func TestLostClaim(t *testing.T) {
 	})
 }
 
+// TestStrays takes up what no worker has: the claim was committed and its answer lost, or the worker was cut off.
+func TestStrays(t *testing.T) {
+	inside(t, func(t *testing.T, o *Outbox, events *[]string) {
+		stray := claimOne(t, o, putOne(t, o))
+		atWork := claimOne(t, o, putOne(t, o))
+		o.inHand[atWork.ID] = true
+		if err := o.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for id, want := range map[string]State{stray.ID: Uncertain, atWork.ID: Sending} {
+			if got, err := o.Get(t.Context(), id); err != nil || got.State != want {
+				t.Errorf("%s: %+v, %v", want, got, err)
+			}
+		}
+	})
+}
+
 // TestTakenOver finds what a process was sending when it was killed: it is uncertain at first, and dead after a second
 // time.
 func TestTakenOver(t *testing.T) {

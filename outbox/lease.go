@@ -38,6 +38,27 @@ func (o *Outbox) takeOverAll(ctx context.Context, s *store) error {
 	return o.takeUp(ctx, s, isSending+" AND claimed = 0")
 }
 
+// takeUpStrays takes up what is being sent according to SQLite and has no worker. The dispatcher calls it, which alone
+// begins workers. On PostgreSQL, leases serve for this.
+func (o *Outbox) takeUpStrays(ctx context.Context, s *store) error {
+	rows, err := s.rows(ctx, "entry WHERE "+isSending+" AND claimed = 0")
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		o.mu.Lock()
+		working := o.inHand[r.ID]
+		o.mu.Unlock()
+		if working {
+			continue
+		}
+		if err := o.interrupted(ctx, s, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (o *Outbox) takeUp(ctx context.Context, s *store, condition string, args ...any) error {
 	rows, err := s.rows(ctx, "entry WHERE "+condition, args...)
 	if err != nil {

@@ -57,6 +57,8 @@ type Outbox struct {
 	readingHolds sync.Mutex
 	// unanswered are the owners of claims that may have been committed although they failed. The dispatcher has them.
 	unanswered []string
+	// strays is set if entries may be claimed by this process that no worker has. The dispatcher has it.
+	strays bool
 	// inHand are the entries that this process is sending or looking up.
 	inHand map[string]bool
 	// failing are the senders whose last attempts failed.
