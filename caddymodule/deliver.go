@@ -174,7 +174,7 @@ func (a *App) failure(err error, content []byte) outbox.Result {
 	if !errors.As(err, &call) {
 		return result
 	}
-	result.After = call.RetryAfter
+	result.After, result.SlowDown = call.RetryAfter, call.Name == "ServiceUnavailable"
 	switch call.Kind {
 	case mandrill.Refused:
 		result.Verdict = outbox.VerdictDead

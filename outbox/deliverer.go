@@ -77,6 +77,8 @@ type Result struct {
 	// After is the least time until the next attempt, or until the next probe of a hold. With VerdictUnknown, it
 	// replaces the time until the entry is looked for, if it is shorter.
 	After time.Duration
+	// SlowDown has the account send one entry at a time, and more again with each that is answered, as after a hold.
+	SlowDown bool
 	// Scope is what VerdictHold and VerdictBacklogged hold. Default: ScopeKey.
 	Scope Scope
 	// Outcome is kept with the entry.

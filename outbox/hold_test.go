@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -267,6 +268,39 @@ func TestProbeExpires(t *testing.T) {
 		f.waitEvents(t, "sent", 1)
 		if took := time.Since(began); took > 10*time.Second || f.count("expired") != 1 {
 			t.Errorf("it took %v, events %v", took, f.counts())
+		}
+	})
+}
+
+// TestSlowDown has an account that asks for it send one entry at a time, and more again with each that is answered.
+func TestSlowDown(t *testing.T) {
+	onSQLite(t, func(t *testing.T, c outbox.Config) {
+		const entries = 8
+		var mu sync.Mutex
+		var sending int
+		var atOnce []int // how many were being sent when each began
+		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
+			if n <= entries {
+				return outbox.Result{Verdict: outbox.VerdictRetry, Reason: "ServiceUnavailable", SlowDown: true}
+			}
+			mu.Lock()
+			sending++
+			atOnce = append(atOnce, sending)
+			mu.Unlock()
+			time.Sleep(time.Minute)
+			mu.Lock()
+			sending--
+			mu.Unlock()
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f, func(s *outbox.Settings) { s.Workers = entries })
+		for n := range entries {
+			put(t, o, fmt.Sprint(n))
+		}
+		start(t, o)
+		f.waitEvents(t, "sent", entries)
+		if !slices.Equal(atOnce[:3], []int{1, 1, 2}) {
+			t.Errorf("sent at once: %v", atOnce)
 		}
 	})
 }

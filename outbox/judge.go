@@ -159,6 +159,9 @@ func (o *Outbox) countAnswers(c *claimed, r Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.countRefusals(c.Sender, r)
+	if r.SlowDown {
+		o.accountNamed(c.account).limit = 1
+	}
 	switch {
 	case slices.Contains(answered, r.Verdict):
 		delete(o.failing, c.Sender)
