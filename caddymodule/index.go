@@ -15,8 +15,8 @@ const indexInterval = 10 * time.Minute
 var errNoIndex = errors.New("the account has no index of the metadata field " + entryField +
 	": caddy mailchimp setup makes it")
 
-// index returns nil if an account has the index, errNoIndex if it has none, and why that is not known otherwise. It asks
-// Mandrill at most once in the interval.
+// index returns nil if an account has the index, errNoIndex if it has none, and why that is not known otherwise. It
+// asks Mandrill at most once in the interval.
 func (a *App) index(ctx context.Context, client *mandrill.Client, interval time.Duration) error {
 	return a.indexes.get(ctx, client, interval, func(ctx context.Context) error {
 		fields, err := client.MetadataFields(ctx)
@@ -54,8 +54,8 @@ func (a *App) watchIndexes(ctx context.Context) {
 // statusTimeout bounds what the status asks of Mandrill.
 const statusTimeout = 2 * time.Second
 
-// Unindexed returns the sender domains whose account has no index. An account that had none is asked again: the operator
-// may just have made it.
+// Unindexed returns the sender domains whose account has no index. An account that had none is asked again: the
+// operator may just have made it.
 func (a *App) Unindexed(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()

@@ -65,8 +65,8 @@ func (m storedMail) lookUp(ctx context.Context, entry outbox.Delivery) outbox.Re
 	return m.app.mailOutcome(recipients, m)
 }
 
-// info returns what became of one message: from what a search has found, else by asking for it. Mandrill knows a message
-// only some time after it has queued it.
+// info returns what became of one message: from what a search has found, else by asking for it. Mandrill knows a
+// message only some time after it has queued it.
 func (m storedMail) info(
 	ctx context.Context, entry outbox.Delivery, id string, known []mandrill.Info,
 ) (mandrill.Info, error) {

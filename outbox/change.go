@@ -24,7 +24,8 @@ type change struct {
 const (
 	changeEntry = "UPDATE entry SET state = $4, due = $5, ended = $6, lease = 0, owner = '', attempts = $7, tries = $8, " +
 		"unknowns = $9, retried = $10, holds = $11, backlogged = $12, reason = $13, outcome = $14, " +
-		"key_taken = CASE WHEN $15 = 1 THEN 0 WHEN $15 = 2 THEN 1 ELSE key_taken END, revived = $16, key_until = $17, claimed = 0"
+		"key_taken = CASE WHEN $15 = 1 THEN 0 WHEN $15 = 2 THEN 1 ELSE key_taken END, revived = $16, " +
+		"key_until = $17, claimed = 0"
 	wipeEntry   = ", content = NULL"
 	renderEntry = ", content = $18, sender = $19, subaccount = $20, lane = $21, private = $22, expires = $23, " +
 		"recipients = $24, unrendered = 0"

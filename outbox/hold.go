@@ -15,8 +15,8 @@ const (
 	probeLease = time.Minute
 )
 
-// firstProbe is the time before the first probe of a hold, and lastProbe that between two at most. Settings.RetryWait is
-// the first of a key.
+// firstProbe is the time before the first probe of a hold, and lastProbe that between two at most.
+// Settings.RetryWait is the first of a key.
 var (
 	firstProbe = map[Scope]time.Duration{ScopeDomain: time.Minute, ScopeSubaccount: 5 * time.Minute}
 	lastProbe  = map[Scope]time.Duration{

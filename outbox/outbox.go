@@ -178,8 +178,8 @@ func (o *Outbox) now() time.Time {
 // NewID returns an ID for an entry that is about to be put.
 func (o *Outbox) NewID() string { return o.ids.next(o.now()) }
 
-// ID returns the ID of this outbox, which other outboxes of the same account do not have. The error is ErrUnavailable until the database
-// was reached.
+// ID returns the ID of this outbox, which other outboxes of the same account do not have. The error is ErrUnavailable
+// until the database was reached.
 func (o *Outbox) ID() (string, error) {
 	s, err := o.opened()
 	if err != nil {

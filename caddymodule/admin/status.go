@@ -47,7 +47,8 @@ func StatusOf(ctx context.Context, app *caddymodule.App) Status {
 	s.judgeSenders()
 	for _, left := range app.LeftBehind() {
 		s.Troubles = append(s.Troubles, fmt.Sprintf("undelivered: %s in the former outbox %[2]s: "+
-			"stop Caddy and move them: caddy mailchimp outbox move --from %[2]s --config <file>", Entries(left.Entries), left.File))
+			"stop Caddy and move them: caddy mailchimp outbox move --from %[2]s --config <file>",
+			Entries(left.Entries), left.File))
 	}
 	if oldest, ok := s.Oldest[outbox.Pending]; ok && time.Since(oldest) > late && len(s.Troubles) == 0 {
 		s.troubleAll("the oldest pending entry waits since " + oldest.UTC().Format(time.RFC3339))

@@ -109,7 +109,8 @@ func (s *setup) account(ctx context.Context, account *senderAccount) error {
 	}
 	defer client.CloseIdleConnections()
 	s.client = client
-	fmt.Fprintf(s.cmd.OutOrStdout(), "The account of the API key %s at %s\n", "…"+caddymodule.KeyEnding(account.key), account.base)
+	fmt.Fprintf(s.cmd.OutOrStdout(), "The account of the API key …%s at %s\n",
+		caddymodule.KeyEnding(account.key), account.base)
 	if err := client.Ping(ctx); err != nil {
 		s.failed("asking whether the key is valid", err)
 		return nil

@@ -122,7 +122,8 @@ func (s *Sandbox) nextFailure(endpoint string, body []byte) Failure {
 
 // meant reports whether a failure is meant for a call.
 func (f Failure) meant(endpoint string, body []byte) bool {
-	if f.Endpoint == "" && endpoint == "metadata/list" || f.Endpoint != "" && f.Endpoint != endpoint || f.FindsNothing && endpoint != "messages/search" ||
+	if f.Endpoint == "" && endpoint == "metadata/list" || f.Endpoint != "" && f.Endpoint != endpoint ||
+		f.FindsNothing && endpoint != "messages/search" ||
 		f.Contains != "" && !bytes.Contains(body, []byte(f.Contains)) {
 		return false
 	}
