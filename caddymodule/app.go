@@ -217,10 +217,17 @@ func (a *App) Stop() error {
 	return a.stopOutbox()
 }
 
-// Cleanup gives up what Provision took.
+// Cleanup gives up what Provision took. Hooks that are under way keep their clients.
 func (a *App) Cleanup() error {
 	err := a.releaseOutbox()
-	a.forgetClients(nil)
+	a.mu.Lock()
+	for _, client := range a.clients {
+		client.CloseIdleConnections()
+	}
+	for _, client := range a.listClients {
+		client.CloseIdleConnections()
+	}
+	a.mu.Unlock()
 	if a.replies != nil {
 		err = errors.Join(err, releaseReplyCache())
 	}
