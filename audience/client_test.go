@@ -121,44 +121,51 @@ func TestErrors(t *testing.T) {
 			title, status, detail)
 	}
 	for _, test := range []struct {
-		name    string
-		status  int
-		body    string
-		kind    audience.Kind
-		limited bool
-		remedy  string
+		name   string
+		status int
+		body   string
+		kind   audience.Kind
+		remedy string
 	}{
 		{
-			"compliance", 400, problem(400, "Member In Compliance State", "ada@example.net is"), audience.Rejected, false,
+			"compliance", 400, problem(400, "Member In Compliance State", "ada@example.net is"), audience.Rejected,
 			"only the person",
 		},
 		{
-			"forgotten", 400, problem(400, "Forgotten Email Not Subscribed", "ada@example.net was"), audience.Rejected, false,
+			"forgotten", 400, problem(400, "Forgotten Email Not Subscribed", "ada@example.net was"), audience.Rejected,
 			"only the person",
 		},
-		{"exists", 400, problem(400, "Member Exists", "ada@example.net is"), audience.Rejected, false, ""},
+		{"exists", 400, problem(400, "Member Exists", "ada@example.net is"), audience.Rejected, ""},
 		{
 			"fake", 400,
 			problem(400, "Invalid Resource", "ada@example.net looks fake or invalid, please enter a real email address."),
-			audience.Rejected, false, "a fake or a misuse",
+			audience.Rejected, "a fake or a misuse",
 		},
 		{
-			"field", 400, problem(400, "Invalid Resource", "Your merge fields were invalid."), audience.Refused, false,
+			"field", 400, problem(400, "Invalid Resource", "Your merge fields were invalid."), audience.Refused,
 			"compare",
 		},
-		{"key", 401, problem(401, "API Key Invalid", ""), audience.Account, false, "check api_key"},
-		{"forbidden", 403, problem(403, "User Disabled", ""), audience.Account, false, ""},
-		{"throttled without JSON", 403, "<h1>Forbidden</h1>", audience.Account, true, ""},
-		{"throttled", 429, problem(429, "Too Many Requests", ""), audience.Account, true, ""},
-		{"list", 404, problem(404, "Resource Not Found", ""), audience.Account, false, "check list"},
-		{"elsewhere", 404, "not here", audience.Retry, false, "check api_base"},
-		{"server", 500, problem(500, "Internal Server Error", ""), audience.Retry, false, ""},
-		{"unavailable", 503, "", audience.Retry, false, ""},
-		{"gateway", 504, "", audience.Unknown, false, ""},
-		{"redirect", 302, "", audience.Retry, false, ""},
-		{"nonsense", 200, "<html>", audience.Unknown, false, ""},
-		{"no member", 200, "{}", audience.Unknown, false, ""},
-		{"title of somebody's", 400, problem(400, "ada@example.net", ""), audience.Retry, false, ""},
+		{
+			"busy", 400, problem(400, "Invalid Resource", "ada@example.net has signed up to a lot of lists very recently"),
+			audience.Retry, "",
+		},
+		{
+			"address", 400, `{"title":"Invalid Resource","errors":[{"field":"email_address","message":"ada@example.net"}]}`,
+			audience.Refused, "does not take the address",
+		},
+		{"key", 401, problem(401, "API Key Invalid", ""), audience.Account, "check api_key"},
+		{"forbidden", 403, problem(403, "User Disabled", ""), audience.Account, ""},
+		{"throttled without JSON", 403, "<h1>Forbidden</h1>", audience.Account, ""},
+		{"throttled", 429, problem(429, "Too Many Requests", ""), audience.Account, ""},
+		{"list", 404, problem(404, "Resource Not Found", ""), audience.Account, "check list"},
+		{"elsewhere", 404, "not here", audience.Retry, "check api_base"},
+		{"server", 500, problem(500, "Internal Server Error", ""), audience.Retry, ""},
+		{"unavailable", 503, "", audience.Retry, ""},
+		{"gateway", 504, "", audience.Unknown, ""},
+		{"redirect", 302, "", audience.Retry, ""},
+		{"nonsense", 200, "<html>", audience.Unknown, ""},
+		{"no member", 200, "{}", audience.Unknown, ""},
+		{"title of somebody's", 400, problem(400, "ada@example.net", ""), audience.Retry, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := client(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -171,7 +178,7 @@ func TestErrors(t *testing.T) {
 			if !errors.As(err, &failure) {
 				t.Fatalf("got %v", err)
 			}
-			if failure.Kind != test.kind || failure.RateLimited() != test.limited ||
+			if failure.Kind != test.kind ||
 				!strings.Contains(failure.Remedy(), test.remedy) || test.remedy == "" && failure.Remedy() != "" {
 				t.Errorf("got %+v: %s", failure, failure.Remedy())
 			}
@@ -262,5 +269,23 @@ func TestTenAtOnce(t *testing.T) {
 	calls.Wait()
 	if most.Load() != 10 {
 		t.Errorf("%d calls at once", most.Load())
+	}
+}
+
+// TestFieldsOfErrors names what Mailchimp finds wrong by its path, and nothing that a person may have typed.
+func TestFieldsOfErrors(t *testing.T) {
+	for field, shown := range map[string]bool{
+		"FNAME": true, "merge_fields.BILLING": true, "interests.3c5d6f": true, "merge_fields.ADDRESS.addr1": true,
+		"email_address": true, "ada@example.net": false, "password.hunter2": false, "interests.ada@example.net": false,
+	} {
+		c := client(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `{"title":"Invalid Resource","errors":[{"field":%q,"message":"x"}]}`, field)
+		})
+		_, err := c.Apply(t.Context(), "l1", parse(t, `{"email_address":"ada@example.net","status_if_new":"subscribed"}`),
+			time.Minute)
+		if err == nil || strings.Contains(err.Error(), field) != shown {
+			t.Errorf("%s: %v", field, err)
+		}
 	}
 }

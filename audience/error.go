@@ -44,9 +44,6 @@ type Error struct {
 	Detail string
 	// Err is the cause where there was no answer, or one that makes no sense.
 	Err error
-
-	// throttled tells that Mailchimp asks for fewer calls.
-	throttled bool
 }
 
 func (e *Error) Error() string {
@@ -68,9 +65,6 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// RateLimited reports whether the account is only asked to slow down, which passes by itself.
-func (e *Error) RateLimited() bool { return e.throttled }
-
 // Remedy says what the operator can do about it, or is empty.
 func (e *Error) Remedy() string {
 	switch {
@@ -86,6 +80,8 @@ func (e *Error) Remedy() string {
 		return "the address was deleted for good: only the person can subscribe it again, by a form of Mailchimp's"
 	case e.Kind == Rejected && e.Title != memberExists:
 		return "Mailchimp takes the address for a fake or a misuse: it can't be subscribed"
+	case e.Kind == Refused && slices.Equal(e.Fields, []string{"email_address"}):
+		return "Mailchimp does not take the address"
 	case e.Kind == Refused && len(e.Fields) > 0:
 		return "compare the template with the audience's fields"
 	}
@@ -99,9 +95,14 @@ const (
 	memberExists    = "Member Exists"
 )
 
-// fake are parts of details that tell of an address that Mailchimp won't take. They come with the title Invalid
-// Resource, as the faults of a template do.
-var fake = []string{"looks fake or invalid", "provide a valid email address", "has signed up to a lot of lists"}
+// These are parts of details about an address: fake ones are never accepted, busy ones may be accepted later. Their
+// title is Invalid Resource, which faults of a template have too.
+var (
+	fake = []string{
+		"looks fake or invalid", "provide a valid email address", "portion of the email address is invalid",
+	}
+	busy = []string{"has signed up to a lot of lists", "too many recent signup requests"}
+)
 
 // problem is what Mailchimp answers instead of a result.
 type problem struct {
@@ -113,16 +114,24 @@ type problem struct {
 	} `json:"errors"`
 }
 
-// These bound what of a server's answer gets into an error's text.
+// These bound what of a server's answer gets into an error's text. A field may be a path, such as merge_fields.FNAME or
+// interests.3c5d6f.
 var (
 	errorTitle = regexp.MustCompile(`^[A-Za-z][A-Za-z ]{0,63}$`)
 	mergeTag   = regexp.MustCompile(`^[A-Z0-9_]{1,10}$`)
+	fieldPath  = regexp.MustCompile(`^([a-z_]{1,40})(\.[A-Za-z0-9_-]{1,40}){0,3}$`)
 )
+
+// isField reports whether a text is a field of a change or a merge tag.
+func isField(text string) bool {
+	path := fieldPath.FindStringSubmatch(text)
+	return mergeTag.MatchString(text) || path != nil && slices.Contains(fields, path[1])
+}
 
 // answerError sorts an answer other than success.
 func answerError(answer *mailchimp.Answer) *Error {
 	var p problem
-	decoded := json.Unmarshal(answer.Body, &p) == nil
+	_ = json.Unmarshal(answer.Body, &p) // a proxy answers in HTML
 	status := answer.Status
 	e := &Error{Title: p.Title, Status: status, Detail: p.Detail, RetryAfter: answer.RetryAfter}
 	if !errorTitle.MatchString(e.Title) {
@@ -130,12 +139,11 @@ func answerError(answer *mailchimp.Answer) *Error {
 	}
 	for _, wrong := range p.Errors {
 		e.Detail += "; " + wrong.Field + ": " + wrong.Message
-		if mergeTag.MatchString(wrong.Field) || slices.Contains(fields, wrong.Field) {
+		if isField(wrong.Field) {
 			e.Fields = append(e.Fields, wrong.Field)
 		}
 	}
 	e.Detail = strings.TrimPrefix(e.Detail, "; ")
-	e.throttled = status == http.StatusTooManyRequests || status == http.StatusForbidden && !decoded
 	e.Kind = e.sort()
 	return e
 }
@@ -161,9 +169,12 @@ func (e *Error) sort() Kind {
 	case http.StatusRequestEntityTooLarge:
 		return Refused
 	}
+	isInDetail := func(part string) bool { return strings.Contains(e.Detail, part) }
 	switch {
-	case slices.ContainsFunc(fake, func(part string) bool { return strings.Contains(e.Detail, part) }):
+	case slices.ContainsFunc(fake, isInDetail):
 		return Rejected
+	case slices.ContainsFunc(busy, isInDetail):
+		return Retry
 	case e.Title != "" && e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError:
 		return Refused
 	}

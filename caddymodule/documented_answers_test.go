@@ -10,24 +10,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// tableUnder returns the rows of the table below a heading of docs/mandrill.md.
-func tableUnder(t *testing.T, heading string) (rows [][]string) {
+// tableUnder returns the rows of the last table below a heading of a page in docs.
+func tableUnder(t *testing.T, name, heading string) (rows [][]string) {
 	t.Helper()
-	page, err := os.ReadFile("../docs/mandrill.md")
+	page, err := os.ReadFile("../docs/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, section, found := strings.Cut(string(page), "\n## "+heading+"\n")
 	if !found {
-		t.Fatalf("docs/mandrill.md has no %s", heading)
+		t.Fatalf("docs/%s has no %s", name, heading)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	for line := range strings.Lines(section) {
-		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| ---") {
+		if strings.HasPrefix(line, "| ---") {
+			rows = nil // what came before is the head
+			continue
+		}
+		if !strings.HasPrefix(line, "| ") {
 			continue
 		}
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
@@ -36,7 +41,7 @@ func tableUnder(t *testing.T, heading string) (rows [][]string) {
 		}
 		rows = append(rows, cells)
 	}
-	return rows[1:]
+	return rows
 }
 
 // syncStatus is what a sync hook answers to a result.
@@ -54,7 +59,7 @@ func TestDocumentedErrors(t *testing.T) {
 		"hold": outbox.VerdictHold, "retry": outbox.VerdictRetry,
 		"final": outbox.VerdictDead, "unknown": outbox.VerdictUnknown,
 	}
-	rows := tableUnder(t, "Errors")
+	rows := tableUnder(t, "mandrill.md", "Errors")
 	if len(rows) < 30 {
 		t.Errorf("there are %d rows", len(rows))
 	}
@@ -132,7 +137,7 @@ func TestDocumentedRecipients(t *testing.T) {
 		outbox.VerdictSent: outbox.Sent, outbox.VerdictRejected: outbox.Rejected, outbox.VerdictDead: outbox.Dead,
 		outbox.VerdictHold: outbox.Pending, outbox.VerdictBacklogged: outbox.Backlogged,
 	}
-	for _, row := range tableUnder(t, "Recipients") {
+	for _, row := range tableUnder(t, "mandrill.md", "Recipients") {
 		t.Run(row[0]+" "+row[1], func(t *testing.T) {
 			got := new(App).mailOutcome([]mandrill.Recipient{answered(row[0], row[1])}, toAda{})
 			if want := classes[row[2]]; got.Verdict != want.verdict || got.Scope != want.scope || got.KeepContent {
@@ -180,6 +185,58 @@ func TestSeveralRecipients(t *testing.T) {
 			got := new(App).mailOutcome(test.recipients, toAda{})
 			if got.Verdict != test.verdict || got.KeepContent != test.keeps {
 				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// TestDocumentedChanges has Mailchimp answer a change with each row of docs/audience.md.
+func TestDocumentedChanges(t *testing.T) {
+	type result struct {
+		verdict outbox.Verdict
+		state   outbox.State
+	}
+	classes := map[string]result{
+		"person": {outbox.VerdictRejected, outbox.Rejected}, "final": {outbox.VerdictDead, outbox.Dead},
+		"hold": {outbox.VerdictHold, outbox.Pending}, "retry": {outbox.VerdictRetry, outbox.Retrying},
+	}
+	rows := tableUnder(t, "audience.md", "What becomes of a change")
+	if len(rows) < 20 {
+		t.Errorf("there are %d rows", len(rows))
+	}
+	made, err := audience.NewChange(map[string]any{"email_address": "ada@example.net", "status_if_new": "subscribed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		title, text, class := row[0], row[2], row[3]
+		t.Run(fmt.Sprint(title, row[1], text), func(t *testing.T) {
+			status, err := strconv.Atoi(row[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				if title != "" {
+					fmt.Fprintf(w, `{"title":%q,"status":%d,"detail":%q}`, title, status, "ada@example.net "+text)
+				}
+			}))
+			defer server.Close()
+			client, err := audience.New("key-us21", audience.WithBaseURL(server.URL))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.CloseIdleConnections()
+			account := &listAccount{list: "l1"}
+			account.client.Store(client)
+			c := change{Change: made, app: &App{metrics: makeMetrics()}, account: account, timeout: time.Second}
+			_, err = c.send(t.Context())
+			got, want := c.failure(t.Context(), err), classes[class]
+			if got.Verdict != want.verdict || string(want.state) != row[4] || fmt.Sprint(syncStatus(got)) != row[5] {
+				t.Errorf("want %v, got %+v and %d", row, got, syncStatus(got))
+			}
+			if strings.Contains(got.Reason, "ada@") {
+				t.Errorf("the reason has the address: %s", got.Reason)
 			}
 		})
 	}

@@ -64,11 +64,6 @@ func (e *Error) Unwrap() error { return e.Err }
 // judges by what is sent.
 func (e *Error) Named() bool { return e.Name != "" }
 
-// RateLimited reports whether the account is only asked to slow down, which passes by itself.
-func (e *Error) RateLimited() bool {
-	return e.Name == "RequestLimitExceeded" || e.Status == http.StatusTooManyRequests
-}
-
 // Remedy says what the operator can do about it, or is empty.
 func (e *Error) Remedy() string {
 	switch {
