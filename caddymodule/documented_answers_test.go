@@ -241,3 +241,33 @@ func TestDocumentedChanges(t *testing.T) {
 		})
 	}
 }
+
+// TestAudienceProbe asks for the audience before a change is made to see whether a hold is over.
+func TestAudienceProbe(t *testing.T) {
+	status := http.StatusUnauthorized
+	var calls []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls = append(calls, r.Method+" "+r.URL.Path)
+		w.WriteHeader(status)
+		fmt.Fprint(w, `{"id":"l1","title":"API Key Invalid"}`)
+	}))
+	defer server.Close()
+	client, err := audience.New("key-us21", audience.WithBaseURL(server.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+	account := &listAccount{list: "l1"}
+	account.client.Store(client)
+	app := &App{lists: map[string]*listAccount{"list:l1": account}}
+	probe := func() error {
+		return deliverer{app}.Probe(t.Context(), outbox.Hold{Scope: outbox.ScopeKey}, outbox.Entry{Sender: "list:l1"})
+	}
+	if err := probe(); err == nil || !strings.Contains(err.Error(), "check api_key") {
+		t.Errorf("refused: %v", err)
+	}
+	status = http.StatusOK
+	if err := probe(); err != nil || fmt.Sprint(calls) != "[GET /lists/l1 GET /lists/l1]" {
+		t.Errorf("accepted: %v, %v", err, calls)
+	}
+}

@@ -11,7 +11,8 @@ import (
 // gauges collect the state of the running configuration's outbox at each scrape. They use what was counted last: a
 // scrape never waits for the database.
 type gauges struct {
-	entries, oldest, undelivered, maxPending, held, holds, refused, ready, broken, leftBehind *prometheus.Desc
+	entries, oldest, undelivered, maxPending, held, holds, refused, ready, broken, secrets, unindexed,
+	leftBehind *prometheus.Desc
 }
 
 func newGauges() *gauges {
@@ -32,6 +33,10 @@ func newGauges() *gauges {
 			"Whether the last answers for a sender were all refusals, at least 3 of them.", "sender"),
 		leftBehind: desc("outbox_left_behind",
 			"Undelivered entries in the file of a former outbox, which nobody delivers."),
+		secrets: desc("secrets_refused",
+			"Secrets whose files have a new value that can't be used, so that the former one stays in force."),
+		unindexed: desc("search_unindexed",
+			"Whether Mandrill's search can't find the mails of a sender, because the account has no index.", "sender"),
 		ready: desc("ready", "Whether hooks would be stored."),
 		broken: desc("template_broken",
 			"Whether the file of a template is broken, so that its last good version is in force.", "template"),
@@ -42,7 +47,7 @@ func newGauges() *gauges {
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		g.entries, g.oldest, g.undelivered, g.maxPending, g.held, g.holds, g.refused,
-		g.ready, g.broken, g.leftBehind,
+		g.ready, g.broken, g.secrets, g.leftBehind, g.unindexed,
 	} {
 		to <- desc
 	}
@@ -60,6 +65,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	for _, template := range app.Templates() {
 		gauge(g.broken, boolGauge(template.Error != ""), template.Template)
 	}
+	gauge(g.secrets, float64(len(app.SecretTroubles())))
 	if app.outbox == nil {
 		gauge(g.ready, 1)
 		return
@@ -81,6 +87,9 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		gauge(g.held, boolGauge(hold.Reason != ""), sender, "hold")
 		gauge(g.held, boolGauge(hold.Paused), sender, "pause")
 		gauge(g.refused, boolGauge(refused[sender].Attempts > 0), sender)
+	}
+	for _, domain := range app.Domains() {
+		gauge(g.unindexed, boolGauge(app.isUnindexed(domain)), domain)
 	}
 	summary, ok := app.outbox.Summary()
 	if !ok {

@@ -61,11 +61,15 @@ func (a *App) Unindexed(ctx context.Context) []string {
 	defer cancel()
 	unindexed := []string{}
 	for _, domain := range a.Domains() {
-		client := a.ClientFor(domain)
-		if client != nil && errors.Is(a.indexes.peek(client), errNoIndex) &&
-			errors.Is(a.index(ctx, client, time.Second), errNoIndex) {
+		if a.isUnindexed(domain) && errors.Is(a.index(ctx, a.ClientFor(domain), time.Second), errNoIndex) {
 			unindexed = append(unindexed, domain)
 		}
 	}
 	return unindexed
+}
+
+// isUnindexed reports whether the account of a sender domain had no index when it was asked last.
+func (a *App) isUnindexed(domain string) bool {
+	client := a.ClientFor(domain)
+	return client != nil && errors.Is(a.indexes.peek(client), errNoIndex)
 }

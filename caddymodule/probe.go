@@ -19,9 +19,12 @@ func (a *App) ping(ctx context.Context, client *mandrill.Client) error {
 
 // Probe asks whether a hold may be over, before a message is sent to see. Its error is the reason why it is not.
 func (d deliverer) Probe(ctx context.Context, hold outbox.Hold, entry outbox.Entry) error {
+	if account := d.app.listFor(entry.Sender); account != nil {
+		return account.probe(ctx)
+	}
 	client := d.app.ClientFor(entry.Sender)
 	if client == nil {
-		return nil // an audience: its changes are the probes
+		return nil
 	}
 	switch hold.Scope {
 	case outbox.ScopeKey:
@@ -46,4 +49,14 @@ func checkSigning(ctx context.Context, client *mandrill.Client, domain string) e
 		return nil
 	}
 	return fmt.Errorf("%s", refusalOf(mandrill.Recipient{Status: "rejected", RejectReason: "unsigned"}))
+}
+
+// probe asks whether the account can change its audience, and changes nothing.
+func (a *listAccount) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	defer cancel()
+	if _, err := a.client.Load().List(ctx, a.list); err != nil {
+		return fmt.Errorf("%s", Explain(err, false))
+	}
+	return nil
 }
