@@ -80,11 +80,18 @@ func heldSince(h outbox.Hold, what string) string {
 	if h.Entry != "" {
 		text += "; first met by entry " + h.Entry
 	}
-	if !h.Probe.IsZero() {
+	switch {
+	case h.Probe.IsZero():
+	case time.Since(h.Probe) > probeIsLate:
+		text += "; nothing waits, and the next mail tries it"
+	default:
 		text += "; next try at " + h.Probe.UTC().Format(time.RFC3339)
 	}
 	return text + ")"
 }
+
+// probeIsLate is the age of a due probe from which on no entry can be waiting for it.
+const probeIsLate = 2 * time.Minute
 
 // trouble adds a trouble of one sender.
 func (s *Status) trouble(sender, format string, arguments ...any) {
