@@ -2,15 +2,18 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,15 +131,29 @@ func run(t *testing.T, command *exec.Cmd) {
 	}
 }
 
-// signal sends a signal to all processes of the server.
-func (c *cluster) signal(signal string) {
+// signal sends a signal to all processes of the server, to the first one first: a stopped one starts no others.
+func (c *cluster) signal(signal syscall.Signal) {
 	c.t.Helper()
 	pid, _, _ := strings.Cut(readFile(c.t, filepath.Join(c.data, "postmaster.pid")), "\n")
+	c.signalOne(pid, signal)
 	children, err := exec.Command("ps", "-o", "pid=", "--ppid", pid).Output()
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	run(c.t, exec.Command("kill", append([]string{"-" + signal, pid}, strings.Fields(string(children))...)...))
+	for _, child := range strings.Fields(string(children)) {
+		c.signalOne(child, signal)
+	}
+}
+
+func (c *cluster) signalOne(process string, signal syscall.Signal) {
+	c.t.Helper()
+	pid, err := strconv.Atoi(process)
+	if err == nil {
+		err = syscall.Kill(pid, signal)
+	}
+	if err != nil && !errors.Is(err, syscall.ESRCH) { // a child may have ended by itself
+		c.t.Fatal(err)
+	}
 }
 
 func readFile(t *testing.T, file string) string {
@@ -202,7 +219,7 @@ func TestDatabaseIsAwayAtTheStart(t *testing.T) {
 		away, back func()
 	}{
 		{"stopped", func() { c.ctl("-m", "fast", "stop") }, c.start},
-		{"frozen", func() { c.signal("STOP") }, func() { c.signal("CONT") }},
+		{"frozen", func() { c.signal(syscall.SIGSTOP) }, func() { c.signal(syscall.SIGCONT) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMandrill(t)
