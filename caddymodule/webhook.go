@@ -149,7 +149,7 @@ func errNoTemplate(directive string) error {
 func (h *Webhook) validate() error {
 	if len(h.Auth) == 0 {
 		return errors.New("auth is missing: name what lets Ory in, for example " +
-			"auth header X-Hook-Key {env.HOOK_KEY}, or auth off")
+			`auth header Authorization "Bearer {env.HOOK_KEY}", or auth off`)
 	}
 	if err := checkAuth(h.Auth); err != nil {
 		return fmt.Errorf("auth: %w", err)
