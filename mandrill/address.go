@@ -9,10 +9,13 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// NormalizeDomain returns a domain in lower case and with its labels in ASCII (A-labels), the form
-// in which domains are compared.
+// lookup is how domains are compared. Hyphens are allowed everywhere, as in the DNS.
+var lookup = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(false))
+
+// NormalizeDomain returns a domain in lower case and with its labels in ASCII (A-labels), the form in which domains are
+// compared and sent.
 func NormalizeDomain(domain string) (string, error) {
-	normal, err := idna.Lookup.ToASCII(strings.TrimSuffix(domain, "."))
+	normal, err := lookup.ToASCII(strings.TrimSuffix(domain, "."))
 	if err != nil || normal == "" || len(normal) > 253 || strings.Contains(normal, "..") ||
 		strings.HasPrefix(normal, ".") {
 		return "", fmt.Errorf("%q is not a domain such as example.com", domain)
@@ -27,21 +30,38 @@ func SameDomain(a, b string) bool {
 	return errA == nil && errB == nil && normalA == normalB
 }
 
-var errNotAddress = errors.New("must be an e-mail address such as hello@example.com, without a name")
+// Errors of addresses. They don't repeat the address.
+var (
+	errNotAddress = errors.New("must be an e-mail address such as hello@example.com")
+	errHasName    = errors.New("must be an e-mail address without a name: ")
+)
 
-// domainOf returns the normalized domain of an address. Its local part and its domain may be in
-// Unicode. Errors don't repeat the address.
-func domainOf(address string) (string, error) {
+// checkAddress accepts what Ory accepts: whether such an address exists is Mandrill's to say. The local part and the
+// domain may be in Unicode.
+func checkAddress(address string) error {
 	if strings.ContainsAny(address, "\r\n\x00") {
-		return "", errNotAddress
+		return errNotAddress
 	}
 	parsed, err := mail.ParseAddress(address)
-	if err != nil || parsed.Name != "" || parsed.Address != address {
-		return "", errNotAddress
-	}
-	domain, err := NormalizeDomain(address[strings.LastIndexByte(address, '@')+1:])
 	if err != nil {
-		return "", errNotAddress
+		return errNotAddress
 	}
-	return domain, nil
+	quoted := strings.Trim((&mail.Address{Address: parsed.Address}).String(), "<>")
+	if address != parsed.Address && address != quoted { // it has a name, angle brackets or a comment
+		return errHasName
+	}
+	return nil
+}
+
+// senderOf returns the address of a sender with its domain normalized, and the domain.
+func senderOf(address string) (sender, domain string, err error) {
+	if err := checkAddress(address); err != nil {
+		return "", "", err
+	}
+	local := address[:strings.LastIndexByte(address, '@')]
+	domain, err = NormalizeDomain(address[len(local)+1:])
+	if err != nil {
+		return "", "", errNotAddress
+	}
+	return local + "@" + domain, domain, nil
 }

@@ -2,6 +2,7 @@ package mandrill
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,7 +43,7 @@ func (r *Request) checkTemplate() error {
 	if !isTemplate {
 		return nil
 	}
-	if name == nil || name == "" {
+	if name == "" {
 		return mailchimp.Invalid("template_name", "is empty")
 	}
 	if r.body["template_content"] == nil {
@@ -76,23 +77,25 @@ func (r *Request) checkSender(p *Policy) error {
 			m["from_name"] = p.fromName
 		}
 	}
-	domain, err := domainOf(from)
+	sender, domain, err := senderOf(from)
 	if err != nil {
-		return mailchimp.Invalid("message.from_email", "%v", err)
+		return mailchimp.Invalid("message.from_email", "%v", withHint(err, "the name is from_name"))
 	}
 	if !p.Allows(domain) {
 		return mailchimp.Quoting(from, domain,
 			mailchimp.Invalid("message.from_email", "its domain %s is not one of sender_domain", domain))
 	}
-	r.senderDomain = domain
+	m["from_email"], r.senderDomain = sender, domain
 	for _, field := range []string{"return_path_domain", "signing_domain"} {
 		named, _ := m[field].(string)
 		if named == "" {
 			continue
 		}
-		if domain, err := NormalizeDomain(named); err != nil || !p.Allows(domain) {
+		domain, err := NormalizeDomain(named)
+		if err != nil || !p.Allows(domain) {
 			return mailchimp.Invalid("message."+field, "is not one of sender_domain")
 		}
+		m[field] = domain
 	}
 	return nil
 }
@@ -104,24 +107,47 @@ func (r *Request) checkRecipients() error {
 	}
 	for i, to := range recipients {
 		path := fmt.Sprintf("message.to[%d]", i)
+		trimField(to, "email")
 		address, _ := to["email"].(string)
 		if address == "" {
 			return mailchimp.Invalid(path+".email", "is missing")
 		}
-		if _, err := domainOf(address); err != nil {
-			return mailchimp.Invalid(path+".email", "%v", err)
+		if err := checkAddress(address); err != nil {
+			return mailchimp.Invalid(path+".email", "%v", withHint(err, "the name is the field name beside it"))
 		}
 		if kind, _ := to["type"].(string); kind != "" && !slices.Contains([]string{"to", "cc", "bcc"}, kind) {
 			return mailchimp.Invalid(path+".type", "must be to, cc or bcc")
 		}
 		cleanField(to, "name")
 	}
+	trimField(r.message, "bcc_address")
 	if address, _ := r.message["bcc_address"].(string); address != "" {
-		if _, err := domainOf(address); err != nil {
-			return mailchimp.Invalid("message.bcc_address", "%v", err)
+		if err := checkAddress(address); err != nil {
+			return mailchimp.Invalid("message.bcc_address", "%v", withHint(err, "it has none"))
+		}
+	}
+	// What is for one recipient names it as to does.
+	for _, field := range []string{"merge_vars", "recipient_metadata"} {
+		for _, of := range objects(r.message, field) {
+			trimField(of, "rcpt")
 		}
 	}
 	return nil
+}
+
+// trimField takes blanks off the ends of an address.
+func trimField(object map[string]any, field string) {
+	if address, is := object[field].(string); is {
+		object[field] = strings.TrimSpace(address)
+	}
+}
+
+// withHint says where a name belongs, if that is what is wrong with an address.
+func withHint(err error, hint string) error {
+	if errors.Is(err, errHasName) {
+		return fmt.Errorf("%w%s", err, hint)
+	}
+	return err
 }
 
 func (r *Request) checkContent() error {
@@ -259,7 +285,7 @@ func (r *Request) checkFiles() error {
 		for i, file := range objects(r.message, field) {
 			content, _ := file["content"].(string)
 			if _, err := base64.StdEncoding.DecodeString(content); err != nil {
-				return mailchimp.Invalid(fmt.Sprintf("message.%s[%d].content", field, i), "must be base64")
+				return mailchimp.Invalid(fmt.Sprintf("message.%s[%d].content", field, i), "%s", notBase64(content))
 			}
 			cleanField(file, "name")
 			cleanField(file, "type")
@@ -270,6 +296,24 @@ func (r *Request) checkFiles() error {
 		}
 	}
 	return nil
+}
+
+// notBase64 says what to do with content that is not base64 as Mandrill wants it.
+func notBase64(content string) string {
+	const wanted = "must be base64"
+	if _, encoded, isURL := strings.Cut(content, ";base64,"); isURL && strings.HasPrefix(content, "data:") {
+		if _, err := base64.StdEncoding.DecodeString(encoded); err == nil {
+			return wanted + " alone: leave out what stands before it, data:…;base64,"
+		}
+	}
+	if _, err := base64.RawStdEncoding.DecodeString(content); err == nil {
+		return wanted + " with its padding: = at the end"
+	}
+	unpadded := strings.TrimRight(content, "=")
+	if _, err := base64.RawURLEncoding.DecodeString(unpadded); err == nil {
+		return wanted + " with + and /, not with - and _ as in URLs"
+	}
+	return wanted
 }
 
 // objects returns a field's elements, of which checkFields made sure that they are objects.

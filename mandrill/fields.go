@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
@@ -64,6 +65,10 @@ func checkStruct(path string, object map[string]any, documented reflect.Type) er
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		field, ok := fields[name]
 		if !ok {
+			if hint := hintFor(path, name); hint != "" {
+				return mailchimp.QuotingKey(name, mailchimp.Invalid(
+					mailchimp.Join(path, mailchimp.QuoteKey(name)), "unknown field: %s", hint))
+			}
 			return mailchimp.UnknownField(path, name, slices.Sorted(maps.Keys(fields)))
 		}
 		if err := checkFields(mailchimp.Join(path, name), object[name], field); err != nil {
@@ -71,6 +76,29 @@ func checkStruct(path string, object map[string]any, documented reflect.Type) er
 		}
 	}
 	return nil
+}
+
+// hintFor says where a field belongs that is often put elsewhere, or is empty.
+func hintFor(path, name string) string {
+	if path == "" {
+		if _, ok := fieldsOf(reflect.TypeFor[Message]())[name]; ok {
+			return "it belongs into message, as in { message: { " + name + ": … } }"
+		}
+		return ""
+	}
+	if path != "message" {
+		return ""
+	}
+	if _, ok := fieldsOf(reflect.TypeFor[templateBody]())[name]; ok && name != "message" {
+		return "it belongs beside message, not into it"
+	}
+	switch strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name)) {
+	case "replyto":
+		return "a reply address is a header: headers: { 'Reply-To': … }"
+	case "cc", "bcc":
+		return "copies are recipients: to: [{ email: …, type: '" + strings.ToLower(name) + "' }]"
+	}
+	return ""
 }
 
 // known are the results of fieldsOf, which reflection takes long to find.

@@ -29,10 +29,11 @@ func NewPolicy(domains []string, fromEmail, fromName string) (*Policy, error) {
 		p.domains = append(p.domains, normal)
 	}
 	if fromEmail != "" {
-		domain, err := domainOf(fromEmail)
+		sender, domain, err := senderOf(fromEmail)
 		if err != nil {
-			return nil, fmt.Errorf("from: %w", err)
+			return nil, fmt.Errorf("from: %w", withHint(err, "write the name behind the address"))
 		}
+		p.fromEmail = sender
 		if !p.Allows(domain) {
 			return nil, fmt.Errorf("from: its domain %s is not one of sender_domain", domain)
 		}

@@ -76,6 +76,10 @@ func TestParseRequestRefuses(t *testing.T) {
 		},
 		{
 			"address with a name", `{"message":{"from_email":"a@example.com","to":[{"email":"Ada <s3cret@b.c>"}]}}`,
+			"message.to[0].email", "without a name: the name is the field name beside it",
+		},
+		{
+			"address with a comment", `{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c (s3cret)"}]}}`,
 			"message.to[0].email", "must be an e-mail address",
 		},
 		{
@@ -108,7 +112,7 @@ func TestParseRequestRefuses(t *testing.T) {
 		},
 		{
 			"sender with a name", `{"message":{"from_email":"A <a@example.com>","to":[{"email":"a@b.c"}]}}`,
-			"message.from_email", "must be an e-mail address",
+			"message.from_email", "without a name: the name is from_name",
 		},
 		{
 			"two @", `{"message":{"from_email":"\"a@example.net\"@evil.example","to":[{"email":"a@b.c"}]}}`,
@@ -176,7 +180,24 @@ func TestParseRequestRefuses(t *testing.T) {
 		},
 		{"send_at with a zone", `{"send_at":"2030-01-02T03:04:05Z",` + message("")[1:], "send_at", "YYYY-MM-DD HH:MM:SS"},
 		{"empty template_name", `{"template_name":"",` + message("")[1:], "template_name", "is empty"},
-		{"null template_name", `{"template_name":null,` + message("")[1:], "template_name", "is empty"},
+		{"reply_to", message(`,"reply_to":"x"`), "message.reply_to", "headers: { 'Reply-To': … }"},
+		{"replyTo", message(`,"replyTo":"x"`), "message.replyTo", "headers: { 'Reply-To': … }"},
+		{"cc", message(`,"cc":"x"`), "message.cc", "to: [{ email: …, type: 'cc' }]"},
+		{"send_at in message", message(`,"send_at":"x"`), "message.send_at", "it belongs beside message"},
+		{"template_name in message", message(`,"template_name":"x"`), "message.template_name", "it belongs beside message"},
+		{"no wrapper", `{"from_email":"a@example.com","to":[]}`, "from_email", "it belongs into message"},
+		{
+			"attachment as a data URL", message(`,"attachments":[{"content":"data:text/plain;base64,aGk="}]`),
+			"message.attachments[0].content", "must be base64 alone: leave out what stands before it",
+		},
+		{
+			"attachment without padding", message(`,"attachments":[{"content":"aGk"}]`), "message.attachments[0].content",
+			"with its padding",
+		},
+		{
+			"attachment in base64 for URLs", message(`,"attachments":[{"content":"-_-_"}]`), "message.attachments[0].content",
+			"not with - and _",
+		},
 		{
 			"unknown field of delivery", `{"delivery":{"expires":"1m"},` + message("")[1:], "delivery.expires",
 			`did you mean "expires_in"?`,
@@ -216,15 +237,36 @@ func TestParseRequestSendsWhatCame(t *testing.T) {
 		},
 		{"HTML is not escaped", message(`,"html":"<b>&\u2028"`), ""},
 		{
-			"case and Unicode of addresses stay",
-			`{"message":{"from_email":"Hello@EXAMPLE.com","to":[{"email":"Zoë.Ünal+Tag@bücher.Example","name":"Zoë",` +
+			"case and Unicode of recipients stay",
+			`{"message":{"from_email":"Hello@example.com","to":[{"email":"Zoë.Ünal+Tag@bücher.Example","name":"Zoë",` +
 				`"type":"cc"}]}}`, "",
 		},
-		{"domain in Unicode", `{"message":{"from_email":"a@BÜCHER.example","to":[{"email":"a@b.c"}]}}`, ""},
 		{
-			"domain in ASCII",
+			"sender domains in other forms",
+			`{"message":{"from_email":"a@BÜCHER.example","to":[{"email":"a@b.c"}],` +
+				`"return_path_domain":"bücher.example","signing_domain":"ｅxample.COM"}}`,
 			`{"message":{"from_email":"a@xn--bcher-kva.example","to":[{"email":"a@b.c"}],` +
-				`"return_path_domain":"bücher.example","signing_domain":"EXAMPLE.com"}}`, "",
+				`"return_path_domain":"xn--bcher-kva.example","signing_domain":"example.com"}}`,
+		},
+		{
+			"sender domain with what nobody sees",
+			`{"message":{"from_email":"a@exam\u00adple.com","to":[{"email":"a@b.c"}]}}`,
+			`{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c"}]}}`,
+		},
+		{
+			"blanks around addresses",
+			`{"message":{"from_email":"a@example.com","to":[{"email":" a@b.c\u00a0"}],"bcc_address":"\td@e.f ",` +
+				`"merge_vars":[{"rcpt":" a@b.c"}],"recipient_metadata":[{"rcpt":"a@b.c "}]}}`,
+			`{"message":{"from_email":"a@example.com","to":[{"email":"a@b.c"}],"bcc_address":"d@e.f",` +
+				`"merge_vars":[{"rcpt":"a@b.c"}],"recipient_metadata":[{"rcpt":"a@b.c"}]}}`,
+		},
+		{
+			"addresses that Mandrill judges",
+			`{"message":{"from_email":"a@example.com","to":[{"email":"a@ab--cd.example"},` +
+				`{"email":"\"a b\"@b.c"},{"email":"a@[192.0.2.1]"},{"email":"a@under_score.example"},{"email":"a@localhost"}]}}`, "",
+		},
+		{
+			"null template_name", `{"template_name":null,` + message("")[1:], message(""),
 		},
 		{
 			"the other top-level fields", `{"async":false,"ip_pool":"Main","send_at":"2030-01-02 03:04:05",` + message("")[1:],

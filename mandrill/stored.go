@@ -43,7 +43,7 @@ func ParseStored(body []byte) (*Stored, error) {
 	if parsed.Template != nil {
 		s.endpoint = sendTemplateEndpoint
 	}
-	s.senderDomain, _ = domainOf(parsed.Message.From)
+	_, s.senderDomain, _ = senderOf(parsed.Message.From)
 	return s, nil
 }
 
