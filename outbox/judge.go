@@ -44,8 +44,9 @@ func (o *Outbox) judgeHolds(ctx context.Context, s *store, c *claimed, r Result)
 	}
 	err := o.extendHolds(ctx, s, c.probed, "", 0)
 	if c.State == Sending && r.Verdict == VerdictUnknown && len(c.probed) == 0 && o.isOutage(c) {
-		r.Reason = "the outcome of the last attempts is unknown: " + r.Reason
-		err = errors.Join(err, o.beginHold(ctx, s, o.holdFor(c, r), c.began))
+		// After is when the entry is looked for, and not when the account is probed.
+		outage := Result{Reason: "the outcome of the last attempts is unknown: " + r.Reason}
+		err = errors.Join(err, o.beginHold(ctx, s, o.holdFor(c, outage), c.began))
 	}
 	return err
 }

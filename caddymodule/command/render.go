@@ -193,9 +193,9 @@ func (c *checks) policy(returned map[string]any) (*mandrill.Policy, error) {
 	if sender, _ := message["from_email"].(string); sender != "" {
 		used, from = "", sender
 	}
-	_, domain, found := strings.Cut(from, "@")
-	if !found {
-		domain = "invalid"
+	_, domain, _ := strings.Cut(from, "@")
+	if _, err := mandrill.NormalizeDomain(domain); err != nil {
+		domain = "invalid" // the sender is wrong, and the message's check says how
 	}
 	return mandrill.NewPolicy([]string{domain}, used, "")
 }
