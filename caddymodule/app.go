@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
@@ -65,13 +64,12 @@ type App struct {
 	// Whether addresses of recipients, and errors that may hold what a person typed, appear in logs.
 	LogRecipients bool `json:"log_recipients,omitempty"`
 
-	ctx          caddy.Context
-	logger       *zap.Logger
-	slogger      *slog.Logger
-	metrics      *metrics
-	events       *caddyevents.App
-	queuedEvents chan queuedEvent
-	replies      *replyCache
+	ctx     caddy.Context
+	logger  *zap.Logger
+	slogger *slog.Logger
+	metrics *metrics
+	events  *eventQueue
+	replies *replyCache
 
 	// apiKey is nil if the app has none.
 	apiKey  *secret
@@ -143,11 +141,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.metrics, err = registerMetrics(ctx); err != nil {
 		return err
 	}
-	events, err := ctx.App("events")
-	if err != nil {
+	if a.events, err = newEventQueue(ctx, a); err != nil {
 		return err
 	}
-	a.events, a.queuedEvents = events.(*caddyevents.App), make(chan queuedEvent, maxQueuedEvents)
 	if a.base, err = directive.Expand("api_base", cmp.Or(a.APIBase, mandrill.DefaultBaseURL)); err != nil {
 		return err
 	}
@@ -196,7 +192,6 @@ func (a *App) Start() error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
-	a.done.Go(func() { a.drainEvents(ctx.Done()) })
 	a.done.Go(func() { a.followSecrets(ctx) })
 	if a.outbox != nil {
 		a.done.Go(func() { a.watchIndexes(ctx) })
@@ -214,6 +209,7 @@ func (a *App) Start() error {
 func (a *App) Stop() error {
 	a.stop()
 	a.done.Wait()
+	a.events.stop()
 	return a.stopOutbox()
 }
 

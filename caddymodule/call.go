@@ -110,7 +110,7 @@ func (c *call) emit() {
 	default:
 		return
 	}
-	if !c.hook.app.events.ShouldEmit(event) {
+	if !c.hook.app.events.wants(event) {
 		return
 	}
 	data := map[string]any{
@@ -120,5 +120,5 @@ func (c *call) emit() {
 	if c.cause != nil {
 		data["reason"] = c.hook.explain(c.cause, c.hook.app.LogRecipients)
 	}
-	c.hook.app.emit(event, data)
+	c.hook.app.events.emit(event, data)
 }

@@ -235,9 +235,11 @@ func (h *Events) report(e mandrill.Event, entry outbox.Entry) {
 	if name == "" {
 		return
 	}
-	data := entryData(entry, e.Detail)
-	data["event"], data["message_id"], data["time"] = e.Event, e.ID, e.Time.Unix()
-	h.app.emit(name, data)
+	if h.app.events.wants(name) {
+		data := entryData(entry, e.Detail)
+		data["event"], data["message_id"], data["time"] = e.Event, e.ID, e.Time.Unix()
+		h.app.events.emit(name, data)
+	}
 	if entry.ID == "" || !slices.Contains(warningEvents, e.Event) {
 		return
 	}

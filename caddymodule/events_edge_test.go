@@ -32,21 +32,30 @@ var recorded = struct {
 	sync.Mutex
 	events  []caddy.Event
 	changed chan struct{}
+	// held keeps the handler from returning, if it is not nil.
+	held chan struct{}
 }{changed: make(chan struct{})}
 
 func (recorder) Handle(_ context.Context, e caddy.Event) error {
 	recorded.Lock()
-	defer recorded.Unlock()
 	recorded.events = append(recorded.events, e)
 	close(recorded.changed)
 	recorded.changed = make(chan struct{})
+	held := recorded.held
+	recorded.Unlock()
+	if held != nil && strings.HasPrefix(e.Name(), "mailchimp.") {
+		<-held
+	}
 	return nil
 }
 
 var _ caddyevents.Handler = recorder{}
 
 // eventsEdge is an edge with a mailchimp_events, whose Caddy events are recorded.
-type eventsEdge struct{ *edgetest.Edge }
+type eventsEdge struct {
+	*edgetest.Edge
+	caddyfile string
+}
 
 const (
 	webhookURL = "https://hooks.example.com/mandrill?account=1"
@@ -63,10 +72,17 @@ func newEventsEdge(t *testing.T, template string) eventsEdge {
 	caddyfile := strings.Replace(e.Caddyfile(""), "\tmetrics /metrics\n",
 		"\tmetrics /metrics\n\tmailchimp_events /mandrill {\n\t\turl "+webhookURL+
 			"\n\t\tkey old-key {env.WEBHOOK_KEY}\n\t}\n", 1)
-	if err := e.Load(strings.Replace(caddyfile, "{\n", "{\n\tevents {\n\t\ton \"\" recorder\n\t}\n", 1)); err != nil {
-		t.Fatal(err)
+	edge := eventsEdge{e, strings.Replace(caddyfile, "{\n", "{\n\tevents {\n\t\ton \"\" recorder\n\t}\n", 1)}
+	edge.load("")
+	return edge
+}
+
+// load loads the configuration, with lines in the block of mailchimp.
+func (e eventsEdge) load(lines string) {
+	e.T.Helper()
+	if err := e.Load(strings.Replace(e.caddyfile, "mailchimp {\n", "mailchimp {\n"+lines+"\n", 1)); err != nil {
+		e.T.Fatal(err)
 	}
-	return eventsEdge{e}
 }
 
 // waitEvent returns the data of the first event with the name since the edge began.

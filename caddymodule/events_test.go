@@ -149,6 +149,43 @@ func TestCaddyEvents(t *testing.T) {
 	}
 }
 
+// TestEventsOfTheStart has events that happen before Caddy's events app has started arrive all the same.
+func TestEventsOfTheStart(t *testing.T) {
+	e := newEventsEdge(t, edgetest.Minimal)
+	e.Write("t.jsonnet", "function(ctx) {")
+	e.waitEvent("mailchimp.template_failed")
+	recorded.Lock()
+	recorded.events = nil
+	recorded.Unlock()
+	e.load("workers 7")
+	e.waitEvent("mailchimp.template_failed")
+}
+
+// TestSlowEventHandler has a handler that does not return hold up a reload for a second, and no longer.
+func TestSlowEventHandler(t *testing.T) {
+	e := newEventsEdge(t, edgetest.Minimal)
+	held := make(chan struct{})
+	hold := func(by chan struct{}) {
+		recorded.Lock()
+		recorded.held = by
+		recorded.Unlock()
+	}
+	hold(held)
+	for n := range 3 {
+		id := e.Post(strings.Replace(edgetest.Ada, "f1", fmt.Sprint(n), 1)).Entry()
+		e.WaitState(id, outbox.Sent)
+	}
+	e.waitEvent("mailchimp.sent")
+	before := e.Number("caddy_mailchimp_events_dropped_total")
+	e.load("workers 7")
+	hold(nil)
+	close(held)
+	// The first event is in the handler's hands.
+	if got := e.Number("caddy_mailchimp_events_dropped_total") - before; got != 2 {
+		t.Errorf("%v events are dropped", got)
+	}
+}
+
 func TestEventsAreMisconfigured(t *testing.T) {
 	for block, want := range map[string]string{
 		"url hooks.example.com/mandrill\nkey k":    "is not a URL such as",

@@ -32,12 +32,12 @@ func (a *App) onOutboxEvent(e outbox.Event) {
 	if troubling[e.Name] {
 		lastError.Store(&OutboxError{time.Now(), e.Name, e.Entry.ID, cmp.Or(e.Entry.Sender, e.Hold.Sender), e.Reason})
 	}
-	if name := eventNames[e.Name]; name != "" {
+	if name := eventNames[e.Name]; name != "" && a.events.wants(name) {
 		data := entryData(e.Entry, e.Reason)
 		if e.Hold.Scope != "" {
 			data["sender"], data["scope"] = e.Hold.Sender, string(e.Hold.Scope)
 		}
-		a.emit(name, data)
+		a.events.emit(name, data)
 	}
 	if e.Name == "lost" && e.Entry.ID == "" {
 		a.logger.Error("entries were forgotten", zap.String("state", string(e.Entry.State)), zap.String("reason", e.Reason))
@@ -110,45 +110,4 @@ func entryData(e outbox.Entry, reason string) map[string]any {
 	}
 	data["message_ids"] = strings.Join(ids, " ")
 	return data
-}
-
-// queuedEvent is an event on its way to Caddy's events app.
-type queuedEvent struct {
-	name string
-	data map[string]any
-}
-
-// maxQueuedEvents is how many events wait for handlers that are slow.
-const maxQueuedEvents = 1000
-
-// emit queues an event for Caddy's events app: its handlers may take their time.
-func (a *App) emit(name string, data map[string]any) {
-	if !a.events.ShouldEmit(name) {
-		return
-	}
-	select {
-	case a.queuedEvents <- queuedEvent{name, data}:
-	default:
-		a.metrics.eventsDropped.Inc()
-		a.logger.Warn("event is dropped: the handlers of events are too slow", zap.String("event", name))
-	}
-}
-
-// drainEvents emits the queued events until stopped is closed, and then those that are left.
-func (a *App) drainEvents(stopped <-chan struct{}) {
-	for {
-		select {
-		case e := <-a.queuedEvents:
-			a.events.Emit(a.ctx, e.name, e.data)
-		case <-stopped:
-			for {
-				select {
-				case e := <-a.queuedEvents:
-					a.events.Emit(a.ctx, e.name, e.data)
-				default:
-					return
-				}
-			}
-		}
-	}
 }

@@ -154,7 +154,7 @@ func TestOutboxKeyIsFollowed(t *testing.T) {
 
 // TestWebhookKeyIsFollowed takes events by the new key alone.
 func TestWebhookKeyIsFollowed(t *testing.T) {
-	e := eventsEdge{edgetest.Prepare(t, edgetest.Minimal)}
+	e := eventsEdge{Edge: edgetest.Prepare(t, edgetest.Minimal)}
 	e.Write("webhook_key", "s3cret-first")
 	e.Run(strings.Replace(e.Caddyfile(""), "\tmetrics /metrics\n", "\tmetrics /metrics\n\tmailchimp_events /mandrill {\n"+
 		"\t\turl "+webhookURL+"\n\t\tkey other {file."+e.Path("webhook_key")+"}\n\t}\n", 1))

@@ -218,7 +218,7 @@ func (h *Webhook) retryCourier(ctx context.Context) {
 }
 
 func (h *Webhook) templateBroken(err error) {
-	h.app.emit(eventTemplateFailed, map[string]any{
+	h.app.events.emit(eventTemplateFailed, map[string]any{
 		"template": h.Template, "reason": Explain(err, h.app.LogRecipients),
 	})
 	h.logger.Error("template is broken, the last good one stays in force",
