@@ -40,6 +40,9 @@ func stat(file string) fingerprint {
 
 // changed reports whether a file that was looked for is another now.
 func (s *source) changed(now time.Time) bool {
+	if len(s.looked) == 0 {
+		return true // nothing was looked for yet
+	}
 	for file, before := range s.looked {
 		after := stat(file)
 		switch {
@@ -50,7 +53,7 @@ func (s *source) changed(now time.Time) bool {
 			return true
 		}
 		if contents, read := s.Files[file]; read && now.Sub(after.ModTime()) < coarse {
-			present, err := os.ReadFile(file)
+			present, err := readFile(os.OpenFile(file, readOnly, 0))
 			if err != nil || !bytes.Equal(present, contents) {
 				return true
 			}
@@ -75,34 +78,36 @@ func (t *Template) Watch(ctx context.Context, changed func(error)) {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-ticker.C:
-			if len(watched.looked) == 0 || watched.changed(now) {
-				watched = t.take(changed)
+		case <-ticker.C:
+			read, p, err := t.read(ctx, watched)
+			if ctx.Err() != nil {
+				return
 			}
+			if read != watched {
+				t.take(p, err, changed)
+			}
+			watched = read
 		}
 	}
 }
 
-// take compiles the files on disk and puts them in force if they are good. It returns them.
-func (t *Template) take(changed func(error)) *source {
-	read := readSource(t.path, t.options.Imports)
-	p, err := compile(read)
+// take puts what was read in force if it is good.
+func (t *Template) take(p *program, err error, changed func(error)) {
 	if err != nil {
 		if before := t.broken.Swap(&err); before == nil || (*before).Error() != err.Error() {
 			changed(err)
 		}
-		return read
+		return
 	}
 	wasBroken := t.broken.Swap(nil) != nil
 	if p.source.version() == t.current.Load().source.version() && !wasBroken {
-		return read
+		return
 	}
 	t.current.Store(p)
 	if err := t.saveLastGood(); err != nil {
 		changed(t.notKept(err))
 	}
 	changed(nil)
-	return read
 }
 
 func (t *Template) notKept(err error) error {
