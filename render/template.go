@@ -63,8 +63,9 @@ func Load(path string, o Options) (*Template, error) {
 	t := &Template{path: filepath.Clean(path), options: o}
 	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
 	defer cancel()
-	_, p, err := t.read(ctx, nil)
-	if err != nil {
+	read := t.read(ctx, nil)
+	p := read.program
+	if err := read.err; err != nil {
 		p = t.loadLastGood()
 		if p == nil {
 			return nil, err
@@ -73,35 +74,6 @@ func Load(path string, o Options) (*Template, error) {
 	}
 	t.current.Store(p)
 	return t, nil
-}
-
-// read reads and compiles the files on disk, if they are others than those of watched. It returns once ctx is done,
-// even if a file system does not answer: then the goroutine that waits for it is left behind, and has no effect.
-func (t *Template) read(ctx context.Context, watched *source) (*source, *program, error) {
-	type result struct {
-		source  *source
-		program *program
-		err     error
-	}
-	done := make(chan result, 1)
-	go func() {
-		if watched != nil && !watched.changed(time.Now()) {
-			done <- result{source: watched}
-			return
-		}
-		read := readSource(t.path, t.options.Imports)
-		p, err := compile(read)
-		done <- result{read, p, err}
-	}()
-	select {
-	case r := <-done:
-		return r.source, r.program, r.err
-	case <-ctx.Done():
-		return watched, nil, &Error{
-			Kind: KindFile, File: t.path, Err: ctx.Err(),
-			Message: "the template and its imports could not be read in time: check the disk or the network that they are on",
-		}
-	}
 }
 
 // Status returns what is in force.

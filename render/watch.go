@@ -62,6 +62,45 @@ func (s *source) changed(now time.Time) bool {
 	return false
 }
 
+// reading is what was on disk: the source with its program, or with an error.
+type reading struct {
+	source  *source
+	program *program
+	err     error
+}
+
+// read reads and compiles the files on disk, if they are others than those of watched.
+func (t *Template) read(ctx context.Context, watched *source) reading {
+	r, err := await(ctx, func() reading {
+		if watched != nil && !watched.changed(time.Now()) {
+			return reading{source: watched}
+		}
+		read := readSource(t.path, t.options.Imports)
+		p, err := compile(read)
+		return reading{read, p, err}
+	})
+	if err != nil {
+		r.source, r.err = watched, &Error{
+			Kind: KindFile, File: t.path, Err: err,
+			Message: "reading the template and its imports takes too long: check the disk or the network that they are on",
+		}
+	}
+	return r
+}
+
+// await calls a function that has no effect but its result. It does not wait longer than ctx, even where a file
+// system never answers: then the function's goroutine is left behind.
+func await[T any](ctx context.Context, f func() T) (result T, err error) {
+	done := make(chan T, 1)
+	go func() { done <- f() }()
+	select {
+	case result = <-done:
+		return result, nil
+	case <-ctx.Done():
+		return result, ctx.Err()
+	}
+}
+
 // Watch takes up changed files until ctx is done, and keeps the source in force in LastGood. It
 // calls changed with nil for a new version, and once with each error that keeps one out.
 func (t *Template) Watch(ctx context.Context, changed func(error)) {
@@ -79,31 +118,31 @@ func (t *Template) Watch(ctx context.Context, changed func(error)) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			read, p, err := t.read(ctx, watched)
+			read := t.read(ctx, watched)
 			if ctx.Err() != nil {
 				return
 			}
-			if read != watched {
-				t.take(p, err, changed)
+			if read.source != watched {
+				t.take(read, changed)
 			}
-			watched = read
+			watched = read.source
 		}
 	}
 }
 
 // take puts what was read in force if it is good.
-func (t *Template) take(p *program, err error, changed func(error)) {
-	if err != nil {
+func (t *Template) take(read reading, changed func(error)) {
+	if err := read.err; err != nil {
 		if before := t.broken.Swap(&err); before == nil || (*before).Error() != err.Error() {
 			changed(err)
 		}
 		return
 	}
 	wasBroken := t.broken.Swap(nil) != nil
-	if p.source.version() == t.current.Load().source.version() && !wasBroken {
+	if read.source.version() == t.current.Load().source.version() && !wasBroken {
 		return
 	}
-	t.current.Store(p)
+	t.current.Store(read.program)
 	if err := t.saveLastGood(); err != nil {
 		changed(t.notKept(err))
 	}

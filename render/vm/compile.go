@@ -14,6 +14,8 @@ type compiler struct {
 	resolve func(from, imported string) (int, bool)
 	// placed files are the program's own: faults are placed in them.
 	placed bool
+	// texts and arrays are of importstr and importbin.
+	texts, arrays imports
 	// level is how deep in the syntax tree the compiler is.
 	level int
 }
@@ -278,40 +280,5 @@ func (c *compiler) conditional(node *ast.Conditional, s *scope, tail bool) code 
 			return yes(m, e)
 		}
 		return no(m, e)
-	}
-}
-
-func (c *compiler) raise(node *ast.Error, s *scope) code {
-	at := c.place(node)
-	message := c.compile(node.Expr, s, false)
-	return func(m *machine, e *env) (value, *fault) {
-		v, f := message(m, e)
-		if f != nil {
-			return nil, f
-		}
-		t, f := m.toText(v)
-		if f != nil {
-			return nil, f.at(at)
-		}
-		text, f := t.flat(m)
-		if f != nil {
-			return nil, f.at(at)
-		}
-		return nil, fail(text).at(at)
-	}
-}
-
-func (c *compiler) array(node *ast.Array, s *scope) code {
-	elements := make([]func(*machine, *env) *thunk, len(node.Elements))
-	for i, element := range node.Elements {
-		elements[i] = c.delay(element.Expr, s)
-	}
-	return func(m *machine, e *env) (value, *fault) {
-		m.memory -= sizeArray + sizeSlot*len(elements)
-		thunks := make([]*thunk, len(elements))
-		for i, element := range elements {
-			thunks[i] = element(m, e)
-		}
-		return newArray(thunks), nil
 	}
 }
