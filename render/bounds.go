@@ -13,22 +13,22 @@ const (
 	// maxChain is how many operators, keywords, calls and indexes an expression may have between two commas. Each
 	// may nest in the one before, and takes up to 5 KB of stack.
 	maxChain = 10_000
-	// maxWork bounds what go-jsonnet does. A unit takes about 30 bytes and 0.1 µs.
+	// maxWork bounds what go-jsonnet does. A unit takes up to 50 bytes and 0.1 µs.
 	maxWork = 10_000_000
 )
 
-// bounder bounds what go-jsonnet needs in order to parse and analyze a file. Its parser is recursive, and a stack
-// that overflows ends the process. So the tokens are counted before, and rather too high than too low.
+// bounder bounds what go-jsonnet needs to parse and analyze a file. Its parser is recursive, and a stack overflow ends
+// the process. So tokens are counted before the parser runs; where the count is not exact, it is too high.
 type bounder struct {
 	scanner
 	frames []frame
-	// The sums over all frames.
+	// brackets is how deep brackets are nested here. The others are sums over all frames.
 	brackets, chain, names, copies int
 	// work goes on from file to file of a template.
 	work, tokens int
-	// before is the token before the present one: its kind, or the first letter of one of the keywords in count.
+	// before is the previous token: its kind, or the first letter of one of the keywords in count.
 	before byte
-	// parameters is the number of names in the parentheses that have just been closed.
+	// parameters is the number of arguments or parameters in the parentheses that were closed last.
 	parameters int
 }
 
@@ -38,16 +38,17 @@ type frame struct {
 	open byte
 	// chain is its length since the last comma, and tokens the number of tokens before the frame.
 	chain, tokens int
-	// names are bound in the whole frame, passing only up to the next comma.
+	// names is the number of names that are in scope in the whole frame, and passing of those that are in scope up
+	// to the next comma.
 	names, passing int
-	// copies is 1 in a local of an object: go-jsonnet copies it.
+	// copies is 1 in a local of an object: go-jsonnet copies its syntax tree.
 	copies int
 	// function is set where parentheses have the parameters of a function.
 	function bool
 }
 
-// check returns an error with the place where a file goes beyond the bounds. It ends where go-jsonnet's lexer finds
-// an error, which go-jsonnet is left to tell.
+// check returns an error with the place where a file exceeds the bounds. It stops without an error where go-jsonnet's
+// lexer fails: go-jsonnet then reports that, and parses nothing.
 func (b *bounder) check(file, text string) error {
 	*b = bounder{scanner: scanner{text: text}, frames: make([]frame, 1, 32), work: b.work}
 	for {
@@ -97,7 +98,7 @@ func (b *bounder) count(kind byte) {
 	case operator:
 		b.link()
 		if sign := b.text[b.start]; sign == ':' || sign == '=' {
-			b.pass(parameters) // what was closed are the parameters of a function
+			b.pass(parameters) // the parentheses before it declare a function
 		}
 	case word:
 		b.word(before)
@@ -105,7 +106,8 @@ func (b *bounder) count(kind byte) {
 	b.tokens++
 	b.work += 20 + b.brackets/8 + b.names + 4*b.copies
 	// The lexer appends the blanks before the end of a text block one by one.
-	b.work += b.margin * b.margin / 1000
+	margin := min(b.margin, 40_001)
+	b.work += margin * (margin / 160)
 	b.margin = 0
 }
 
@@ -141,7 +143,7 @@ func (b *bounder) link() {
 	b.chain++
 }
 
-// bind adds a name to the present frame. The tokens before it in there see it too.
+// bind adds a name to the current frame. It is in scope for earlier tokens of the frame too.
 func (b *bounder) bind(weight int) {
 	b.top().names += weight
 	b.names += weight
@@ -166,11 +168,11 @@ func (b *bounder) comma() {
 	b.copies -= top.copies
 	top.chain, top.passing, top.copies = 0, 0, 0
 	if top.open == '(' {
-		b.bind(1) // perhaps a parameter
+		b.bind(1) // it may separate parameters
 	}
 }
 
-// leave ends the present frame.
+// leave ends the current frame.
 func (b *bounder) leave() {
 	top := b.top()
 	b.chain -= top.chain
