@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,32 @@ func TestAttempts(t *testing.T) {
 		{"a wide column", `function(ctx) { a: '%1000000000s' % 'x' }`, render.KindLimit},
 		{"a wide column, by value", `function(ctx) { a: '%*d' % [1e18, 1] }`, render.KindLimit},
 		{"many digits", `function(ctx) { a: '%.1000000000f' % 1.5 }`, render.KindLimit},
+		{"many signs of a format", `function(ctx) { a: std.strReplace(ctx.a, 'x', '%%%%%%%%') % [] }`, render.KindLimit},
+		{
+			"bytes that are no UTF-8, decoded",
+			`function(ctx) { a: std.length(std.base64Decode(std.strReplace(ctx.a, 'x', std.repeat('/', 20)))) }`,
+			render.KindLimit,
+		},
+		{
+			"a hash of much, again and again",
+			`local s = std.repeat('x', 10000000); function(ctx) { a: [std.md5(s) for i in std.range(1, 100)] }`, either,
+		},
+		{
+			"base64 of much, again and again",
+			`local s = std.repeat('x', 10000000); function(ctx) { a: [std.base64(s) for i in std.range(1, 100)] }`, either,
+		},
+		{
+			"a function of many levels, in itself",
+			`local f(n) = ` + strings.Repeat("if n < 0 then 1 else ", 4_900) + `f(n + 1); function(ctx) { a: f(0) }`,
+			render.KindRuntime,
+		},
+		{
+			"a difference of many levels, in itself",
+			`local f(n) = ` + strings.Repeat("1 - (", 240) + `f(n + 1)` + strings.Repeat(")", 240) +
+				`; function(ctx) { a: f(0) }`,
+			render.KindRuntime,
+		},
+		{"an expression of many levels", `function(ctx) { a: ` + strings.Repeat("true && ", 4_900) + `true }`, fine},
 		{"many zeros", `function(ctx) { a: '%01000000000d' % 1 }`, render.KindLimit},
 		{
 			"a quadratic loop over ctx", `function(ctx) { a: std.length([1 for x in ctx.list for y in ctx.list if false]) }`,
@@ -238,6 +265,8 @@ func TestAttempts(t *testing.T) {
 				timeout /= 5 // what nothing else ends needs no longer to show that this does
 			}
 			template := loadWithTimeout(t, test.source, timeout)
+			// Go allows 16 times as much stack before it ends the process.
+			defer debug.SetMaxStack(debug.SetMaxStack(64 << 20))
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			started := time.Now()

@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // source is a template and what it imports, as read at one time. What was read once is not read
@@ -27,6 +28,8 @@ type source struct {
 	// Found says where an import was found: by importing file and imported path.
 	Found map[string]map[string]string `json:"found,omitempty"`
 
+	// size is that of all Files.
+	size int
 	// looked are the files that were looked for, found or not.
 	looked map[string]fingerprint
 	// sealed sources read no more files.
@@ -47,17 +50,27 @@ func (s *source) main() ([]byte, error) {
 		return contents, nil
 	}
 	s.look(s.Main)
-	file, err := os.Open(s.Main)
+	contents, err := readFile(os.OpenFile(s.Main, readOnly, 0))
 	if err != nil {
 		return nil, err
 	}
-	contents, err := readFile(file)
-	if err != nil {
-		return nil, err
-	}
-	s.Files[s.Main] = contents
-	return contents, nil
+	return contents, s.add(s.Main, contents)
 }
+
+// add keeps what was read, if there is room for it.
+func (s *source) add(name string, contents []byte) error {
+	if _, known := s.Files[name]; known {
+		return nil
+	}
+	s.size += len(contents)
+	if s.size > MaxSource {
+		return errTooLarge
+	}
+	s.Files[name] = contents
+	return nil
+}
+
+var errTooLarge = fmt.Errorf("the template and its imports are larger than %d MiB together", MaxSource>>20)
 
 var errNotFound = errors.New("no such file")
 
@@ -77,8 +90,7 @@ func (s *source) resolve(from, imported string) ([]byte, string, error) {
 		s.Found[from] = make(map[string]string)
 	}
 	s.Found[from][imported] = foundAt
-	s.Files[foundAt] = contents
-	return contents, foundAt, nil
+	return contents, foundAt, s.add(foundAt, contents)
 }
 
 // find looks beside the importing file, then in the further folders, then in the library.
@@ -99,6 +111,9 @@ func (s *source) find(from, imported string) ([]byte, string, error) {
 			continue
 		}
 		allowed = true
+		if contents, known := s.Files[candidate]; known {
+			return contents, candidate, nil
+		}
 		contents, err := s.read(folder, name)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return contents, candidate, err
@@ -123,18 +138,24 @@ func (s *source) read(folder, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	file, err := root.Open(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, err
-	case err != nil:
+	contents, err := readFile(root.OpenFile(name, readOnly, 0))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s in %s: %w", name, folder, cause(err))
 	}
-	return readFile(file)
+	return contents, err
 }
 
-// readFile reads and closes a regular file: a pipe or a device could keep a reader waiting forever.
-func readFile(file *os.File) ([]byte, error) {
+// readOnly opens a pipe without waiting for a writer. It makes no difference for regular files.
+const readOnly = os.O_RDONLY | syscall.O_NONBLOCK
+
+// maxRead is how large one file may be: the last good sources are kept in base64.
+const maxRead = 2 * MaxSource
+
+// readFile reads a regular file that has just been opened: a pipe or a device could keep it waiting for ever.
+func readFile(file *os.File, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
@@ -143,7 +164,11 @@ func readFile(file *os.File) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("it is not a regular file")
 	}
-	return io.ReadAll(file)
+	contents, err := io.ReadAll(io.LimitReader(file, maxRead+1))
+	if len(contents) > maxRead {
+		return nil, errTooLarge
+	}
+	return contents, err
 }
 
 // cause is a file error without its path, which its reader knows.
@@ -215,7 +240,7 @@ func (t *Template) loadLastGood() *program {
 	if err != nil {
 		return nil
 	}
-	data, err := os.ReadFile(file)
+	data, err := readFile(os.OpenFile(file, readOnly, 0))
 	if err != nil {
 		return nil
 	}

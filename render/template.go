@@ -1,7 +1,11 @@
 package render
 
 import (
+	"context"
+	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +18,9 @@ import (
 
 // DefaultTimeout is how long one evaluation may take where Options say nothing.
 const DefaultTimeout = time.Second
+
+// loadTimeout is how long Load waits for files to be read and compiled.
+const loadTimeout = 30 * time.Second
 
 // Options say how a template is read and evaluated.
 type Options struct {
@@ -53,10 +60,12 @@ func Load(path string, o Options) (*Template, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	path = filepath.Clean(path)
-	t := &Template{path: path, options: o}
-	p, err := compile(readSource(path, o.Imports))
-	if err != nil {
+	t := &Template{path: filepath.Clean(path), options: o}
+	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
+	defer cancel()
+	read := t.read(ctx, nil)
+	p := read.program
+	if err := read.err; err != nil {
 		p = t.loadLastGood()
 		if p == nil {
 			return nil, err
@@ -89,11 +98,19 @@ type program struct {
 	// files are those of the source, the main one first, and numbers where they are in there.
 	files   []vm.File
 	numbers map[string]int
+	// unparsed are the numbers of files that are code and wait to be parsed.
+	unparsed []int
+	bounder  bounder
 }
 
 // compile parses the sources, following their imports.
-func compile(s *source) (*program, error) {
-	p := &program{
+func compile(s *source) (p *program, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			p, err = nil, &Error{Kind: KindSyntax, File: s.Main, Message: fmt.Sprintf("the parser crashed: %v", problem)}
+		}
+	}()
+	p = &program{
 		source:   s,
 		loadedAt: time.Now(),
 		literals: make(map[string]bool),
@@ -104,8 +121,16 @@ func compile(s *source) (*program, error) {
 	if err != nil {
 		return nil, &Error{Kind: KindFile, File: s.Main, Message: describeFileError(err), Err: err}
 	}
-	if err := p.add(s.Main, main, true); err != nil {
-		return nil, err
+	p.add(s.Main, main, true)
+	for len(p.unparsed) > 0 {
+		next := p.unparsed[0]
+		p.unparsed = p.unparsed[1:]
+		if err := p.parse(&p.files[next]); err != nil {
+			return nil, err
+		}
+		if err := p.follow(p.files[next].Node); err != nil {
+			return nil, err
+		}
 	}
 	if err := checkFunction(p.files[0].Node, s.Main); err != nil {
 		return nil, err
@@ -114,26 +139,38 @@ func compile(s *source) (*program, error) {
 		number, ok := p.numbers[s.Found[from][imported]]
 		return number, ok
 	})
+	p.files, p.numbers, p.bounder = nil, nil, bounder{} // not needed any longer
 	return p, nil
 }
 
-// add reads a file for the evaluation and, where it is code, parses it and all that it imports.
-func (p *program) add(name string, contents []byte, code bool) error {
+// add takes up a file for the evaluation. Code is parsed later.
+func (p *program) add(name string, contents []byte, code bool) {
 	number, known := p.numbers[name]
 	if !known {
 		number = len(p.files)
 		p.numbers[name] = number
 		p.files = append(p.files, vm.File{Name: name, Contents: contents})
 	}
-	if !code || p.files[number].Node != nil {
-		return nil
+	if code && p.files[number].Node == nil && !slices.Contains(p.unparsed, number) {
+		p.unparsed = append(p.unparsed, number)
 	}
-	node, err := jsonnet.SnippetToAST(name, string(contents))
+}
+
+// byteOrderMark is what some editors write in front of a text. It is no part of the code.
+const byteOrderMark = "\uFEFF"
+
+// parse is the only way to go-jsonnet's parser.
+func (p *program) parse(file *vm.File) error {
+	code := strings.TrimPrefix(string(file.Contents), byteOrderMark)
+	if err := p.bounder.check(file.Name, code); err != nil {
+		return err
+	}
+	node, err := jsonnet.SnippetToAST(file.Name, code)
 	if err != nil {
 		return staticError(err)
 	}
-	p.files[number].Node = node
-	return p.follow(node)
+	file.Node = node
+	return nil
 }
 
 func (p *program) locate(object *ast.DesugaredObject) {
@@ -183,7 +220,8 @@ func (p *program) follow(node ast.Node) error {
 		}
 	}
 	_, code := node.(*ast.Import)
-	return p.add(foundAt, contents, code)
+	p.add(foundAt, contents, code)
+	return nil
 }
 
 // checkFunction refuses a template of which the syntax shows that it is not function(ctx).

@@ -40,6 +40,9 @@ func stat(file string) fingerprint {
 
 // changed reports whether a file that was looked for is another now.
 func (s *source) changed(now time.Time) bool {
+	if len(s.looked) == 0 {
+		return true // nothing was looked for yet
+	}
 	for file, before := range s.looked {
 		after := stat(file)
 		switch {
@@ -50,13 +53,52 @@ func (s *source) changed(now time.Time) bool {
 			return true
 		}
 		if contents, read := s.Files[file]; read && now.Sub(after.ModTime()) < coarse {
-			present, err := os.ReadFile(file)
+			present, err := readFile(os.OpenFile(file, readOnly, 0))
 			if err != nil || !bytes.Equal(present, contents) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// reading is what was on disk: the source with its program, or with an error.
+type reading struct {
+	source  *source
+	program *program
+	err     error
+}
+
+// read reads and compiles the files on disk, if they are others than those of watched.
+func (t *Template) read(ctx context.Context, watched *source) reading {
+	r, err := await(ctx, func() reading {
+		if watched != nil && !watched.changed(time.Now()) {
+			return reading{source: watched}
+		}
+		read := readSource(t.path, t.options.Imports)
+		p, err := compile(read)
+		return reading{read, p, err}
+	})
+	if err != nil {
+		r.source, r.err = watched, &Error{
+			Kind: KindFile, File: t.path, Err: err,
+			Message: "reading the template and its imports takes too long: check the disk or the network that they are on",
+		}
+	}
+	return r
+}
+
+// await calls a function that has no effect but its result. It does not wait longer than ctx, even where a file
+// system never answers: then the function's goroutine is left behind.
+func await[T any](ctx context.Context, f func() T) (result T, err error) {
+	done := make(chan T, 1)
+	go func() { done <- f() }()
+	select {
+	case result = <-done:
+		return result, nil
+	case <-ctx.Done():
+		return result, ctx.Err()
+	}
 }
 
 // Watch takes up changed files until ctx is done, and keeps the source in force in LastGood. It
@@ -75,34 +117,36 @@ func (t *Template) Watch(ctx context.Context, changed func(error)) {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-ticker.C:
-			if len(watched.looked) == 0 || watched.changed(now) {
-				watched = t.take(changed)
+		case <-ticker.C:
+			read := t.read(ctx, watched)
+			if ctx.Err() != nil {
+				return
 			}
+			if read.source != watched {
+				t.take(read, changed)
+			}
+			watched = read.source
 		}
 	}
 }
 
-// take compiles the files on disk and puts them in force if they are good. It returns them.
-func (t *Template) take(changed func(error)) *source {
-	read := readSource(t.path, t.options.Imports)
-	p, err := compile(read)
-	if err != nil {
+// take puts what was read in force if it is good.
+func (t *Template) take(read reading, changed func(error)) {
+	if err := read.err; err != nil {
 		if before := t.broken.Swap(&err); before == nil || (*before).Error() != err.Error() {
 			changed(err)
 		}
-		return read
+		return
 	}
 	wasBroken := t.broken.Swap(nil) != nil
-	if p.source.version() == t.current.Load().source.version() && !wasBroken {
-		return read
+	if read.source.version() == t.current.Load().source.version() && !wasBroken {
+		return
 	}
-	t.current.Store(p)
+	t.current.Store(read.program)
 	if err := t.saveLastGood(); err != nil {
 		changed(t.notKept(err))
 	}
 	changed(nil)
-	return read
 }
 
 func (t *Template) notKept(err error) error {

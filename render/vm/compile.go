@@ -14,6 +14,10 @@ type compiler struct {
 	resolve func(from, imported string) (int, bool)
 	// placed files are the program's own: faults are placed in them.
 	placed bool
+	// texts and arrays are of importstr and importbin.
+	texts, arrays imports
+	// level is how deep in the syntax tree the compiler is.
+	level int
 }
 
 // scope is an env while compiling: one is made for each function, local and object.
@@ -74,6 +78,24 @@ func always(v value) code {
 // compile makes code of a node. With tail, the code may leave a call to its caller, as calls with
 // tailstrict do at the end of a function.
 func (c *compiler) compile(node ast.Node, s *scope, tail bool) code {
+	c.level++
+	run := c.expression(node, s, tail)
+	c.level--
+	if c.level%levels != levels-1 {
+		return run
+	}
+	return func(m *machine, e *env) (value, *fault) {
+		if m.nested >= maxNested {
+			return nil, fail(tooDeep)
+		}
+		m.nested++
+		v, f := run(m, e)
+		m.nested--
+		return v, f
+	}
+}
+
+func (c *compiler) expression(node ast.Node, s *scope, tail bool) code {
 	switch node := node.(type) {
 	case *ast.LiteralNull:
 		return always(null{})
@@ -158,11 +180,11 @@ func (c *compiler) variable(node *ast.Var, s *scope) code {
 func (c *compiler) delay(node ast.Node, s *scope) func(m *machine, e *env) *thunk {
 	switch node := node.(type) {
 	case *ast.LiteralNull, *ast.LiteralBoolean, *ast.LiteralString:
-		v, _ := c.compile(node, s, false)(nil, nil)
+		v, _ := c.expression(node, s, false)(nil, nil)
 		t := ready(v)
 		return func(*machine, *env) *thunk { return t }
 	case *ast.LiteralNumber:
-		if v, f := c.compile(node, s, false)(nil, nil); f == nil {
+		if v, f := c.expression(node, s, false)(nil, nil); f == nil {
 			t := ready(v)
 			return func(*machine, *env) *thunk { return t }
 		}
@@ -258,40 +280,5 @@ func (c *compiler) conditional(node *ast.Conditional, s *scope, tail bool) code 
 			return yes(m, e)
 		}
 		return no(m, e)
-	}
-}
-
-func (c *compiler) raise(node *ast.Error, s *scope) code {
-	at := c.place(node)
-	message := c.compile(node.Expr, s, false)
-	return func(m *machine, e *env) (value, *fault) {
-		v, f := message(m, e)
-		if f != nil {
-			return nil, f
-		}
-		t, f := m.toText(v)
-		if f != nil {
-			return nil, f.at(at)
-		}
-		text, f := t.flat(m)
-		if f != nil {
-			return nil, f.at(at)
-		}
-		return nil, fail(text).at(at)
-	}
-}
-
-func (c *compiler) array(node *ast.Array, s *scope) code {
-	elements := make([]func(*machine, *env) *thunk, len(node.Elements))
-	for i, element := range node.Elements {
-		elements[i] = c.delay(element.Expr, s)
-	}
-	return func(m *machine, e *env) (value, *fault) {
-		m.memory -= sizeArray + sizeSlot*len(elements)
-		thunks := make([]*thunk, len(elements))
-		for i, element := range elements {
-			thunks[i] = element(m, e)
-		}
-		return newArray(thunks), nil
 	}
 }

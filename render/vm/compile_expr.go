@@ -212,36 +212,37 @@ func (m *machine) element(v, i value) (value, *fault) {
 	return nil, fail("Value non indexable: *jsonnet.value" + string(kind[0]-'a'+'A') + kind[1:])
 }
 
-// imported compiles import, importstr and importbin.
-func (c *compiler) imported(node ast.Node) code {
+func (c *compiler) raise(node *ast.Error, s *scope) code {
 	at := c.place(node)
-	switch node := node.(type) {
-	case *ast.Import:
-		if i, ok := c.resolve(c.name, node.File.Value); ok {
-			return func(m *machine, _ *env) (value, *fault) {
-				v, f := m.file(i)
-				if f != nil {
-					return nil, f.at(at)
-				}
-				return v, nil
-			}
+	message := c.compile(node.Expr, s, false)
+	return func(m *machine, e *env) (value, *fault) {
+		v, f := message(m, e)
+		if f != nil {
+			return nil, f
 		}
-	case *ast.ImportStr:
-		if i, ok := c.resolve(c.name, node.File.Value); ok {
-			return always(constant(string(c.files[i].Contents)))
+		t, f := m.toText(v)
+		if f != nil {
+			return nil, f.at(at)
 		}
-	case *ast.ImportBin:
-		if i, ok := c.resolve(c.name, node.File.Value); ok {
-			return always(bytesArray(c.files[i].Contents))
+		text, f := t.flat(m)
+		if f != nil {
+			return nil, f.at(at)
 		}
+		return nil, fail(text).at(at)
 	}
-	return func(*machine, *env) (value, *fault) { return nil, fail("no such file").at(at) }
 }
 
-func bytesArray(data []byte) value {
-	elements := make([]*thunk, len(data))
-	for i, b := range data {
-		elements[i] = ready(number(float64(b)))
+func (c *compiler) array(node *ast.Array, s *scope) code {
+	elements := make([]func(*machine, *env) *thunk, len(node.Elements))
+	for i, element := range node.Elements {
+		elements[i] = c.delay(element.Expr, s)
 	}
-	return newArray(elements)
+	return func(m *machine, e *env) (value, *fault) {
+		m.memory -= sizeArray + sizeSlot*len(elements)
+		thunks := make([]*thunk, len(elements))
+		for i, element := range elements {
+			thunks[i] = element(m, e)
+		}
+		return newArray(thunks), nil
+	}
 }

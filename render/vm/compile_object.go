@@ -19,6 +19,9 @@ func (c *compiler) object(node *ast.DesugaredObject, s *scope) code {
 		}
 	}
 	return func(m *machine, e *env) (value, *fault) {
+		if f := m.charge(sizeObject + 192*len(names)); f != nil {
+			return nil, f.at(at)
+		}
 		shape := &shape{locals: template.locals, asserts: template.asserts}
 		for i, name := range names {
 			v, f := name(m, e)
@@ -36,13 +39,12 @@ func (c *compiler) object(node *ast.DesugaredObject, s *scope) code {
 			if fd.name, f = t.flat(m); f != nil {
 				return nil, f.at(at)
 			}
-			if shape.find(fd.name) >= 0 {
+			if !shape.add(fd) {
 				return nil, duplicate(fd.name).at(at)
 			}
-			shape.fields = append(shape.fields, fd)
 		}
 		shape.seal()
-		return &object{layers: []*layer{{shape: shape, env: e}}}, m.charge(sizeObject + 128*len(names)).at(at)
+		return &object{layers: []*layer{{shape: shape, env: e}}}, nil
 	}
 }
 
@@ -70,11 +72,12 @@ func (c *compiler) shape(node *ast.DesugaredObject, s *scope) (*shape, []code) {
 	for _, assertion := range node.Asserts {
 		template.asserts = append(template.asserts, c.compile(assertion, inner, false))
 	}
-	fixed := true
+	fixed, known := true, make(map[string]bool)
 	names := make([]code, len(node.Fields))
 	for i, fd := range node.Fields {
 		literal, ok := fd.Name.(*ast.LiteralString)
-		if ok && template.find(literal.Value) < 0 {
+		if ok && !known[literal.Value] {
+			known[literal.Value] = true
 			template.fields[i].name = constant(literal.Value).s
 		} else {
 			fixed = false

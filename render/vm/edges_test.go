@@ -8,6 +8,9 @@ func TestEdges(t *testing.T) {
 		"a": 1.0, "flow": map[string]any{"ui": map[string]any{"x": 1.0}, "id": "f"}, "list": []any{1.0, "b", nil, []any{}},
 	}
 	for _, body := range []string{
+		`{ ['a' + 1]: 1, b: 2, c: 3, d: 4, e: 5, f: 6, g: 7, h: 8, i: 9, j: 10, k: 11, ['a' + 2]: 12 }`,
+		`{ a: 1, b: 2, c: 3, d: 4, e: 5, f: 6, g: 7, h: 8, i: 9, j: 10, k: 11, ['a']: 12 }`,
+		`{ a: 1, b: 2, c: 3, d: 4, e: 5, f: 6, g: 7, h: 8, i: 9, j: 10, k: 11, ['j']: 12 }`,
 		`ctx { request_cookies:: null, flow+: { ui:: null } }`,
 		`ctx { flow+: { ui+: { y: super.x } }, a: super.a + 1 }`,
 		`{ a: { b: { c: $.x, d: self.c } }, x: 1 }`,

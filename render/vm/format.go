@@ -2,6 +2,7 @@ package vm
 
 import (
 	"math"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -36,6 +37,10 @@ func format(m *machine, args []*thunk) (value, *fault) {
 	if f != nil {
 		return nil, f
 	}
+	// Each % may become two conversions.
+	if f := m.charge(3*len(s) + 256*strings.Count(s, "%")); f != nil {
+		return nil, f
+	}
 	codes := parseFormat(s)
 	if codes == nil {
 		return nil, nil
@@ -48,9 +53,6 @@ func format(m *machine, args []*thunk) (value, *fault) {
 		w.object = values
 	default:
 		w.list = newArray([]*thunk{args[1]})
-	}
-	if f := m.charge(2*len(s) + 128*len(codes)); f != nil {
-		return nil, f
 	}
 	for i := range codes {
 		done, f := w.add(&codes[i])

@@ -16,6 +16,11 @@ const (
 	sizeEnv    = 64
 
 	maxText = 1 << 30
+
+	// An expression takes the stack of its levels, although it is no call: every 32nd level is counted. Calls alone
+	// bound the others.
+	levels    = 32
+	maxNested = 2048
 	// period is how many steps pass between two looks at the clock.
 	period = 2048
 )
@@ -41,11 +46,13 @@ type machine struct {
 	context context.Context
 	bounds  Bounds
 	depth   int
-	steps   int
-	memory  int
-	files   []*thunk
-	std     *object
-	stds    []*object
+	// nested is how many times the levels of expressions under evaluation are in one another.
+	nested int
+	steps  int
+	memory int
+	files  []*thunk
+	std    *object
+	stds   []*object
 	// tail is the call that a function ended with, which its caller is to make.
 	tail tailCall
 }

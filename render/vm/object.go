@@ -60,12 +60,31 @@ type field struct {
 // few is how many fields are looked through one by one.
 const few = 8
 
+// add adds a field, and reports whether its name is a new one.
+func (s *shape) add(fd field) bool {
+	if s.find(fd.name) >= 0 {
+		return false
+	}
+	s.fields = append(s.fields, fd)
+	switch n := len(s.fields); {
+	case n == few+1:
+		s.makeIndex()
+	case n > few:
+		s.index[fd.name] = n - 1
+	}
+	return true
+}
+
+func (s *shape) makeIndex() {
+	s.index = make(map[string]int, len(s.fields))
+	for i := range s.fields {
+		s.index[s.fields[i].name] = i
+	}
+}
+
 func (s *shape) seal() {
-	if len(s.fields) > few {
-		s.index = make(map[string]int, len(s.fields))
-		for i := range s.fields {
-			s.index[s.fields[i].name] = i
-		}
+	if len(s.fields) > few && s.index == nil {
+		s.makeIndex()
 	}
 	for i := range s.fields {
 		if s.fields[i].hide != hidden {

@@ -112,7 +112,10 @@ func (o *object) without(m *machine, name string) (value, *fault) {
 	if f != nil {
 		return nil, f
 	}
+	if f := m.charge(sizeObject + sizeSlot*len(o.layers)); f != nil {
+		return nil, f
+	}
 	delete(keep, name)
 	top := &layer{keep: keep, span: len(o.layers)}
-	return &object{layers: append([]*layer{top}, o.layers...)}, m.charge(sizeObject + sizeSlot*len(o.layers))
+	return &object{layers: append([]*layer{top}, o.layers...)}, nil
 }

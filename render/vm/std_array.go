@@ -102,10 +102,10 @@ func flatMap(m *machine, callee, over value) (value, *fault) {
 			if f != nil {
 				return nil, f
 			}
-			if f := m.charge(2 * len(part)); f != nil {
+			if f := m.charge(4 * len(part)); f != nil {
 				return nil, f
 			}
-			out = append(out, part...)
+			out = append(grown(out, len(part)), part...)
 		}
 		return newText(string(out)), nil
 	default:
@@ -171,10 +171,13 @@ func filter(m *machine, callee, over value) (value, *fault) {
 			return nil, f
 		}
 		if take {
+			if f := m.charge(3 * sizeSlot); f != nil {
+				return nil, f
+			}
 			elements = append(elements, t)
 		}
 	}
-	return newArray(elements), m.charge(3 * sizeSlot * len(elements))
+	return newArray(elements), nil
 }
 
 // thunks returns the elements of an array, or the letters of a string.

@@ -34,10 +34,10 @@ func init() {
 			return nil, f
 		}
 		n := quotedSize(s)
-		if f := m.charge(n); f != nil {
+		if f := m.charge(2*n + sizeText); f != nil {
 			return nil, f
 		}
-		return m.say(string(quote(make([]byte, 0, n), s)))
+		return newText(string(quote(make([]byte, 0, n), s))), nil
 	}, "str_")
 }
 
@@ -47,7 +47,10 @@ func init() {
 	strict1("base64", encodeBase64, "input")
 	strict1("base64Decode", func(m *machine, v value) (value, *fault) {
 		data, f := decodeBase64(m, v)
-		return cleanText(string(data)), f
+		if f != nil {
+			return nil, f
+		}
+		return m.sayBytes(data)
 	}, "str")
 	strict1("base64DecodeBytes", func(m *machine, v value) (value, *fault) {
 		data, f := decodeBase64(m, v)
@@ -76,7 +79,10 @@ func init() {
 			}
 			return f
 		})
-		return cleanText(string(data)), f
+		if f != nil {
+			return nil, f
+		}
+		return m.sayBytes(data)
 	}, "arr")
 	strict1("parseJson", parseJSON, "str")
 }
@@ -151,6 +157,9 @@ func encodeBase64(m *machine, v value) (value, *fault) {
 				return nil, outOfRange(int(r))
 			}
 		}
+		if f := m.charge(len(s)); f != nil {
+			return nil, f
+		}
 		data = []byte(s)
 	case *array:
 		var f *fault
@@ -166,7 +175,7 @@ func encodeBase64(m *machine, v value) (value, *fault) {
 	default:
 		return nil, fail("base64 can only base64 encode strings / arrays of single bytes, got " + typeName(v))
 	}
-	if f := m.charge(2 * len(data)); f != nil {
+	if f := m.charge(3 * len(data)); f != nil {
 		return nil, f
 	}
 	return newText(base64.StdEncoding.EncodeToString(data)), nil

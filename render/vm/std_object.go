@@ -90,11 +90,14 @@ func objectFields(m *machine, obj, all value) (value, *fault) {
 	if f != nil {
 		return nil, f
 	}
+	if f := m.charge(len(names) * (sizeSlot + sizeThunk + sizeText)); f != nil {
+		return nil, f
+	}
 	elements := make([]*thunk, len(names))
 	for i, name := range names {
 		elements[i] = ready(cleanText(name))
 	}
-	return newArray(elements), m.charge(len(names) * (sizeSlot + sizeThunk + sizeText))
+	return newArray(elements), nil
 }
 
 func objectHas(m *machine, obj, name, all value) (value, *fault) {
@@ -266,7 +269,10 @@ func removeAt(m *machine, arr, index value) (value, *fault) {
 	if i < 0 || i >= len(a.elements) {
 		return nil, failf("Index %d out of bounds, not within [0, %v)", i, len(a.elements))
 	}
+	if f := m.charge(sizeSlot * len(a.elements)); f != nil {
+		return nil, f
+	}
 	elements := make([]*thunk, 0, len(a.elements)-1)
 	elements = append(append(elements, a.elements[:i]...), a.elements[i+1:]...)
-	return newArray(elements), m.charge(sizeSlot * len(elements))
+	return newArray(elements), nil
 }

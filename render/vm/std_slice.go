@@ -81,10 +81,11 @@ func cut(m *machine, v value, from, to, step int) (value, *fault) {
 	if f != nil {
 		return nil, f
 	}
-	if f := m.charge(4 * ((to - from) / step)); f != nil {
+	n := (to - from + step - 1) / step
+	if f := m.charge(4*n + sizeText); f != nil {
 		return nil, f
 	}
-	out := make([]rune, 0, (to-from+step-1)/step)
+	out := make([]rune, 0, n)
 	for i := from; i < to; i += step {
 		out = append(out, runes[i])
 	}

@@ -58,10 +58,13 @@ func init() {
 
 func (m *machine) onString(v value, change func(string) string) (value, *fault) {
 	s, f := m.asString(v)
+	if f == nil {
+		f = m.charge(len(s) + 3*sizeText) // a hash has 128 letters
+	}
 	if f != nil {
 		return nil, f
 	}
-	return m.say(change(s))
+	return newText(change(s)), nil
 }
 
 func join(m *machine, sep, arr value) (value, *fault) {

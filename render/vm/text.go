@@ -42,6 +42,18 @@ func (m *machine) say(s string) (value, *fault) {
 	return newText(s), m.charge(len(s) + sizeText)
 }
 
+// sayBytes makes a value of what may be no UTF-8.
+func (m *machine) sayBytes(data []byte) (value, *fault) {
+	size := len(data)
+	if !utf8.Valid(data) {
+		size *= 8 // runes of 4 bytes, and U+FFFD, which has 3, for each bad byte
+	}
+	if f := m.charge(size + sizeText); f != nil {
+		return nil, f
+	}
+	return cleanText(string(data)), nil
+}
+
 // short is where copying is cheaper than a rope.
 const short = 64
 
@@ -141,7 +153,10 @@ func (t *text) cut(m *machine, from, to int) (value, *fault) {
 		return m.say(s[from:to])
 	}
 	if t.runes != nil {
-		return m.say(string(t.runes[from:to]))
+		if f := m.charge(to - from + sizeText); f != nil {
+			return nil, f
+		}
+		return newText(string(t.runes[from:to])), nil
 	}
 	if f := m.work(to >> 4); f != nil {
 		return nil, f

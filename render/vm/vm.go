@@ -66,11 +66,12 @@ type Program struct {
 // an import means, by its index.
 func Compile(files []File, resolve func(from, imported string) (int, bool)) *Program {
 	p := &Program{files: make([]code, len(files))}
+	texts, arrays := make(imports), make(imports)
 	for i, file := range files {
 		if file.Node == nil {
 			continue
 		}
-		c := &compiler{file: i, name: file.Name, files: files, resolve: resolve, placed: true}
+		c := &compiler{file: i, name: file.Name, files: files, resolve: resolve, texts: texts, arrays: arrays, placed: true}
 		p.files[i] = c.compile(file.Node, nil, false)
 	}
 	return p
