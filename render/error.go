@@ -111,7 +111,8 @@ func (p *program) runtimeError(err error, timeout time.Duration) error {
 		e.Kind = KindResult
 		return e
 	default:
-		if failure.Message == "cancel" {
+		// As Ory does, for "cancel: why" and "cancelled" too.
+		if strings.HasPrefix(failure.Message, "cancel") {
 			return ErrCancelled
 		}
 		e.Kind, e.literal = KindRuntime, p.isLiteral(failure.Message)

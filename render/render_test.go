@@ -99,6 +99,9 @@ func TestRender(t *testing.T) {
 func TestRenderCancels(t *testing.T) {
 	for _, source := range []string{
 		`function(ctx) error 'cancel'`,
+		`function(ctx) error 'cancel: a test account'`,
+		`function(ctx) error 'cancelled'`,
+		`function(ctx) assert ctx.name != 'Ada' : 'cancel: not Ada'; {}`,
 		`function(ctx) { a: if ctx.name == 'Ada' then error 'cancel' else 1 }`,
 		`function(ctx) null`,
 	} {
