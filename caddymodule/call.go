@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -97,6 +98,19 @@ func (c *call) log(a answer, writing error) {
 		fields = append(fields, zap.NamedError("writing", writing))
 	}
 	entry.Write(fields...)
+}
+
+// setPlaceholders sets {http.mailchimp_hook.entry}, .outcome and .reference, and the same of mailchimp_audience, for
+// access logs.
+func (c *call) setPlaceholders(a answer) {
+	replacer, ok := c.request.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return // a test calls the handler without Caddy
+	}
+	prefix := "http." + c.hook.kind.directive() + "."
+	replacer.Set(prefix+"entry", a.entry)
+	replacer.Set(prefix+"outcome", c.outcome)
+	replacer.Set(prefix+"reference", c.reference)
 }
 
 // emit emits events for calls that leave no outbox entry.

@@ -142,3 +142,19 @@ func TestClientLeavesDuringRendering(t *testing.T) {
 		})
 	}
 }
+
+// TestAccessLog has access logs name the entry, the outcome and the reference of a call.
+func TestAccessLog(t *testing.T) {
+	e := edgetest.Prepare(t, edgetest.Minimal)
+	lines := "\tlog\n"
+	for _, name := range []string{"entry", "outcome", "reference"} {
+		lines += "\tlog_append mail_" + name + " {http.mailchimp_hook." + name + "}\n"
+	}
+	caddyfile := strings.Replace(e.Caddyfile(""), "\tmetrics /metrics\n", "\tmetrics /metrics\n"+lines, 1)
+	e.Run(strings.ReplaceAll(caddyfile, "auth header X-Hook-Key", "auth header Authorization"))
+	call := edgetest.Header("Authorization", edgetest.HookKey)
+	id := e.Post(edgetest.Ada, edgetest.Header("X-Hook-Key", ""), call).Entry()
+	e.WaitForLog(`"mail_outcome":"queued","mail_entry":"` + id + `"`) // the last one is appended first
+	reference := e.Post(edgetest.Ada, edgetest.Header("X-Hook-Key", "")).Reference()
+	e.WaitForLog(`"mail_reference":"` + reference + `","mail_outcome":"refused","mail_entry":""`)
+}

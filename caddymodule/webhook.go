@@ -187,6 +187,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	answer.stored, answer.problem = h.storesResult, h.kind.errorFor(answer.problem)
 	err := answer.write(w, r, call.reference)
 	call.log(answer, err)
+	call.setPlaceholders(answer)
 	return nil
 }
 
