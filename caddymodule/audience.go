@@ -131,6 +131,7 @@ var changeTexts = map[*ory.Error]string{
 	ory.ErrRefused:     "Your subscription could not be changed.",
 	ory.ErrStore:       "Your subscription can't be changed right now. Please try again later.",
 	ory.ErrUnavailable: "Your subscription can't be changed right now. Please try again later.",
+	ory.ErrEmpty:       "Your subscription can't be changed right now. Please try again later.",
 }
 
 // errorFor returns the error with a text about a subscription: nobody has asked for an e-mail.

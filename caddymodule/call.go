@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -39,6 +40,9 @@ const (
 	outcomeUnrendered  = "unrendered"
 )
 
+var errEmptyBody = errors.New("the body is empty: Ory's own Jsonnet for it failed, " +
+	"as it does for a ctx of more than about 64 KB; see Ory's log")
+
 // templateOutcomes are those that lie with the template.
 var templateOutcomes = []string{outcomeTemplate, outcomeMessage, outcomeUnrendered}
 
@@ -48,7 +52,11 @@ func (c *call) handle() answer {
 		if problem == ory.ErrMethod {
 			c.hook.warnOfMethod(c.request)
 		}
-		return c.end(outcomeRefused, problem, problem)
+		cause := error(problem)
+		if problem == ory.ErrEmpty {
+			cause = errEmptyBody
+		}
+		return c.end(outcomeRefused, problem, cause)
 	}
 	c.hook.warnOfCtx(c.request, hook)
 	if c.hook.Delivery == "queued" {

@@ -61,7 +61,7 @@ func TestHookAnswers(t *testing.T) {
 		{"no content type", edgetest.Ada, edgetest.Header("Content-Type", ""), 415, ory.ErrContentType},
 		{"form", "a=b", edgetest.Header("Content-Type", "application/x-www-form-urlencoded"), 415, ory.ErrContentType},
 		{"too large", `{"a":"` + strings.Repeat("x", 1_100_000) + `"}`, nil, 413, ory.ErrTooLarge},
-		{"no body", "", nil, 400, ory.ErrNotJSON},
+		{"no body", "", nil, 503, ory.ErrEmpty},
 		{"array", "[]", nil, 400, ory.ErrNotObject},
 		{"null body", "null", nil, 400, ory.ErrNotObject},
 		{"deep", strings.Repeat("[", 20_000), nil, 400, ory.ErrTooDeep},

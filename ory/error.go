@@ -51,6 +51,9 @@ var (
 		"The e-mail can't be taken on right now. Please try again later.")
 	ErrUnavailable = formError(http.StatusServiceUnavailable, 9503002,
 		"The e-mail can't be sent right now. Please try again later.")
+	// ErrEmpty: Ory's own Jsonnet failed to make the body. Ory calls again.
+	ErrEmpty = formError(http.StatusServiceUnavailable, 9503003,
+		"The e-mail can't be written right now. Please try again later.")
 
 	errCredentialsBasic = &Error{
 		Status: ErrCredentials.Status, ID: ErrCredentials.ID, Pointer: pointerForm, Text: ErrCredentials.Text,
@@ -67,7 +70,7 @@ func formError(status, id int, text string) *Error {
 func Errors() []*Error {
 	return []*Error{
 		ErrNotJSON, ErrNotObject, ErrTooDeep, ErrUnreadable, ErrCredentials, ErrMethod, ErrTooLarge, ErrContentType,
-		ErrTemplate, ErrMessage, ErrRecipient, ErrRefused, ErrStore, ErrUnavailable,
+		ErrTemplate, ErrMessage, ErrRecipient, ErrRefused, ErrStore, ErrUnavailable, ErrEmpty,
 	}
 }
 

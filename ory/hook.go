@@ -79,6 +79,8 @@ func (rd *Reader) readBody(r *http.Request) (string, *Error) {
 		return "", ErrTooLarge
 	case err != nil:
 		return "", ErrUnreadable
+	case n == 0:
+		return "", ErrEmpty
 	}
 	return body.String(), nil
 }

@@ -46,7 +46,7 @@ func TestReadBody(t *testing.T) {
 	}{
 		{"object", `{"a":1}`, nil},
 		{"empty object", ` {} `, nil},
-		{"empty body", ``, ory.ErrNotJSON},
+		{"empty body", ``, ory.ErrEmpty},
 		{"blank body", " \n", ory.ErrNotJSON},
 		{"array", `[]`, ory.ErrNotObject},
 		{"null", `null`, ory.ErrNotObject},
