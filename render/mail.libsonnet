@@ -39,15 +39,30 @@ local escape(value) =
 local plain(value) =
   std.strReplace(std.strReplace(std.strReplace(textOf(value), '*', '*' + gap), '|', gap + '|'), '{', gap + '{' + gap);
 
-// hasLink tells whether mail programs could make a link of what is in a string: of a scheme, or of a host, which has a dot
-// between a letter or digit and two letters.
+// visible is a string without what nobody sees and what turns the direction of text round. Joiners stay: names have them.
+local visible(value) =
+  local isHidden(c) =
+    c == '\u00ad' || c == '\u061c' || c == '\u180e' || c == '\u200b' || c == '\u200e' || c == '\u200f'
+    || c >= '\u2028' && c <= '\u202e' || c >= '\u2060' && c <= '\u206f' || c == '\ufeff' || c >= '\ufff9' && c <= '\ufffb';
+  if std.length(std.encodeUTF8(value)) == std.length(value) then value
+  else std.join('', [c for c in std.stringChars(value) if !isHidden(c)]);
+
+// hasLink is true if mail programs could make a link of what is in a string: of a scheme, of a host, which has a dot between
+// something and two letters, of an IP address, or of a telephone number, which has seven digits.
 local hasLink(value) =
-  local letter(c) = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '\u00c0' && (c < '\u2000' || c > '\u3000');
-  local parts = split(value, '.');
-  local dotted(before, after) =
-    before != '' && std.length(after) > 1 && letter(after[0]) && letter(after[1])
-    && (local last = before[std.length(before) - 1]; letter(last) || last >= '0' && last <= '9');
-  contains(value, '://') || [i for i in std.range(1, std.length(parts) - 1) if dotted(parts[i - 1], parts[i])] != [];
+  local isLetter(c) = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '\u00c0' && (c < '\u2000' || c > '\u3000');
+  local isDigit(c) = c >= '0' && c <= '9';
+  local isSpace(c) = c == ' ' || c == '\u00a0' || c >= '\u2000' && c <= '\u200a' || c == '\u202f' || c == '\u3000';
+  local parts = split(std.strReplace(std.strReplace(value, '\u200c', ''), '\u200d', ''), '.');
+  local isDotted(before, after) =
+    before != '' && after != ''
+    && (local last = before[std.length(before) - 1];
+        isDigit(last) && isDigit(after[0])
+        || !isSpace(last) && std.length(after) > 1 && isLetter(after[0]) && isLetter(after[1]));
+  local lower = std.asciiLower(value);
+  contains(lower, '://') || contains(lower, 'mailto:') || contains(lower, 'tel:')
+  || [i for i in std.range(1, std.length(parts) - 1) if isDotted(parts[i - 1], parts[i])] != []
+  || std.length([c for c in std.stringChars(value) if isDigit(c)]) > 6;
 
 // checked is a link that can't run code, without merge tags.
 local checked(url) =
@@ -187,13 +202,14 @@ local paragraph(content) =
   fullName(identity)::
     local traits = at(identity, 'traits');
     local name = at(traits, 'name');
-    local named(from, given, family) = words(stringAt(from, given) + ' ' + stringAt(from, family));
-    local full = first([if isString(name) then words(name) else ''] + [
+    // It is cut before anything else: a long name must not take long.
+    local named(from, given, family) = words(std.substr(stringAt(from, given), 0, 1000) + ' ' + std.substr(stringAt(from, family), 0, 1000));
+    local full = first([if isString(name) then words(std.substr(name, 0, 1000)) else ''] + [
       named(from, keys[0], keys[1])
       for from in [name, traits]
       for keys in [['first', 'last'], ['first_name', 'last_name'], ['given_name', 'family_name']]
     ], '');
-    local short = std.substr(full, 0, 100);
+    local short = std.substr(visible(full), 0, 100);
     if hasLink(short) then '' else short,
 
   // language is one of the languages: the one that the form passed along, else that of the person's traits or public
