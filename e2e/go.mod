@@ -2,13 +2,15 @@ module github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/e2e
 
 go 1.26.0
 
+toolchain go1.26.11
+
 replace github.com/caddy-mailchimp-hook/caddy-mailchimp-hook => ../
 
 require (
 	github.com/caddy-mailchimp-hook/caddy-mailchimp-hook v0.0.0-00010101000000-000000000000
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
-	github.com/jackc/pgx/v5 v5.12.0
+	github.com/jackc/pgx/v5 v5.13.0
 )
 
 require (
