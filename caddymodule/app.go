@@ -55,6 +55,9 @@ type App struct {
 	// How many undelivered mails there may be; past it, hooks get 503. Default: 100000.
 	MaxPending int `json:"max_pending,omitempty"`
 
+	// How many bytes one evaluation of a template may allocate. Default: 128 MB.
+	RenderMemory int64 `json:"render_memory,omitempty"`
+
 	// Keys that encrypt the content of mails at rest: the first one writes, all of them read.
 	OutboxKeys []string `json:"outbox_keys,omitempty"`
 
@@ -170,6 +173,7 @@ func (a *App) Validate() error {
 	}
 	for option, negative := range map[string]bool{
 		"workers": a.Workers < 0, "retry_for": a.RetryFor < 0, "keep": a.Keep < 0, "max_pending": a.MaxPending < 0,
+		"render_memory": a.RenderMemory < 0,
 	} {
 		if negative {
 			return fmt.Errorf("%s must be more than 0", option)

@@ -39,6 +39,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    retry_for      <duration>
 //	    keep           <duration>
 //	    max_pending    <n>
+//	    render_memory  <size>
 //	    outbox_key     <key>...
 //	    keep_content
 //	    log_recipients
@@ -57,6 +58,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"retry_for":      directive.Duration("retry_for <duration>", &a.RetryFor),
 		"keep":           directive.Duration("keep <duration>", &a.Keep),
 		"max_pending":    directive.Number("max_pending <n>", &a.MaxPending),
+		"render_memory":  directive.Size("render_memory <size>", &a.RenderMemory),
 		"outbox_key":     directive.Texts("outbox_key <key>...", &a.OutboxKeys),
 		"keep_content":   directive.Flag("keep_content", &a.KeepContent),
 		"log_recipients": directive.Flag("log_recipients", &a.LogRecipients),

@@ -130,6 +130,7 @@ func (h *Webhook) provisionTemplate() error {
 		Imports:  imports,
 		LastGood: lastGood(),
 		Timeout:  time.Duration(h.RenderTimeout),
+		Memory:   int(h.app.RenderMemory),
 	})
 	if err != nil {
 		return fmt.Errorf("loading template: %w", err)

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/google/go-jsonnet/ast"
 
@@ -93,7 +92,7 @@ func staticError(err error) *Error {
 }
 
 // runtimeError makes an Error, or a cancellation, of what an evaluation ended with.
-func (p *program) runtimeError(err error, timeout time.Duration) error {
+func (p *program) runtimeError(err error, o Options) error {
 	var failure *vm.Error
 	if !errors.As(err, &failure) {
 		return err
@@ -103,10 +102,13 @@ func (p *program) runtimeError(err error, timeout time.Duration) error {
 	case vm.Cancelled:
 		return fmt.Errorf("evaluating %s: %w", p.source.Main, errors.Unwrap(failure))
 	case vm.TimedOut:
-		e.Kind, e.Message = KindTimeout, fmt.Sprintf("the evaluation took longer than %s", timeout)
+		e.Kind, e.Message = KindTimeout, fmt.Sprintf("the evaluation took longer than %s", o.Timeout)
 		return e
 	case vm.Limited:
 		e.Kind = KindLimit
+		if failure.Message == vm.TooMuchMemory {
+			e.Message = fmt.Sprintf("the evaluation allocates more than render_memory, %d MB", o.Memory/1e6)
+		}
 	case vm.TooLarge:
 		e.Kind = KindResult
 		return e

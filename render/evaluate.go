@@ -15,8 +15,6 @@ const (
 	MaxDepth = 256
 	// MaxOutput is how large a message may be, in bytes of JSON.
 	MaxOutput = 5 << 20
-	// MaxMemory is how many bytes one evaluation may allocate, roughly.
-	MaxMemory = 128 << 20
 )
 
 // ErrCancelled says that the template wants no mail to be sent: it raised error "cancel", as in
@@ -40,10 +38,10 @@ func (t *Template) Render(ctx context.Context, data any) (map[string]any, error)
 		return nil, fmt.Errorf("waiting for the evaluation of %s: %w", t.path, ctx.Err())
 	}
 	defer func() { <-slots }()
-	return t.current.Load().run(ctx, data, t.options.Timeout)
+	return t.current.Load().run(ctx, data, t.options)
 }
 
-func (p *program) run(ctx context.Context, data any, timeout time.Duration) (message map[string]any, err error) {
+func (p *program) run(ctx context.Context, data any, o Options) (message map[string]any, err error) {
 	defer func() {
 		if recover() != nil {
 			// What it says may hold what a person typed.
@@ -51,10 +49,10 @@ func (p *program) run(ctx context.Context, data any, timeout time.Duration) (mes
 		}
 	}()
 	result, err := p.compiled.Run(ctx, data, vm.Bounds{
-		Depth: 2 * MaxDepth, Memory: MaxMemory, Output: MaxOutput, Deadline: time.Now().Add(timeout),
+		Depth: 2 * MaxDepth, Memory: o.Memory, Output: MaxOutput, Deadline: time.Now().Add(o.Timeout),
 	})
 	if err != nil {
-		return nil, p.runtimeError(err, timeout)
+		return nil, p.runtimeError(err, o)
 	}
 	return p.check(result)
 }

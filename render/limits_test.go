@@ -3,6 +3,7 @@ package render_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -283,7 +284,7 @@ func TestAttempts(t *testing.T) {
 			if took > 4*time.Second {
 				t.Errorf("it took %v", took)
 			}
-			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 2*render.MaxMemory {
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 2*render.DefaultMemory {
 				t.Errorf("%d MB were allocated", allocated>>20)
 			}
 		})
@@ -340,6 +341,25 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	for range callers {
 		if err := <-ends; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// TestMemoryIsSet bounds an evaluation by the options, and says which option it was.
+func TestMemoryIsSet(t *testing.T) {
+	source := "function(ctx) { a: std.length([x * 2 for x in std.range(1, 500000)]) }"
+	for memory, fails := range map[int]bool{5_000_000: true, 200_000_000: false} {
+		file := filepath.Join(t.TempDir(), "t.jsonnet")
+		if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		template, err := render.Load(file, render.Options{Timeout: time.Minute, Memory: memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = template.Render(t.Context(), map[string]any{})
+		if (err != nil) != fails || fails && !strings.Contains(err.Error(), "allocates more than render_memory, 5 MB") {
+			t.Errorf("with %d: %v", memory, err)
 		}
 	}
 }

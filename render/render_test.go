@@ -264,7 +264,7 @@ func TestRuntimeErrors(t *testing.T) {
 		},
 		{
 			"beyond the bounds", "function(ctx) {\n a: std.repeat(ctx.name, 1e9) }", render.KindLimit, 2,
-			"more than its bounds allow", "more than its bounds allow",
+			"more than render_memory, 128 MB", "more than render_memory, 128 MB",
 		},
 		{"parsing data", "function(ctx) std.parseJson(ctx.name)", render.KindRuntime, 1, "", "runtime error"},
 		{

@@ -19,6 +19,9 @@ import (
 // DefaultTimeout is how long one evaluation may take where Options say nothing.
 const DefaultTimeout = time.Second
 
+// DefaultMemory is how many bytes one evaluation may allocate where Options say nothing.
+const DefaultMemory = 128_000_000
+
 // loadTimeout is how long Load waits for files to be read and compiled.
 const loadTimeout = 30 * time.Second
 
@@ -30,6 +33,8 @@ type Options struct {
 	LastGood string
 	// Timeout is how long one evaluation may take. Default: DefaultTimeout.
 	Timeout time.Duration
+	// Memory is how many bytes one evaluation may allocate, freed or not, roughly. Default: DefaultMemory.
+	Memory int
 }
 
 // A Template is a Jsonnet file that evaluates to function(ctx). It may be used by several
@@ -59,6 +64,9 @@ type Status struct {
 func Load(path string, o Options) (*Template, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
+	}
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
 	}
 	t := &Template{path: filepath.Clean(path), options: o}
 	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)

@@ -82,10 +82,10 @@ func failf(format string, args ...any) *fault { return fail(fmt.Sprintf(format, 
 
 func limited(message string) *fault { return &fault{kind: Limited, message: message} }
 
-const (
-	tooDeep = "max stack frames exceeded."
-	tooMuch = "the evaluation allocates more than its bounds allow"
-)
+const tooDeep = "max stack frames exceeded."
+
+// TooMuchMemory is the message of an evaluation that allocates more than its bounds allow.
+const TooMuchMemory = "the evaluation allocates more than its bounds allow"
 
 // at says where a fault came to pass, unless that is known.
 func (f *fault) at(p *place) *fault {
@@ -125,7 +125,7 @@ func (m *machine) work(n int) *fault {
 func (m *machine) look() *fault {
 	m.steps = period
 	if m.memory < 0 {
-		return limited(tooMuch)
+		return limited(TooMuchMemory)
 	}
 	if time.Now().After(m.bounds.Deadline) {
 		return &fault{kind: TimedOut, message: "the evaluation took too long"}

@@ -257,7 +257,7 @@ func repeat(m *machine, args []*thunk) (value, *fault) {
 	switch what := what.(type) {
 	case *text:
 		if n > 0 && what.size > maxText/n {
-			return nil, limited(tooMuch)
+			return nil, limited(TooMuchMemory)
 		}
 		s, f := what.flat(m)
 		if f != nil {
@@ -269,7 +269,7 @@ func repeat(m *machine, args []*thunk) (value, *fault) {
 		return newText(strings.Repeat(s, n)), nil
 	case *array:
 		if n > 0 && len(what.elements) > maxText/n {
-			return nil, limited(tooMuch)
+			return nil, limited(TooMuchMemory)
 		}
 		if f := m.charge((len(what.elements) + 2) * n * sizeSlot); f != nil {
 			return nil, f

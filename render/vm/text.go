@@ -64,7 +64,7 @@ func (m *machine) concat(a, b *text) (value, *fault) {
 	case b.size == 0:
 		return a, nil
 	case a.size+b.size > maxText:
-		return nil, limited(tooMuch)
+		return nil, limited(TooMuchMemory)
 	}
 	joined := &text{left: a, right: b, size: a.size + b.size, count: -1}
 	if joined.size <= short && a.left == nil && b.left == nil {
