@@ -8,9 +8,13 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
-// indexInterval is how long it is remembered whether an account has the index of the metadata field that entries are
-// searched by.
-const indexInterval = 10 * time.Minute
+const (
+	// indexInterval is how long it is remembered whether an account has the index of the metadata field that entries are
+	// searched by.
+	indexInterval = 10 * time.Minute
+	// indexAgain is how long it is remembered that an account did not say.
+	indexAgain = 10 * time.Second
+)
 
 var errNoIndex = errors.New("the account has no index of the metadata field " + entryField +
 	": caddy mailchimp setup makes it")
@@ -18,6 +22,9 @@ var errNoIndex = errors.New("the account has no index of the metadata field " + 
 // index returns nil if an account has the index, errNoIndex if it has none, and why that is not known otherwise. It
 // asks Mandrill at most once in the interval.
 func (a *App) index(ctx context.Context, client *mandrill.Client, interval time.Duration) error {
+	if err := a.indexes.peek(client); err != nil && !errors.Is(err, errNoIndex) {
+		interval = min(interval, indexAgain)
+	}
 	return a.indexes.get(ctx, client, interval, func(ctx context.Context) error {
 		fields, err := client.MetadataFields(ctx)
 		if err == nil && !mandrill.IsIndexed(fields, entryField) {
@@ -35,18 +42,15 @@ func (a *App) lacksIndex(ctx context.Context, client *mandrill.Client) bool {
 // watchIndexes asks the accounts of all sender domains for their indexes, at the start and from time to time, so that
 // the status can name those that have none.
 func (a *App) watchIndexes(ctx context.Context) {
-	ticker := time.NewTicker(indexInterval)
-	defer ticker.Stop()
-	for {
+	for wait := indexAgain; ctx.Err() == nil; wait = min(2*wait, indexInterval) {
 		for _, domain := range a.Domains() {
-			if client := a.ClientFor(domain); client != nil && ctx.Err() == nil {
+			if client := a.ClientFor(domain); client != nil {
 				_ = a.index(ctx, client, indexInterval) // it is remembered
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return
-		case <-ticker.C:
+		case <-time.After(wait): // soon at first: Mandrill may not answer yet, as a sandbox of the same Caddy
 		}
 	}
 }
