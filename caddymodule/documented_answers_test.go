@@ -190,6 +190,21 @@ func TestSeveralRecipients(t *testing.T) {
 	}
 }
 
+// accountAt returns an account of an audience whose calls the handler answers.
+func accountAt(t *testing.T, mailchimp http.HandlerFunc) *listAccount {
+	t.Helper()
+	server := httptest.NewServer(mailchimp)
+	t.Cleanup(server.Close)
+	client, err := audience.New("key-us21", audience.WithBaseURL(server.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	account := &listAccount{list: "l1"}
+	account.client.Store(client)
+	return account
+}
+
 // TestDocumentedChanges has Mailchimp answer a change with each row of docs/audience.md.
 func TestDocumentedChanges(t *testing.T) {
 	type result struct {
@@ -215,20 +230,12 @@ func TestDocumentedChanges(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			account := accountAt(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(status)
 				if title != "" {
 					fmt.Fprintf(w, `{"title":%q,"status":%d,"detail":%q}`, title, status, "ada@example.net "+text)
 				}
-			}))
-			defer server.Close()
-			client, err := audience.New("key-us21", audience.WithBaseURL(server.URL))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer client.CloseIdleConnections()
-			account := &listAccount{list: "l1"}
-			account.client.Store(client)
+			})
 			c := change{Change: made, app: &App{metrics: makeMetrics()}, account: account, timeout: time.Second}
 			_, err = c.send(t.Context())
 			got, want := c.failure(t.Context(), err), classes[class]
@@ -246,19 +253,11 @@ func TestDocumentedChanges(t *testing.T) {
 func TestAudienceProbe(t *testing.T) {
 	status := http.StatusUnauthorized
 	var calls []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	account := accountAt(t, func(w http.ResponseWriter, r *http.Request) {
 		calls = append(calls, r.Method+" "+r.URL.Path)
 		w.WriteHeader(status)
 		fmt.Fprint(w, `{"id":"l1","title":"API Key Invalid"}`)
-	}))
-	defer server.Close()
-	client, err := audience.New("key-us21", audience.WithBaseURL(server.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.CloseIdleConnections()
-	account := &listAccount{list: "l1"}
-	account.client.Store(client)
+	})
 	app := &App{lists: map[string]*listAccount{"list:l1": account}}
 	probe := func() error {
 		return deliverer{app}.Probe(t.Context(), outbox.Hold{Scope: outbox.ScopeKey}, outbox.Entry{Sender: "list:l1"})
