@@ -62,13 +62,13 @@ const (
 	webhookKey = "s3cret-webhook-key"
 )
 
-func newEventsEdge(t *testing.T, template string) eventsEdge {
+func newEventsEdge(t *testing.T) eventsEdge {
 	t.Helper()
 	recorded.Lock()
 	recorded.events = nil
 	recorded.Unlock()
 	t.Setenv("WEBHOOK_KEY", webhookKey)
-	e := edgetest.NewWith(t, template, "", "")
+	e := edgetest.NewWith(t, edgetest.Minimal, "", "")
 	caddyfile := strings.Replace(e.Caddyfile(""), "\tmetrics /metrics\n",
 		"\tmetrics /metrics\n\tmailchimp_events /mandrill {\n\t\turl "+webhookURL+
 			"\n\t\tkey old-key {env.WEBHOOK_KEY}\n\t}\n", 1)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestEventsProtocol(t *testing.T) {
-	e := newEventsEdge(t, edgetest.Minimal)
+	e := newEventsEdge(t)
 	const form = "application/x-www-form-urlencoded"
 	body := url.Values{"mandrill_events": {"{}"}}
 	refused := make(map[string]float64)
@@ -61,7 +61,7 @@ func TestEventsProtocol(t *testing.T) {
 
 // TestEventsAreTied follows a mail after it was sent.
 func TestEventsAreTied(t *testing.T) {
-	e := newEventsEdge(t, edgetest.Minimal)
+	e := newEventsEdge(t)
 	id := e.Post(edgetest.Ada).Entry()
 	mail := e.WaitMails(1)[0]
 	e.WaitState(id, outbox.Sent)
@@ -120,7 +120,7 @@ func TestEventsAreTied(t *testing.T) {
 
 // TestCaddyEvents hears of all that happens.
 func TestCaddyEvents(t *testing.T) {
-	e := newEventsEdge(t, edgetest.Minimal)
+	e := newEventsEdge(t)
 	id := e.Post(edgetest.Ada).Entry()
 	if data := e.waitEvent("mailchimp.sent"); data["entry"] != id || data["hook"] != "/hooks/welcome" ||
 		data["sender"] != "example.com" || data["message_ids"] == "" {
@@ -151,7 +151,7 @@ func TestCaddyEvents(t *testing.T) {
 
 // TestEventsOfTheStart has events that happen before Caddy's events app has started arrive all the same.
 func TestEventsOfTheStart(t *testing.T) {
-	e := newEventsEdge(t, edgetest.Minimal)
+	e := newEventsEdge(t)
 	e.Write("t.jsonnet", "function(ctx) {")
 	e.waitEvent("mailchimp.template_failed")
 	recorded.Lock()
@@ -163,7 +163,7 @@ func TestEventsOfTheStart(t *testing.T) {
 
 // TestSlowEventHandler has a handler that does not return hold up a reload for a second, and no longer.
 func TestSlowEventHandler(t *testing.T) {
-	e := newEventsEdge(t, edgetest.Minimal)
+	e := newEventsEdge(t)
 	held := make(chan struct{})
 	hold := func(by chan struct{}) {
 		recorded.Lock()

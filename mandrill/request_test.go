@@ -263,7 +263,8 @@ func TestParseRequestSendsWhatCame(t *testing.T) {
 		{
 			"addresses that Mandrill judges",
 			`{"message":{"from_email":"a@example.com","to":[{"email":"a@ab--cd.example"},` +
-				`{"email":"\"a b\"@b.c"},{"email":"a@[192.0.2.1]"},{"email":"a@under_score.example"},{"email":"a@localhost"}]}}`, "",
+				`{"email":"\"a b\"@b.c"},{"email":"a@[192.0.2.1]"},{"email":"a@under_score.example"},` +
+				`{"email":"a@localhost"}]}}`, "",
 		},
 		{
 			"null template_name", `{"template_name":null,` + message("")[1:], message(""),
