@@ -26,8 +26,8 @@ type Request struct {
 //
 // The request is sent as it came, with these exceptions: key and delivery are taken off; from_email
 // and from_name are those of the policy where there are none; sender domains are normalized; blanks around addresses
-// are taken off; CR, LF and NUL become spaces in what is bound for a header; a send-template without template_content gets
-// an empty one.
+// are taken off; CR, LF and NUL become spaces in what is bound for a header; a send-template without template_content
+// gets an empty one.
 func NewRequest(body map[string]any, p *Policy) (*Request, error) {
 	if body["template_name"] == nil {
 		delete(body, "template_name") // null stands for a field that is left out
