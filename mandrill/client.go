@@ -70,7 +70,7 @@ func (c *Client) Send(ctx context.Context, r *Request) ([]Recipient, error) {
 		return nil, &Error{Kind: Refused, Err: err}
 	}
 	sendAt, _ := r.body["send_at"].(string)
-	return c.send(ctx, r.endpoint(), body, sendAt != "")
+	return c.send(ctx, r.endpoint, body, sendAt != "")
 }
 
 // SendStored is Send for a message that was stored.

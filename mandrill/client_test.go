@@ -41,6 +41,10 @@ func TestSend(t *testing.T) {
 			"template", `{"template_name":"w",` + message("")[1:], "/api/1.0/messages/send-template",
 			`{"key":"s3cret-key","template_name":"w","template_content":[],` + message("")[1:],
 		},
+		{
+			"Mailchimp's template", `{"mc_template_id":5,` + message("")[1:], "/api/1.0/messages/send-mc-template",
+			`{"key":"s3cret-key","mc_template_id":5,` + message("")[1:],
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -58,7 +62,19 @@ func TestSend(t *testing.T) {
 						`{"email":"b@c.d","status":"rejected","reject_reason":"unsigned"}]`)
 			}))
 			defer server.Close()
-			got, err := client(t, server.URL+"/api/1.0/").Send(t.Context(), request(t, test.body))
+			sent := request(t, test.body)
+			stored, err := sent.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := mandrill.ParseStored(stored)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client(t, server.URL+"/api/1.0/").SendStored(t.Context(), again); err != nil {
+				t.Error(err)
+			}
+			got, err := client(t, server.URL+"/api/1.0/").Send(t.Context(), sent)
 			if err != nil || len(got) != 2 {
 				t.Fatalf("got %v, %v", got, err)
 			}

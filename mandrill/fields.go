@@ -1,6 +1,7 @@
 package mandrill
 
 import (
+	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -54,6 +55,14 @@ func checkFields(path string, value any, documented reflect.Type) error {
 		if _, ok := value.(bool); !ok {
 			return mailchimp.WrongType(path, "a boolean", value)
 		}
+	case reflect.Int:
+		number, ok := value.(json.Number)
+		if !ok {
+			return mailchimp.WrongType(path, "a number", value)
+		}
+		if _, err := number.Int64(); err != nil {
+			return mailchimp.Invalid(path, "must be a whole number")
+		}
 	default:
 		panic("a documented field has the type " + documented.String())
 	}
@@ -89,8 +98,10 @@ func hintFor(path, name string) string {
 	if path != "message" {
 		return ""
 	}
-	if _, ok := fieldsOf(reflect.TypeFor[templateBody]())[name]; ok && name != "message" {
-		return "it belongs beside message, not into it"
+	for _, body := range documented {
+		if _, ok := fieldsOf(body)[name]; ok && name != "message" {
+			return "it belongs beside message, not into it"
+		}
 	}
 	switch strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name)) {
 	case "replyto":
@@ -127,6 +138,8 @@ func article(t reflect.Type) string {
 		return "an array"
 	case reflect.Bool:
 		return "a boolean"
+	case reflect.Int:
+		return "a number"
 	default:
 		return "a string"
 	}

@@ -1,6 +1,7 @@
 package mandrill
 
-// The types in this file are the documented fields of messages/send and messages/send-template.
+// The types in this file are the documented fields of messages/send, messages/send-template and
+// messages/send-mc-template.
 // A request is checked against them field by field, and sent as it came.
 
 // sendBody is the body of messages/send.
@@ -24,6 +25,15 @@ type templateBody struct {
 	TemplateName string `json:"template_name"`
 	// TemplateContent fills the template's mc:edit regions. Mandrill wants it even if it is empty.
 	TemplateContent []TemplateContent `json:"template_content"`
+	sendBody
+}
+
+// mcTemplateBody is the body of messages/send-mc-template.
+type mcTemplateBody struct {
+	// MCTemplateID is the number of a template that was made with Mailchimp's editor.
+	MCTemplateID int `json:"mc_template_id"`
+	// MCTemplateVersion is "draft" or "published". Default: "published".
+	MCTemplateVersion string `json:"mc_template_version"`
 	sendBody
 }
 

@@ -8,9 +8,11 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 )
 
-// A Request is the body of messages/send or messages/send-template, checked and ready to be sent.
-// It is made by NewRequest. What MarshalJSON returns can be stored, and sent as a Stored.
+// A Request is the body of messages/send, messages/send-template or messages/send-mc-template, checked and ready to be
+// sent. It is made by NewRequest. What MarshalJSON returns can be stored, and sent as a Stored.
 type Request struct {
+	// endpoint is the path of the call below the API's base.
+	endpoint string
 	// body is what is sent, but for the key.
 	body map[string]any
 	// message is the body's message.
@@ -29,19 +31,19 @@ type Request struct {
 // are taken off; CR, LF and NUL become spaces in what is bound for a header; a send-template without template_content
 // gets an empty one.
 func NewRequest(body map[string]any, p *Policy) (*Request, error) {
-	if body["template_name"] == nil {
-		delete(body, "template_name") // null stands for a field that is left out
+	for _, choice := range []string{"template_name", "mc_template_id"} {
+		if body[choice] == nil {
+			delete(body, choice) // null stands for a field that is left out
+		}
 	}
-	documented := reflect.TypeFor[sendBody]()
-	if _, isTemplate := body["template_name"]; isTemplate {
-		documented = reflect.TypeFor[templateBody]()
-	} else if _, hasContent := body["template_content"]; hasContent {
+	endpoint := endpointOf(body["template_name"] != nil, body["mc_template_id"] != nil)
+	if _, hasContent := body["template_content"]; hasContent && endpoint != sendTemplateEndpoint {
 		return nil, mailchimp.Invalid("template_content", "needs a template_name beside it")
 	}
-	if err := checkFields("", body, documented); err != nil {
+	if err := checkFields("", body, documented[endpoint]); err != nil {
 		return nil, err
 	}
-	r, ok := &Request{body: body}, false
+	r, ok := &Request{body: body, endpoint: endpoint}, false
 	if r.message, ok = body["message"].(map[string]any); !ok {
 		return nil, mailchimp.Invalid("message", "is missing")
 	}
@@ -127,14 +129,24 @@ func (r *Request) SetMetadata(name, value string) bool {
 }
 
 const (
-	sendEndpoint         = "messages/send"
-	sendTemplateEndpoint = "messages/send-template"
+	sendEndpoint           = "messages/send"
+	sendTemplateEndpoint   = "messages/send-template"
+	sendMCTemplateEndpoint = "messages/send-mc-template"
 )
 
-// endpoint is the path of the call below the API's base.
-func (r *Request) endpoint() string {
-	if _, isTemplate := r.body["template_name"]; isTemplate {
+// documented are the fields of each call.
+var documented = map[string]reflect.Type{
+	sendEndpoint: reflect.TypeFor[sendBody](), sendTemplateEndpoint: reflect.TypeFor[templateBody](),
+	sendMCTemplateEndpoint: reflect.TypeFor[mcTemplateBody](),
+}
+
+// endpointOf returns the call for a message with the name of a template, or with the number of one of Mailchimp's.
+func endpointOf(hasName, hasNumber bool) string {
+	switch {
+	case hasName:
 		return sendTemplateEndpoint
+	case hasNumber:
+		return sendMCTemplateEndpoint
 	}
 	return sendEndpoint
 }

@@ -179,6 +179,10 @@ func TestParseRequestRefuses(t *testing.T) {
 			"YYYY-MM-DD HH:MM:SS",
 		},
 		{"send_at with a zone", `{"send_at":"2030-01-02T03:04:05Z",` + message("")[1:], "send_at", "YYYY-MM-DD HH:MM:SS"},
+		{"mc_template_id as a string", `{"mc_template_id":"5",` + message("")[1:], "mc_template_id", "must be a number"},
+		{"mc_template_id with a fraction", `{"mc_template_id":1.5,` + message("")[1:], "mc_template_id", "whole number"},
+		{"mc_template_id in message", message(`,"mc_template_id":5`), "message.mc_template_id", "it belongs beside message"},
+		{"two templates", `{"mc_template_id":5,"template_name":"x",` + message("")[1:], "mc_template_id", "unknown field"},
 		{"empty template_name", `{"template_name":"",` + message("")[1:], "template_name", "is empty"},
 		{"reply_to", message(`,"reply_to":"x"`), "message.reply_to", "headers: { 'Reply-To': … }"},
 		{"replyTo", message(`,"replyTo":"x"`), "message.replyTo", "headers: { 'Reply-To': … }"},
@@ -267,7 +271,10 @@ func TestParseRequestSendsWhatCame(t *testing.T) {
 				`{"email":"a@localhost"}]}}`, "",
 		},
 		{
-			"null template_name", `{"template_name":null,` + message("")[1:], message(""),
+			"send-mc-template", `{"mc_template_id":5,"mc_template_version":"draft",` + message("")[1:], "",
+		},
+		{
+			"null template_name", `{"template_name":null,"mc_template_id":null,` + message("")[1:], message(""),
 		},
 		{
 			"the other top-level fields", `{"async":false,"ip_pool":"Main","send_at":"2030-01-02 03:04:05",` + message("")[1:],

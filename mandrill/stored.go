@@ -27,6 +27,7 @@ type addressee struct {
 func ParseStored(body []byte) (*Stored, error) {
 	var parsed struct {
 		Template *string `json:"template_name"`
+		Number   *int64  `json:"mc_template_id"`
 		SendAt   string  `json:"send_at"`
 		Message  *struct {
 			From string      `json:"from_email"`
@@ -39,10 +40,7 @@ func ParseStored(body []byte) (*Stored, error) {
 	if parsed.Message == nil {
 		return nil, fmt.Errorf("reading a stored message: it has no message")
 	}
-	s := &Stored{body: body, endpoint: sendEndpoint, to: parsed.Message.To, scheduled: parsed.SendAt != ""}
-	if parsed.Template != nil {
-		s.endpoint = sendTemplateEndpoint
-	}
+	s := &Stored{body: body, endpoint: endpointOf(parsed.Template != nil, parsed.Number != nil), to: parsed.Message.To, scheduled: parsed.SendAt != ""}
 	_, s.senderDomain, _ = senderOf(parsed.Message.From)
 	return s, nil
 }

@@ -157,6 +157,7 @@ func TestContent(t *testing.T) {
 	}
 	for endpoint, name := range map[string]string{
 		"messages/content": "Unknown_Message", "users/nothing": "Unknown_Method", "messages/send-template": "ValidationError",
+		"messages/send-mc-template": "ValidationError",
 	} {
 		if status, answer := post(t, base+"/api/1.4/"+endpoint+".json", `{"key":"k","id":"none"}`); status < 400 ||
 			answer["name"] != name {

@@ -80,11 +80,11 @@ type Sandbox struct {
 	posters []*poster
 }
 
-// Mail is one call of messages/send or messages/send-template that was not refused as a whole.
+// Mail is one call of messages/send, messages/send-template or messages/send-mc-template that was not refused as a whole.
 type Mail struct {
 	ID   string    `json:"id"`
 	Time time.Time `json:"time"`
-	// Endpoint is messages/send or messages/send-template.
+	// Endpoint is the call, such as messages/send.
 	Endpoint string `json:"endpoint"`
 	// Template is the name of the template at Mandrill that is filled.
 	Template string `json:"template,omitempty"`

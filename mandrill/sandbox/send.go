@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/internal/mailchimp"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/merge"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/view"
 )
 
 const (
@@ -24,6 +25,7 @@ const (
 
 type sendArguments struct {
 	TemplateName    string                     `json:"template_name"`
+	MCTemplateID    int64                      `json:"mc_template_id"`
 	TemplateContent []mandrill.TemplateContent `json:"template_content"`
 	Message         *mandrill.Message          `json:"message"`
 	Async           bool                       `json:"async"`
@@ -46,7 +48,7 @@ func (s *Sandbox) send(c call) (any, error) {
 	}
 	message := request.Message
 	received := &Mail{
-		ID: newID(), Time: time.Now(), Endpoint: c.endpoint, Template: request.TemplateName,
+		ID: newID(), Time: time.Now(), Endpoint: c.endpoint, Template: view.TemplateName(request.TemplateName, request.MCTemplateID),
 		Request: withoutKey(c.body), Message: *message, announced: make([]bool, len(message.To)),
 	}
 	received.sendAt, _ = time.Parse(time.DateTime, request.SendAt) // was checked
@@ -64,7 +66,7 @@ func (s *Sandbox) send(c call) (any, error) {
 
 // check refuses a call as a whole, as Mandrill does.
 func (s *Sandbox) check(endpoint string, request sendArguments) error {
-	isTemplate := endpoint == "messages/send-template"
+	isTemplate, isMCTemplate := endpoint == "messages/send-template", endpoint == "messages/send-mc-template"
 	switch message := request.Message; {
 	case message == nil:
 		return invalidField("message", "You must specify a message")
@@ -74,7 +76,9 @@ func (s *Sandbox) check(endpoint string, request sendArguments) error {
 		return invalidField("template_name", "Please enter a value")
 	case isTemplate && request.TemplateContent == nil:
 		return invalidField("template_content", "Please enter an array")
-	case !isTemplate && !strings.Contains(message.FromEmail, "@"):
+	case isMCTemplate && request.MCTemplateID == 0:
+		return invalidField("mc_template_id", "Please enter a value")
+	case !isTemplate && !isMCTemplate && !strings.Contains(message.FromEmail, "@"):
 		// A template may have a sender of its own.
 		return invalidField("message.from_email", "An email address must contain a single @")
 	case slices.ContainsFunc(message.Tags, func(tag string) bool { return strings.HasPrefix(tag, "_") }):

@@ -48,6 +48,7 @@ type Attached struct {
 func NewMail(request json.RawMessage, to int) (*Mail, *mandrill.Message, error) {
 	var body struct {
 		TemplateName    string                     `json:"template_name"`
+		MCTemplateID    int64                      `json:"mc_template_id"`
 		TemplateContent []mandrill.TemplateContent `json:"template_content"`
 		Message         mandrill.Message           `json:"message"`
 	}
@@ -59,7 +60,7 @@ func NewMail(request json.RawMessage, to int) (*Mail, *mandrill.Message, error) 
 		to = 0
 	}
 	mail := &Mail{
-		To: to, Template: body.TemplateName, Regions: append([]mandrill.TemplateContent{}, body.TemplateContent...),
+		To: to, Template: TemplateName(body.TemplateName, body.MCTemplateID), Regions: append([]mandrill.TemplateContent{}, body.TemplateContent...),
 		Recipients: []string{},
 	}
 	recipient := ""
@@ -84,6 +85,15 @@ func NewMail(request json.RawMessage, to int) (*Mail, *mandrill.Message, error) 
 	}
 	mail.Request = shorten(indented.String())
 	return mail, &filled, nil
+}
+
+// TemplateName names a template of Mandrill's, which has a name, or of Mailchimp's, which has a number. It is empty if
+// there is neither.
+func TemplateName(name string, number int64) string {
+	if name == "" && number != 0 {
+		return fmt.Sprintf("Mailchimp template %d", number)
+	}
+	return name
 }
 
 // shorten keeps a request with large attachments from stopping the browser.
