@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -212,9 +213,29 @@ func (a *App) Start() error {
 // Stop ends the watching. The outbox goes on to store: servers may stop after this.
 func (a *App) Stop() error {
 	a.stop()
-	a.done.Wait()
+	if !waitFor(&a.done, stopPatience) {
+		a.logger.Warn("a file of a template or of a secret can't be read: it is not waited for any longer")
+	}
 	a.events.stop()
 	return a.stopOutbox()
+}
+
+// stopPatience is how long a stop waits for what reads files: a network file system may not answer.
+const stopPatience = 5 * time.Second
+
+// waitFor reports whether what is done ends in time.
+func waitFor(done *sync.WaitGroup, patience time.Duration) bool {
+	ended := make(chan struct{})
+	go func() {
+		done.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return true
+	case <-time.After(patience):
+		return false
+	}
 }
 
 // Cleanup gives up what Provision took. Hooks that are under way keep their clients.
