@@ -394,3 +394,19 @@ func TestHashesAreKeyed(t *testing.T) {
 		t.Errorf("hash %s", hash)
 	}
 }
+
+// TestNoteBesideADamagedEntry keeps the events of a batch although the entry of one of them cannot be read.
+func TestNoteBesideADamagedEntry(t *testing.T) {
+	inside(t, func(t *testing.T, o *Outbox, _ *[]string) {
+		damaged, other := putOne(t, o), putOne(t, o)
+		exec(t, o, "UPDATE entry SET outcome = '{' WHERE id = $1", damaged)
+		var heard []Heard
+		for _, id := range []string{damaged, other} {
+			heard = append(heard, Heard{Entry: id, MailEvent: MailEvent{Time: time.Now(), Event: "open"}})
+		}
+		noted, err := o.Note(t.Context(), heard)
+		if err != nil || noted[0].Entry.ID != "" || !noted[0].New || noted[1].Entry.ID != other || !noted[1].New {
+			t.Errorf("noted %+v, %v", noted, err)
+		}
+	})
+}
