@@ -143,6 +143,7 @@ func TestStalledBodies(t *testing.T) {
 				t.Fatalf("signed %q, %d bytes: %v, %v", signature, length, answer, err)
 			}
 			_, _ = io.Copy(io.Discard, answer.Body)
+			answer.Body.Close()
 			if _, err := from.ReadByte(); !errors.Is(err, io.EOF) {
 				t.Errorf("signed %q, %d bytes: the connection stays open: %v", signature, length, err)
 			}

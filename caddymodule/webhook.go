@@ -69,6 +69,8 @@ type Webhook struct {
 type kind interface {
 	// directive names the handler.
 	directive() string
+	// scope is what tells handlers apart that have the same template, beside their URLs.
+	scope() []string
 	// sender names the account of what can't be rendered.
 	sender() string
 	// senders names the accounts of all that it can make.
