@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -15,6 +16,7 @@ import (
 type call struct {
 	hook      *Webhook
 	request   *http.Request
+	writer    http.ResponseWriter
 	reference string
 	started   time.Time
 
@@ -41,14 +43,23 @@ const (
 // templateOutcomes are those that lie with the template.
 var templateOutcomes = []string{outcomeTemplate, outcomeMessage, outcomeUnrendered}
 
+var errBusy = errors.New("the bodies of other hooks take all the memory that there is for them")
+
 func (c *call) handle() answer {
+	limitReading(c.writer, bodyTimeout)
 	hook, problem := c.hook.auth.reader.Load().Read(c.request)
-	if problem != nil {
-		if problem == ory.ErrMethod {
-			c.hook.warnOfMethod(c.request)
-		}
+	switch problem {
+	case nil:
+	case ory.ErrBusy:
+		return c.end(outcomeUnavailable, problem, errBusy)
+	case ory.ErrMethod:
+		c.hook.warnOfMethod(c.request)
+		fallthrough
+	default:
 		return c.end(outcomeRefused, problem, problem)
 	}
+	defer hook.Release()
+	unlimitReading(c.writer)
 	c.hook.warnOfCtx(c.request, hook)
 	if c.hook.Delivery == "queued" {
 		return c.enqueue(hook)

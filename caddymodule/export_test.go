@@ -13,6 +13,9 @@ func SetWaits(wait time.Duration) {
 // SetSecretInterval has the files of secrets read more often.
 func SetSecretInterval(interval time.Duration) { secretInterval = interval }
 
+// SetBodyTimeout has bodies arrive faster.
+func SetBodyTimeout(timeout time.Duration) { bodyTimeout = timeout }
+
 // ForgetReplies forgets the answers to sync hooks that are in memory.
 func ForgetReplies() {
 	replies := Running().replies

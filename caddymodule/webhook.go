@@ -184,7 +184,7 @@ func checkDelivery(delivery string) error {
 // ServeHTTP answers a hook. It returns no error: Caddy would log the request with it, secrets included.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	noteProvider(r)
-	call := &call{hook: h, request: r, reference: newReference(), started: time.Now()}
+	call := &call{hook: h, request: r, writer: w, reference: newReference(), started: time.Now()}
 	answer := call.handle()
 	answer.stored, answer.problem = h.storesResult, h.kind.errorFor(answer.problem)
 	err := answer.write(w, r, call.reference)

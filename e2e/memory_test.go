@@ -151,3 +151,50 @@ func TestStrangersCostNothing(t *testing.T) {
 		t.Errorf("a hook after it is answered %d", status)
 	}
 }
+
+// TestHooksShareMemory has 200 hooks at once whose bodies take many times their size when they are decoded.
+func TestHooksShareMemory(t *testing.T) {
+	m := newMandrill(t)
+	site := "mailchimp_hook * t.jsonnet {\nauth header X-Hook-Key {env.HOOK_KEY}\n}\n"
+	e := newEdgeWith(t, m, "outbox sqlite FOLDER/outbox.db", site, map[string]string{"t.jsonnet": template})
+	post := func(body string) int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+e.address+"/", strings.NewReader(body))
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Hook-Key", "s3cret-header")
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	for _, shape := range []string{`{}`, `{"":{"":{}}}`, `{"":0}`, `[]`} {
+		for _, rendered := range []bool{true, false} {
+			name := shape + map[bool]string{true: ", rendered", false: ", not rendered"}[rendered]
+			e.resetPeak()
+			before, _ := e.memory()
+			began := time.Now()
+			statuses := many(200, func(n int) int {
+				email := fmt.Sprintf(`"email":"memory%d@example.net",`, n)
+				if !rendered {
+					email = fmt.Sprintf(`"n":%d,`, n)
+				}
+				begin, end := "{"+email+`"a":[`, `0]}`
+				return post(begin + strings.Repeat(shape+",", (1_000_000-len(begin+end))/(len(shape)+1)) + end)
+			})
+			_, peak := e.memory()
+			t.Logf("%s: %.0f MB, %.0f MB before, %v, %.1f s", name, peak, before, statuses, time.Since(began).Seconds())
+			if peak > 300 || statuses[204] == 0 || statuses[204]+statuses[503] != 200 {
+				t.Errorf("%s: at most %.0f MB, answers %v", name, peak, statuses)
+			}
+		}
+	}
+	if status := post(`{"email":"after@example.net"}`); status != http.StatusNoContent {
+		t.Errorf("a hook after them is answered %d", status)
+	}
+}

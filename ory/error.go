@@ -51,6 +51,8 @@ var (
 		"The e-mail can't be taken on right now. Please try again later.")
 	ErrUnavailable = formError(http.StatusServiceUnavailable, 9503002,
 		"The e-mail can't be sent right now. Please try again later.")
+	ErrBusy = formError(http.StatusServiceUnavailable, 9503003,
+		"There are too many requests right now. Please try again later.")
 
 	errCredentialsBasic = &Error{
 		Status: ErrCredentials.Status, ID: ErrCredentials.ID, Pointer: pointerForm, Text: ErrCredentials.Text,
@@ -67,7 +69,7 @@ func formError(status, id int, text string) *Error {
 func Errors() []*Error {
 	return []*Error{
 		ErrNotJSON, ErrNotObject, ErrTooDeep, ErrUnreadable, ErrCredentials, ErrMethod, ErrTooLarge, ErrContentType,
-		ErrTemplate, ErrMessage, ErrRecipient, ErrRefused, ErrStore, ErrUnavailable,
+		ErrTemplate, ErrMessage, ErrRecipient, ErrRefused, ErrStore, ErrUnavailable, ErrBusy,
 	}
 }
 
