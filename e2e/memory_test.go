@@ -14,6 +14,7 @@ import (
 	"time"
 
 	api "github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 )
 
 const megabyte = 1 << 20
@@ -196,5 +197,34 @@ func TestHooksShareMemory(t *testing.T) {
 	}
 	if status := post(`{"email":"after@example.net"}`); status != http.StatusNoContent {
 		t.Errorf("a hook after them is answered %d", status)
+	}
+}
+
+// TestLargeMailsShareMemory releases 40 mails of 4 MB at once, and keeps a small one from waiting for them.
+func TestLargeMailsShareMemory(t *testing.T) {
+	m := newMandrill(t)
+	large := strings.Replace(template, "text: 'Hi' }", "text: 'Hi', attachments: [{ name: 'a', type: 'text/plain', "+
+		"content: std.repeat('QUFB', 1000000) }] }", 1)
+	e := newEdgeWith(t, m, "outbox sqlite FOLDER/outbox.db", hookSite, map[string]string{"t.jsonnet": large})
+	if err := m.Fail(sandbox.Failure{Calls: 1, Name: "PaymentRequired"}); err != nil {
+		t.Fatal(err)
+	}
+	const mails = 40
+	var addresses []string
+	for n := range mails {
+		address := fmt.Sprintf("large%d@example.net", n)
+		if status := e.post(address); status != http.StatusNoContent {
+			t.Fatalf("answered %d", status)
+		}
+		addresses = append(addresses, address)
+	}
+	e.resetPeak()
+	before, _ := e.memory()
+	began := time.Now()
+	m.expect(t, addresses, time.Minute)
+	_, peak := e.memory()
+	t.Logf("%.0f MB, %.0f MB before, %.1f s", peak, before, time.Since(began).Seconds())
+	if peak > 300 {
+		t.Errorf("%d mails of 4 MB take %.0f MB", mails, peak)
 	}
 }

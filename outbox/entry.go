@@ -181,8 +181,9 @@ type row struct {
 	retried time.Duration
 	// backlogged is when the account accepted the message and kept it back.
 	backlogged time.Time
-	// stored is the content as it is stored.
+	// stored is the content as it is stored, and size what it has in bytes if it was not read.
 	stored []byte
+	size   int64
 }
 
 // columns are what read scans, but for the content.

@@ -287,7 +287,7 @@ func TestOneProbe(t *testing.T) {
 			prober := o.NewID()
 			probe := claimProbe(held[0], prober, now)
 			taking := o.claimStatement(s, claim{lane: lanes[0], account: account, n: 1, probed: held}, o.process, prober, now)
-			taking.Row = func(scan func(...any) error) error { _, err := read(scan); return err }
+			taking.Row = func(scan func(...any) error) error { _, err := readClaimed(scan); return err }
 			if err := s.Write(t.Context(), &database.Write{Statements: []*database.Statement{probe, taking}}); err != nil {
 				t.Fatal(err)
 			}

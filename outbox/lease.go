@@ -39,7 +39,7 @@ func (o *Outbox) takeOverAll(ctx context.Context, s *store) error {
 }
 
 func (o *Outbox) takeUp(ctx context.Context, s *store, condition string, args ...any) error {
-	rows, err := s.rows(ctx, "entry WHERE "+condition, args...)
+	rows, err := s.listed(ctx, "entry WHERE "+condition, args...)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,8 @@ func (o *Outbox) takeUp(ctx context.Context, s *store, condition string, args ..
 	return nil
 }
 
-const unsettled = "the process that was sending it stopped before it stored the outcome: it is not known whether it was sent"
+const unsettled = "the process that was sending it stopped before it stored the outcome: " +
+	"it is not known whether it was sent"
 
 // interrupted decides about an entry of whose attempt nothing will be heard.
 func (o *Outbox) interrupted(ctx context.Context, s *store, r *row) error {

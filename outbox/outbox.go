@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
@@ -59,6 +61,8 @@ type Outbox struct {
 	unanswered []string
 	// inHand are the entries that this process is sending or looking up.
 	inHand map[string]bool
+	// loading is what workers may hold of large contents.
+	loading *semaphore.Weighted
 	// failing are the senders whose last attempts failed.
 	failing map[string]Failing
 	// refusals are the last answers of senders.
@@ -77,6 +81,7 @@ func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 		config: c, process: hex.EncodeToString(randomBytes(4)), wakes: make(chan struct{}, 1),
 		accounts: make(map[string]*account), failing: make(map[string]Failing),
 		refusals: make(map[string]refusals), inHand: make(map[string]bool),
+		loading: semaphore.NewWeighted(maxLoaded),
 	}
 	if c.Postgres != "" {
 		if err := database.CheckDSN(c.Postgres); err != nil {

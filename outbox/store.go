@@ -170,6 +170,11 @@ func (s *store) listed(ctx context.Context, from string, args ...any) ([]*row, e
 	return s.query(ctx, "SELECT "+columns+", NULL FROM "+from, args)
 }
 
+// marked is rows with only the first byte of the content, which shows that there is one.
+func (s *store) marked(ctx context.Context, from string, args ...any) ([]*row, error) {
+	return s.query(ctx, "SELECT "+columns+", substr(content, 1, 1) FROM "+from, args)
+}
+
 func (s *store) query(ctx context.Context, query string, args []any) (found []*row, err error) {
 	err = s.Read(ctx, query, args, func(scan func(...any) error) error {
 		r, err := read(scan)
