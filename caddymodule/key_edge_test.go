@@ -11,7 +11,8 @@ import (
 )
 
 // keyed is Minimal with an idempotency key, if ctx has one.
-const keyed = `function(ctx) (` + edgetest.Minimal + `)(ctx) + { delivery: { idempotency_key: std.get(ctx, 'key', '') } }`
+const keyed = `function(ctx) (` + edgetest.Minimal + `)(ctx) +
+	{ delivery: { idempotency_key: std.get(ctx, 'key', '') } }`
 
 // withKey is a ctx for keyed.
 func withKey(flow, key string) string {
@@ -32,7 +33,8 @@ func TestKeysOfHooks(t *testing.T) {
 	e.Write("second.jsonnet", keyed)
 	second := "@second query hook=second\n\tmailchimp_hook @second {\n\t\ttemplate " + e.Path("second.jsonnet") +
 		"\n\t\tauth header X-Hook-Key {env.HOOK_KEY}\n\t}\n"
-	if err := e.Load(strings.Replace(e.Caddyfile(""), "metrics /metrics\n", "metrics /metrics\n\t"+second, 1)); err != nil {
+	both := strings.Replace(e.Caddyfile(""), "metrics /metrics\n", "metrics /metrics\n\t"+second, 1)
+	if err := e.Load(both); err != nil {
 		t.Fatal(err)
 	}
 	mails := 0
@@ -80,7 +82,9 @@ func TestKeysOverAReload(t *testing.T) {
 	first := e.Post(edgetest.Ada)
 	e.WaitState(first.Entry(), outbox.Sent)
 	e.Write("moved.jsonnet", edgetest.Minimal)
-	for _, lines := range []string{"from hello@example.com", "sender_domain example.com example.org", "delivery sync", ""} {
+	for _, lines := range []string{
+		"from hello@example.com", "sender_domain example.com example.org", "delivery sync", "",
+	} {
 		t.Setenv("TEMPLATES", e.Path(".")+"/.")
 		if err := e.Load(configured(lines)); err != nil {
 			t.Fatal(err)

@@ -29,8 +29,8 @@ func readClaimed(scan func(...any) error) (*row, error) {
 	return r, err
 }
 
-// loadContent waits for the memory that the entry's content takes, if it is large, and reads it. release gives the memory
-// back.
+// loadContent waits for the memory that the entry's content takes, if it is large, and reads it. release gives the
+// memory back.
 func (o *Outbox) loadContent(ctx context.Context, s *store, c *claimed) (release func(), err error) {
 	if c.stored != nil || c.size == 0 {
 		return func() {}, nil

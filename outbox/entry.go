@@ -45,10 +45,11 @@ const (
 	isWaiting     = "state IN ('pending', 'retrying')"
 	isLookedUp    = "state IN ('uncertain', 'backlogged')"
 	isUndelivered = notSent + "state IN ('pending', 'sending', 'retrying', 'uncertain', 'backlogged')"
-	isLeft        = notSent + "state IN ('pending', 'sending', 'retrying', 'uncertain', 'backlogged', 'unrendered', 'dead')"
-	isSending     = notSent + "state = 'sending'"
-	isDead        = notSent + "state = 'dead'"
-	isUnrendered  = notSent + "state = 'unrendered'"
+	isLeft        = notSent +
+		"state IN ('pending', 'sending', 'retrying', 'uncertain', 'backlogged', 'unrendered', 'dead')"
+	isSending    = notSent + "state = 'sending'"
+	isDead       = notSent + "state = 'dead'"
+	isUnrendered = notSent + "state = 'unrendered'"
 	// notSent has SQLite use the index of all states but that one.
 	notSent       = "state <> 'sent' AND "
 	isForgettable = "state IN ('sent', 'rejected', 'expired', 'discarded')"

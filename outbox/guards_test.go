@@ -59,7 +59,7 @@ func exec(t *testing.T, o *Outbox, query string, args ...any) int64 {
 func claimOne(t *testing.T, o *Outbox, id string) *claimed {
 	t.Helper()
 	exec(t, o, "UPDATE entry SET state = 'sending', attempt = attempt + 1 WHERE id = $1", id)
-	rows, err := o.store.Load().rows(t.Context(), "entry WHERE id = $1", id)
+	rows, err := o.store.Load().whole(t.Context(), id)
 	if err != nil || len(rows) != 1 {
 		t.Fatal(rows, err)
 	}
@@ -100,7 +100,7 @@ func TestTakenWhileLookedUp(t *testing.T) {
 	inside(t, func(t *testing.T, o *Outbox, events *[]string) {
 		id := putOne(t, o)
 		exec(t, o, "UPDATE entry SET state = 'uncertain' WHERE id = $1", id)
-		rows, err := o.store.Load().rows(t.Context(), "entry WHERE id = $1", id)
+		rows, err := o.store.Load().whole(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +124,7 @@ func TestSettledDuringTakeover(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := s.rows(t.Context(), "entry WHERE id = $1", receipt.ID)
+		rows, err := s.whole(t.Context(), receipt.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -180,7 +180,8 @@ func TestRenderedKey(t *testing.T) {
 		}
 		second := render("2", "a")
 		f.waitEvents(t, "discarded", 1)
-		if entry := get(t, o, second.ID); entry.Reason != "it is the same mail as the entry "+first.ID || entry.Content != nil {
+		entry := get(t, o, second.ID)
+		if entry.Reason != "it is the same mail as the entry "+first.ID || entry.Content != nil {
 			t.Errorf("the same mail: %+v", entry)
 		}
 		// A key that is no longer remembered is free.

@@ -157,7 +157,7 @@ func (o *Outbox) Get(ctx context.Context, id string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	rows, err := s.rows(ctx, "entry WHERE id = $1", id)
+	rows, err := s.whole(ctx, id)
 	if err != nil {
 		return Entry{}, err
 	}

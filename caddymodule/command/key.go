@@ -6,9 +6,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 )
 
 // keySource are the flags that name the source of an API key.
