@@ -109,6 +109,9 @@ type changes struct {
 
 func (*changes) directive() string { return "mailchimp_audience" }
 
+// scope returns the list: one template may keep several.
+func (c *changes) scope() []string { return []string{c.sender()} }
+
 func (c *changes) sender() string { return listSender(c.account.list) }
 
 func (c *changes) senders() []string { return []string{c.sender()} }

@@ -25,6 +25,9 @@ type Auth struct {
 // retiredFor is how long the old value of an auth line is accepted after it has changed. Tests shorten it.
 var retiredFor = time.Minute
 
+// hookMemory is what all hooks of the process may hold, over reloads.
+var hookMemory = ory.NewMemory(128 << 20)
+
 // authorizer lets calls of one hook in.
 type authorizer struct {
 	// reader has what is accepted now.
@@ -97,7 +100,7 @@ func (h *Webhook) provisionAuth() error {
 
 // apply has calls let in by what is in force, and by what was until a moment ago.
 func (a *authorizer) apply() {
-	reader := &ory.Reader{MaxBody: a.maxBody}
+	reader := &ory.Reader{MaxBody: a.maxBody, Memory: hookMemory}
 	if a.off {
 		reader.Auth.Off()
 	}

@@ -17,6 +17,7 @@ import (
 type call struct {
 	hook      *Webhook
 	request   *http.Request
+	writer    http.ResponseWriter
 	reference string
 	started   time.Time
 
@@ -46,18 +47,25 @@ var errEmptyBody = errors.New("the body is empty: Ory's own Jsonnet for it faile
 // templateOutcomes are those that lie with the template.
 var templateOutcomes = []string{outcomeTemplate, outcomeMessage, outcomeUnrendered}
 
+var errBusy = errors.New("the bodies of other hooks take all the memory that there is for them")
+
 func (c *call) handle() answer {
+	limitReading(c.writer, bodyTimeout)
 	hook, problem := c.hook.auth.reader.Load().Read(c.request)
-	if problem != nil {
-		if problem == ory.ErrMethod {
-			c.hook.warnOfMethod(c.request)
-		}
-		cause := error(problem)
-		if problem == ory.ErrEmpty {
-			cause = errEmptyBody
-		}
-		return c.end(outcomeRefused, problem, cause)
+	switch problem {
+	case nil:
+	case ory.ErrBusy:
+		return c.end(outcomeUnavailable, problem, errBusy)
+	case ory.ErrEmpty:
+		return c.end(outcomeUnavailable, problem, errEmptyBody)
+	case ory.ErrMethod:
+		c.hook.warnOfMethod(c.request)
+		fallthrough
+	default:
+		return c.end(outcomeRefused, problem, problem)
 	}
+	defer hook.Release()
+	unlimitReading(c.writer)
 	c.hook.warnOfCtx(c.request, hook)
 	if c.hook.Delivery == "queued" {
 		return c.enqueue(hook)

@@ -157,6 +157,9 @@ func (d deliverer) render(ctx context.Context, hook *Webhook, entry outbox.Deliv
 	if err != nil {
 		return still(err.Error())
 	}
+	if given := o.IdempotencyKey(); given != "" {
+		rendered.Key = hook.templateKey(given)
+	}
 	if rendered.Expires.IsZero() {
 		rendered.Expires = entry.Expires
 	}

@@ -38,8 +38,7 @@ func (c *call) enqueue(hook *ory.Hook) answer {
 			return c.end(outcomeTemplate, ory.ErrTemplate, err)
 		}
 	}
-	key, ofBody := c.key(hook, given)
-	c.setKey(&entry, key, ofBody)
+	c.setKey(&entry, hook, given)
 	ctx, span := startSpan(c.request.Context(), "mailchimp.store")
 	receipt, err := c.hook.app.put(ctx, entry)
 	span.SetAttributes(
@@ -88,12 +87,20 @@ func (c *call) setOrigin(entry *outbox.New) {
 	entry.Hook, entry.Template, entry.Handler, entry.Trace = c.path(), c.hook.Template, c.hook.id, traceOf(c.request)
 }
 
-// setKey sets the entry's key. A key that is not the hash of a body is known for as long as the entry is.
-func (c *call) setKey(entry *outbox.New, key string, ofBody bool) {
-	entry.Key, entry.Ordered = key, c.hook.kind.ordered()
+// setKey sets the entry's key. A key that is not the hash of a body is known for as long as the entry is. A call that
+// came before its template gave a key was accepted under that of the request.
+func (c *call) setKey(entry *outbox.New, hook *ory.Hook, given string) {
+	entry.Ordered = c.hook.kind.ordered()
+	remember := time.Duration(0)
+	key, ofBody := c.requestKey(hook)
 	if ofBody {
-		entry.Remember = rememberBody
+		remember = rememberBody
 	}
+	if given == "" {
+		entry.Key, entry.Remember = key, remember
+		return
+	}
+	entry.Key, entry.FormerKey, entry.FormerRemember = c.hook.templateKey(given), key, remember
 }
 
 // stopped returns the answer to a call whose rendering ended without a message and without a fault of the template: the

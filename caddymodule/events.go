@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -49,9 +48,6 @@ func (*Events) CaddyModule() caddy.ModuleInfo {
 		New: func() caddy.Module { return new(Events) },
 	}
 }
-
-// maxEventsBody is more than a thousand events have.
-const maxEventsBody = 16 << 20
 
 // Provision sets up the handler.
 func (h *Events) Provision(ctx caddy.Context) error {
@@ -110,7 +106,7 @@ type refusal struct {
 }
 
 // refusalReasons are why calls of mailchimp_events are refused.
-var refusalReasons = []string{"method", "content_type", "too_large", "body", "signature", "events", "outbox"}
+var refusalReasons = []string{"method", "content_type", "too_large", "body", "signature", "events", "busy", "outbox"}
 
 // ServeHTTP answers Mandrill's call. Mandrill repeats what isn't answered 200.
 func (h *Events) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
@@ -124,11 +120,7 @@ func (h *Events) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 		http.Error(w, "Mandrill posts events here.", http.StatusMethodNotAllowed)
 		return nil
 	}
-	events, refused := h.read(w, r)
-	if refused == nil && len(events) > 0 {
-		refused = h.tie(r, events)
-	}
-	if refused != nil {
+	if refused := h.take(w, r); refused != nil {
 		h.app.metrics.eventsRefused.WithLabelValues(refused.reason).Inc()
 		noteRefused(refused)
 		h.logger.Warn("events refused", zap.Int("status", refused.status), zap.String("reason", refused.text))
@@ -137,39 +129,85 @@ func (h *Events) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	return nil
 }
 
-// read reads and verifies the events.
-func (h *Events) read(w http.ResponseWriter, r *http.Request) ([]mandrill.Event, *refusal) {
+// take reads the events and ties them to their entries.
+func (h *Events) take(w http.ResponseWriter, r *http.Request) *refusal {
+	limitReading(w, bodyTimeout)
+	// Anybody can call: nothing is read that cannot be signed.
+	if refused := checkHeader(r); refused != nil {
+		return refused
+	}
+	body := new(heldBody)
+	defer body.release()
+	if refused := bodyRefusal(body.read(r.Body, r.ContentLength)); refused != nil {
+		return refused
+	}
+	unlimitReading(w)
+	events, refused := h.verified(body.data, r.Header.Get(signatureHeader))
+	if refused != nil || len(events) == 0 {
+		return refused
+	}
+	return h.tie(r, events)
+}
+
+const signatureHeader = "X-Mandrill-Signature"
+
+// checkHeader refuses what can be refused without the body.
+func checkHeader(r *http.Request) *refusal {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/x-www-form-urlencoded" {
-		return nil, &refusal{http.StatusUnsupportedMediaType, "content_type", "the body must be a form"}
+	switch {
+	case err != nil || kind != "application/x-www-form-urlencoded":
+		return &refusal{http.StatusUnsupportedMediaType, "content_type", "the body must be a form"}
+	case !mandrill.IsSignature(r.Header.Get(signatureHeader)):
+		return &refusal{http.StatusUnauthorized, "signature", signatureHeader + " is missing or malformed"}
+	case r.ContentLength > maxEventsBody:
+		return bodyRefusal(errEventsTooLarge)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEventsBody))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, &refusal{http.StatusRequestEntityTooLarge, "too_large", "the body is too large"}
-	} else if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "body", "the body can't be read"}
+	return nil
+}
+
+// bodyRefusal turns an error of reading the body into an answer.
+func bodyRefusal(err error) *refusal {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errEventsTooLarge):
+		return &refusal{http.StatusRequestEntityTooLarge, "too_large", err.Error()}
+	case errors.Is(err, errEventsBusy):
+		return &refusal{http.StatusServiceUnavailable, "busy", err.Error()}
+	default:
+		return &refusal{http.StatusBadRequest, "body", "the body can't be read"}
 	}
-	form, err := url.ParseQuery(string(body))
+}
+
+// verified returns the events in a body that is signed by one of the keys. Mandrill tries a webhook that is being set
+// up by a list without events, which it signs by a key that everybody knows.
+func (h *Events) verified(body []byte, signature string) ([]mandrill.Event, *refusal) {
+	form, err := mandrill.ParseForm(body)
 	if err != nil {
 		return nil, &refusal{http.StatusBadRequest, "body", "the body is no form"}
 	}
-	keys, signature := valuesOf(h.keys), r.Header.Get("X-Mandrill-Signature")
-	trial := mandrill.SignedBy([]string{mandrill.TestWebhookKey}, signature, h.url, form) == 0
-	if !trial && mandrill.SignedBy(keys, signature, h.url, form) < 0 {
-		return nil, &refusal{
-			http.StatusUnauthorized, "signature",
-			"X-Mandrill-Signature doesn't match: compare key, and url exactly, with what Mandrill has",
+	list := form.Get("mandrill_events")
+	if form.SignedBy(valuesOf(h.keys), signature, h.url) < 0 {
+		switch trial := form.SignedBy([]string{mandrill.TestWebhookKey}, signature, h.url) == 0; {
+		case !trial:
+			return nil, &refusal{
+				http.StatusUnauthorized, "signature",
+				signatureHeader + " doesn't match: compare key, and url exactly, with what Mandrill has",
+			}
+		case string(list) != "[]":
+			return nil, &refusal{
+				http.StatusUnauthorized, "signature",
+				"the key " + mandrill.TestWebhookKey + " signs no events",
+			}
 		}
+		return nil, nil
 	}
-	events, err := mandrill.ParseEvents([]byte(form.Get("mandrill_events")))
-	if err != nil {
+	events, err := mandrill.ParseEvents(list)
+	switch {
+	case errors.Is(err, mandrill.ErrManyEvents):
+		return nil, &refusal{http.StatusRequestEntityTooLarge, "too_large", mandrill.ErrManyEvents.Error()}
+	case err != nil:
 		return nil, &refusal{http.StatusBadRequest, "events", "mandrill_events is no list of events"}
-	}
-	if trial && slices.Contains(keys, mandrill.TestWebhookKey) {
-		return events, nil // a sandbox's key
-	}
-	if trial && len(events) > 0 {
-		return nil, &refusal{http.StatusUnauthorized, "signature", "the key " + mandrill.TestWebhookKey + " signs no events"}
 	}
 	return events, nil
 }
@@ -189,8 +227,8 @@ func (h *Events) tie(r *http.Request, events []mandrill.Event) *refusal {
 	heard := make([]outbox.Heard, len(events))
 	for i, e := range events {
 		heard[i].MailEvent = outbox.MailEvent{Time: e.Time, Event: e.Event, Message: e.ID, Detail: e.Detail}
-		if whose, says := e.Metadata[outboxField].(string); !says || h.app.ownsMail(whose) {
-			heard[i].Entry, _ = e.Metadata[entryField].(string)
+		if whose := e.Metadata[outboxField]; whose == "" || h.app.ownsMail(whose) {
+			heard[i].Entry = e.Metadata[entryField]
 		}
 	}
 	// What isn't an event of a message has no entry.

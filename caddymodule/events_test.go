@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
@@ -17,18 +18,22 @@ func TestEventsProtocol(t *testing.T) {
 	const form = "application/x-www-form-urlencoded"
 	body := url.Values{"mandrill_events": {"{}"}}
 	refused := make(map[string]float64)
-	for _, reason := range []string{"method", "signature", "content_type", "events", "body", "too_large", "outbox"} {
+	for _, reason := range []string{
+		"method", "signature", "content_type", "events", "body", "too_large", "busy", "outbox",
+	} {
 		refused[reason] = e.Number(`caddy_mailchimp_events_refused_total{reason="` + reason + `"}`)
 	}
 	for name, test := range map[string]struct {
 		got    edgetest.Answer
 		status int
 	}{
-		"HEAD":              {e.callEvents(http.MethodHead, "", "", ""), 200},
-		"GET":               {e.callEvents(http.MethodGet, "", "", ""), 405},
-		"trial":             {e.postEvents("test-webhook", "[]"), 200},
-		"trial with events": {e.postEvents("test-webhook", `[{"event":"open"}]`), 401},
-		"none":              {e.postEvents(webhookKey, "[]"), 200},
+		"HEAD":               {e.callEvents(http.MethodHead, "", "", ""), 200},
+		"GET":                {e.callEvents(http.MethodGet, "", "", ""), 405},
+		"trial":              {e.postEvents("test-webhook", "[]"), 200},
+		"trial with events":  {e.postEvents("test-webhook", `[{"event":"open"}]`), 401},
+		"trial with a space": {e.postEvents("test-webhook", `[ ]`), 401},
+		"trial of nothing":   {e.postEvents("test-webhook", ""), 401},
+		"none":               {e.postEvents(webhookKey, "[]"), 200},
 		"old key": {e.postEvents("old-key",
 			`[{"event":"open"},{"event":"new_kind","x":[]},{"type":"whitelist"},7]`), 400},
 		"unknown events": {
@@ -39,15 +44,17 @@ func TestEventsProtocol(t *testing.T) {
 		"no signature": {e.callEvents(http.MethodPost, body.Encode(), form, ""), 401},
 		"JSON":         {e.callEvents(http.MethodPost, "[]", "application/json", ""), 415},
 		"no list":      {e.postEvents(webhookKey, "{}"), 400},
-		"no form":      {e.callEvents(http.MethodPost, "%", form, ""), 400},
-		"too large":    {e.callEvents(http.MethodPost, "mandrill_events="+strings.Repeat("x", 17<<20), form, ""), 413},
+		"no form":      {e.callEvents(http.MethodPost, "%", form, mandrill.Signature(webhookKey, webhookURL, nil)), 400},
+		"too large":    {e.postEvents(webhookKey, strings.Repeat("x", 8<<20)), 413},
+		"too many":     {e.postEvents(webhookKey, "["+strings.Repeat("{},", 2000)+"{}]"), 413},
+		"many":         {e.postEvents(webhookKey, "["+strings.Repeat("{},", 1999)+"{}]"), 200},
 	} {
 		if test.got.Status != test.status {
 			t.Errorf("%s: %+v", name, test.got)
 		}
 	}
 	for reason, want := range map[string]float64{
-		"method": 1, "signature": 3, "content_type": 1, "events": 2, "body": 1, "too_large": 1, "outbox": 0,
+		"method": 1, "signature": 5, "content_type": 1, "events": 2, "body": 1, "too_large": 2, "busy": 0, "outbox": 0,
 	} {
 		name := `caddy_mailchimp_events_refused_total{reason="` + reason + `"}`
 		if got := e.Number(name) - refused[reason]; got != want {

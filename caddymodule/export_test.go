@@ -14,6 +14,9 @@ func SetWaits(lookUp, retry time.Duration) {
 // SetSecretInterval has the files of secrets read more often.
 func SetSecretInterval(interval time.Duration) { secretInterval = interval }
 
+// SetBodyTimeout has bodies arrive faster.
+func SetBodyTimeout(timeout time.Duration) { bodyTimeout = timeout }
+
 // ForgetReplies forgets the answers to sync hooks that are in memory.
 func ForgetReplies() {
 	replies := Running().replies

@@ -44,10 +44,19 @@ func (a *App) addFollower(f follower, secrets ...*secret) {
 	for _, s := range secrets {
 		if len(s.files) > 0 && !slices.Contains(a.followed.secrets, s) {
 			a.followed.secrets = append(a.followed.secrets, s)
+			warnOfReadable(a.logger, s.option, s.text)
 		}
 	}
 	if !slices.Contains(a.followed.followers, f) {
 		a.followed.followers = append(a.followed.followers, f)
+	}
+}
+
+// warnOfReadable warns of files of secrets that every user of the machine can read.
+func warnOfReadable(logger *zap.Logger, option, text string) {
+	for _, placeholder := range directive.ReadableByAll(text) {
+		logger.Warn("every user of this machine can read the file of a secret: take the permission from others (chmod o-r)",
+			zap.String("directive", option), zap.String("placeholder", placeholder))
 	}
 }
 

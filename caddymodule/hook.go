@@ -153,6 +153,9 @@ type mails struct {
 
 func (*mails) directive() string { return "mailchimp_hook" }
 
+// scope returns nothing: who sends a mail does not make it another one.
+func (*mails) scope() []string { return nil }
+
 func (m *mails) sender() string { return m.policy.Domain() }
 
 func (m *mails) senders() []string { return m.policy.Domains() }

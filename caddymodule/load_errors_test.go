@@ -74,6 +74,15 @@ func TestLoadErrors(t *testing.T) {
 			"unset secret", app, template, "auth header X-Key {env.NOT_SET}",
 			"auth header: evaluated placeholder {env.NOT_SET} is empty",
 		},
+		{
+			"lone brace in a secret", app, template, `auth header X-Key "{env.KEY} s3cret}"`,
+			`auth: argument 3: the "}" at character 17 has no "{"`,
+		},
+		{
+			"lone brace in a key", `api_key s3cret{x`, template, "auth off",
+			`api_key: argument 1: the "{" at character 7 has no "}"`,
+		},
+		{"lone brace in a path", app, filepath.Join(folder, "{t.jsonnet"), "auth off", `template: the "{" at character`},
 		{"host header", app, template, "auth header Host s3cret", "auth header: the Host header is no secret"},
 		{"header name", app, template, "auth header X:Key s3cret", "auth header: "},
 		{"basic user", app, template, "auth basic a:b s3cret", "auth basic: the user"},
@@ -126,6 +135,11 @@ func TestJSONErrors(t *testing.T) {
 		{"auth without a value", `"auth":[{"type":"header","name":"a"}]`, "auth header is empty"},
 		{"off and more", `"auth":[{"type":"off"},{"type":"header","name":"a","value":"b"}]`, "auth: off contradicts"},
 		{"delivery", off + `,"delivery":"later"`, `delivery: "later" is neither`},
+		{
+			"lone brace", `"auth":[{"type":"header","name":"a","value":"s3cret}"}]`,
+			`auth header: the "}" at character 7 has no "{"`,
+		},
+		{"lone brace in a second value", off + `,"imports":["a","{b"]`, `imports: value 2: the "{" at character 1 has`},
 		{"negative timeout", off + `,"timeout":-1`, "timeout must be more than 0"},
 		{"negative size", off + `,"max_body":-1`, "max_body must be more than 0"},
 		{"from without an address", off + `,"from":{"name":"A"}`, "from is empty"},

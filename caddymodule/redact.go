@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,13 +30,14 @@ func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error)
 		}
 		entry.Expires, entry.Private = time.Now().Add(expiry), true
 	}
-	stripped := withoutQueries(ctx).(map[string]any)
+	links := make(map[string]any)
 	for _, name := range courierLinks {
 		if link, has := object(ctx["template_data"])[name]; has && courier {
-			object(stripped["template_data"])[name] = link
+			links[name] = link
 		}
 	}
-	ctx = stripped
+	removeQueries(ctx)
+	maps.Copy(object(ctx["template_data"]), links)
 	if flow, has := ctx["flow"].(map[string]any); has {
 		delete(flow, "ui")
 	}
@@ -52,26 +54,22 @@ func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error)
 	return entry, err
 }
 
-// withoutQueries copies a value, and removes the queries of URLs in it, which may have tokens.
-func withoutQueries(value any) any {
+// removeQueries removes the queries of URLs in a value, which may have tokens.
+func removeQueries(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
-		copied := make(map[string]any, len(value))
 		for name, child := range value {
-			copied[name] = withoutQueries(child)
+			value[name] = removeQueries(child)
 		}
-		return copied
 	case []any:
-		copied := make([]any, len(value))
 		for i, child := range value {
-			copied[i] = withoutQueries(child)
+			value[i] = removeQueries(child)
 		}
-		return copied
 	case string:
 		if strings.HasPrefix(value, "http://") || strings.HasPrefix(value, "https://") {
-			value, _, _ = strings.Cut(value, "?")
+			address, _, _ := strings.Cut(value, "?")
+			return address
 		}
-		return value
 	}
 	return value
 }

@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,6 +112,32 @@ func TestFollowingSurvivesAPanic(t *testing.T) {
 	m.look()
 	if got := inForce(); got != "second-key" || m.logs.FilterMessage("following secrets crashed").Len() != 2 {
 		t.Errorf("%q is in force, logged %v", got, m.logs.All())
+	}
+}
+
+// TestReadableSecrets warns of each secret whose file every user can read, and of no other.
+func TestReadableSecrets(t *testing.T) {
+	folder, err := os.MkdirTemp("", "secrets") // that of t.TempDir may be closed to others
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	for _, kind := range kindsOfSecrets {
+		for _, mode := range []os.FileMode{0o640, 0o644} {
+			m := newMount(t)
+			file := filepath.Join(folder, "secret")
+			m.check(os.WriteFile(file, []byte(kind.first), 0o600))
+			m.check(errors.Join(os.Chmod(folder, 0o755), os.Chmod(file, mode)))
+			kind.prepare(m, "{file."+file+"}")
+			warned := m.logs.FilterMessageSnippet("every user of this machine can read").All()
+			if mode == 0o640 && len(warned) == 0 {
+				continue
+			}
+			if mode == 0o640 || len(warned) != 1 || warned[0].ContextMap()["directive"] != kind.option ||
+				warned[0].ContextMap()["placeholder"] != "{file."+file+"}" {
+				t.Errorf("%s, %o: %v", kind.name, mode, warned)
+			}
+		}
 	}
 }
 

@@ -25,10 +25,10 @@ func init() {
 // Sandbox stands in for the Mandrill API, for development and tests: it answers as Mandrill does,
 // delivers nothing, and shows what it received on its page at /. Below /3.0/ it stands in for the
 // Mailchimp Marketing API, and shows the members of audiences. Mails and members are in memory, survive
-// a reload, and are the same for all sandboxes of a process. Clients beyond loopback and foreign Host
-// headers are refused.
+// a reload, and are the same for all sandboxes of a process. Clients beyond loopback, foreign Host
+// headers, and requests that a proxy has forwarded are refused.
 type Sandbox struct {
-	// Whether clients beyond loopback, and any Host header, are let in.
+	// Whether clients beyond loopback, any Host header, and requests that a proxy has forwarded are let in.
 	AllowRemote bool `json:"allow_remote,omitempty"`
 
 	// Where events of mails are posted, as Mandrill posts them to a webhook. Default: nowhere.
@@ -98,7 +98,7 @@ func (p sandboxPoster) Destruct() error {
 }
 
 // Provision sets up the handler.
-func (s *Sandbox) Provision(caddy.Context) error {
+func (s *Sandbox) Provision(ctx caddy.Context) error {
 	taken, err := s.take(sandboxPoolKey, func() (caddy.Destructor, error) { return newSandboxes(), nil })
 	if err != nil {
 		return err
@@ -119,6 +119,7 @@ func (s *Sandbox) Provision(caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	warnOfReadable(ctx.Logger(), "webhook", s.Webhook.Key)
 	_, err = s.take("webhook\x00"+url+"\x00"+key, func() (caddy.Destructor, error) {
 		stop, err := both.mails.PostEvents(url, key)
 		return sandboxPoster{stop}, err

@@ -44,6 +44,21 @@ func TestSandboxHandler(t *testing.T) {
 	if err := json.Unmarshal([]byte(get(e.Address).Body), &mails); err != nil || len(mails) != 1 {
 		t.Errorf("%d mails, %v", len(mails), err)
 	}
+	const trusting = "{\n\tservers {\n\t\ttrusted_proxies static 127.0.0.0/8\n\t}\n"
+	if err := e.Load(strings.Replace(sandboxSite(""), "{\n", trusting, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for _, forwarded := range []string{"", "127.0.0.1", "192.0.2.1"} {
+		for _, path := range []string{"/sandboxed/", "/sandboxed/3.0/", "/sandboxed/sandbox/messages"} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+e.Address+path, nil)
+			r.RequestURI = ""
+			edgetest.Header("X-Forwarded-For", forwarded)(r)
+			got, err := e.Do(r)
+			if want := map[bool]int{true: 200, false: 403}[forwarded == ""]; err != nil || got.Status != want {
+				t.Errorf("%s, forwarded for %q: %d, %v", path, forwarded, got.Status, err)
+			}
+		}
+	}
 	r, err := http.NewRequest(http.MethodGet, "http://"+e.Address+"/sandboxed/3.0/", nil)
 	if err != nil {
 		t.Fatal(err)

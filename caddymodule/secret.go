@@ -47,9 +47,10 @@ func newSecrets(option string, texts []string) ([]*secret, error) {
 	secrets := make([]*secret, len(texts))
 	for i, text := range texts {
 		var err error
-		if secrets[i], err = newSecret(option, text); err != nil {
+		if secrets[i], err = newSecret(directive.Numbered(option, i, texts), text); err != nil {
 			return nil, err
 		}
+		secrets[i].option = option
 	}
 	return secrets, nil
 }

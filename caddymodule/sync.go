@@ -37,7 +37,7 @@ func (c *call) sendNow(hook *ory.Hook) answer {
 		return repeat
 	}
 	defer reply.release()
-	sent, remember := c.claimAndSend(o, key, ofBody)
+	sent, remember := c.claimAndSend(hook, o, ofBody)
 	if sent.duplicate {
 		c.outcome = outcomeRepeated
 	}
@@ -65,7 +65,7 @@ func (c *call) rememberFor(r outbox.Result, ofBody bool) time.Duration {
 // claimAndSend claims the key in the outbox, sends the message and stores the outcome, so that other edges, and this
 // one after a restart, know of it. If the outbox is off or cannot store, the message is sent all the same. It returns
 // the answer, and for how long the reply cache remembers it.
-func (c *call) claimAndSend(o outgoing, key string, ofBody bool) (answer, time.Duration) {
+func (c *call) claimAndSend(hook *ory.Hook, o outgoing, ofBody bool) (answer, time.Duration) {
 	if c.hook.app.outboxKey == "" {
 		sent, result := c.sendOnce(o)
 		return sent, c.rememberFor(result, ofBody)
@@ -75,7 +75,7 @@ func (c *call) claimAndSend(o outgoing, key string, ofBody bool) (answer, time.D
 		return c.end(outcomeMessage, ory.ErrMessage, err), 0
 	}
 	entry.Expires = time.Time{}
-	c.setKey(&entry, key, ofBody)
+	c.setKey(&entry, hook, o.IdempotencyKey())
 	entry.Claim = time.Duration(c.hook.Timeout) + rememberUnknown
 	receipt, err := c.hook.app.put(c.request.Context(), entry)
 	if err != nil {

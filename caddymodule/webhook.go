@@ -69,6 +69,8 @@ type Webhook struct {
 type kind interface {
 	// directive names the handler.
 	directive() string
+	// scope is what tells handlers apart that have the same template, beside their URLs.
+	scope() []string
 	// sender names the account of what can't be rendered.
 	sender() string
 	// senders names the accounts of all that it can make.
@@ -183,7 +185,7 @@ func checkDelivery(delivery string) error {
 // ServeHTTP answers a hook. It returns no error: Caddy would log the request with it, secrets included.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	noteProvider(r)
-	call := &call{hook: h, request: r, reference: newReference(), started: time.Now()}
+	call := &call{hook: h, request: r, writer: w, reference: newReference(), started: time.Now()}
 	answer := call.handle()
 	answer.stored, answer.problem = h.storesResult, h.kind.errorFor(answer.problem)
 	err := answer.write(w, r, call.reference)

@@ -1,14 +1,12 @@
 package mandrill
 
 import (
-	"crypto/hmac"
-	"crypto/sha1"
-	"encoding/base64"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"math"
-	"net/url"
 	"slices"
 	"time"
 )
@@ -22,8 +20,9 @@ type Event struct {
 	ID    string
 	Email string
 	// Detail is why it bounced or was rejected, in a word of Mandrill's.
-	Detail   string
-	Metadata map[string]any
+	Detail string
+	// Metadata has the fields that are short texts.
+	Metadata map[string]string
 }
 
 // MessageEvents are what Mandrill tells of a message.
@@ -34,59 +33,56 @@ var MessageEvents = []string{
 // EventKinds are all that Mandrill tells of.
 var EventKinds = append(slices.Clone(MessageEvents), "sync", "inbound")
 
-// TestWebhookKey signs the call without events by which Mandrill tries a webhook that is being set up.
-const TestWebhookKey = "test-webhook"
+// maxEvents is twice what Mandrill posts at once.
+const maxEvents = 2000
 
-// Signature is what Mandrill sends in X-Mandrill-Signature with a form that it posts to a webhook.
-func Signature(key, address string, form url.Values) string {
-	mac := hmac.New(sha1.New, []byte(key))
-	mac.Write([]byte(address))
-	for _, name := range slices.Sorted(maps.Keys(form)) {
-		for _, value := range form[name] {
-			mac.Write([]byte(name))
-			mac.Write([]byte(value))
-		}
-	}
-	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
-}
+// ErrManyEvents means that there are more events than Mandrill posts at once.
+var ErrManyEvents = fmt.Errorf("there are more than %d events", maxEvents)
 
-// SignedBy tells which of the keys made the signature, or returns -1.
-func SignedBy(keys []string, signature, address string, form url.Values) int {
-	found := -1
-	for i, key := range keys {
-		if hmac.Equal([]byte(signature), []byte(Signature(key, address, form))) {
-			found = i
-		}
-	}
-	return found
-}
-
-// ParseEvents reads the form's field mandrill_events: a list of objects. What it doesn't know in them, or what isn't
-// as it should be, it leaves out.
+// ParseEvents reads the form's field mandrill_events: a list of objects. It leaves out what it does not know in them,
+// and what is not as it should be. The list is read one object at a time, because each takes many times its length.
 func ParseEvents(data []byte) ([]Event, error) {
-	var raw []struct {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if begin, err := d.Token(); err != nil || begin != json.Delim('[') {
+		return nil, errors.New("reading the events: they are not a list")
+	}
+	events := []Event{}
+	for d.More() {
+		if len(events) == maxEvents {
+			return nil, fmt.Errorf("reading the events: %w", ErrManyEvents)
+		}
+		e, err := readEvent(d)
+		if err != nil {
+			return nil, fmt.Errorf("reading the events: %w", err)
+		}
+		events = append(events, e)
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, fmt.Errorf("reading the events: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("reading the events: something follows the list")
+	}
+	return events, nil
+}
+
+func readEvent(d *json.Decoder) (Event, error) {
+	var raw struct {
 		Event   json.RawMessage `json:"event"`
 		Type    json.RawMessage `json:"type"`
 		Time    json.RawMessage `json:"ts"`
 		ID      json.RawMessage `json:"_id"`
 		Message json.RawMessage `json:"msg"`
 	}
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return nil, fmt.Errorf("reading the events: %w", err)
+	if err := d.Decode(&raw); err != nil {
+		return Event{}, err
 	}
-	if raw == nil {
-		return nil, fmt.Errorf("reading the events: they are not a list")
+	e := Event{Event: word(raw.Event), ID: word(raw.ID), Time: moment(raw.Time)}
+	if e.Event == "" && word(raw.Type) != "" {
+		e.Event = "sync"
 	}
-	events := make([]Event, len(raw))
-	for i, r := range raw {
-		e := &events[i]
-		e.Event, e.ID, e.Time = word(r.Event), word(r.ID), moment(r.Time)
-		if e.Event == "" && word(r.Type) != "" {
-			e.Event = "sync"
-		}
-		e.readMessage(r.Message)
-	}
-	return events, nil
+	e.readMessage(raw.Message)
+	return e, nil
 }
 
 func (e *Event) readMessage(data json.RawMessage) {
@@ -104,7 +100,7 @@ func (e *Event) readMessage(data json.RawMessage) {
 		e.ID = word(message.ID)
 	}
 	e.Email = word(message.Email)
-	_ = unmarshalObject(message.Metadata, &e.Metadata)
+	e.Metadata = metadata(message.Metadata)
 	var reject struct {
 		Reason json.RawMessage `json:"reason"`
 	}
@@ -116,19 +112,38 @@ func (e *Event) readMessage(data json.RawMessage) {
 	}
 }
 
-// maxWord is longer than any id, address or reason of Mandrill's.
+// maxEventMetadata is several times what Mandrill accepts as metadata, in bytes.
+const maxEventMetadata = 2000
+
+// metadata reads the metadata of a message.
+func metadata(data json.RawMessage) map[string]string {
+	var raw map[string]json.RawMessage
+	if len(data) > maxEventMetadata || unmarshalObject(data, &raw) != nil {
+		return nil
+	}
+	texts := make(map[string]string)
+	for name, value := range raw {
+		if text := word(value); text != "" {
+			texts[name] = text
+		}
+	}
+	return texts
+}
+
+// maxWord is longer than any ID, address or reason of Mandrill's.
 const maxWord = 320
 
-// word is a short string in JSON, or empty.
+// word reads a short text in JSON. What is none is empty.
 func word(data json.RawMessage) string {
+	const longestEscape = len(`\u0041`)
 	var text string
-	if json.Unmarshal(data, &text) != nil || len(text) > maxWord {
+	if len(data) > longestEscape*maxWord+2 || json.Unmarshal(data, &text) != nil || len(text) > maxWord {
 		return ""
 	}
 	return text
 }
 
-// moment is a Unix time in JSON.
+// moment reads a Unix time in JSON.
 func moment(data json.RawMessage) time.Time {
 	var seconds float64
 	if json.Unmarshal(data, &seconds) != nil || seconds <= 0 || seconds > math.MaxUint32 {

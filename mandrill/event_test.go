@@ -1,6 +1,7 @@
 package mandrill_test
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -19,6 +20,10 @@ func TestSignature(t *testing.T) {
 	if got := mandrill.Signature("s3cret", address, form); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	parsed, err := mandrill.ParseForm([]byte(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		keys      []string
 		signature string
@@ -31,7 +36,7 @@ func TestSignature(t *testing.T) {
 		"other URL":    {[]string{"s3cret"}, want, address + "/", -1},
 		"no signature": {[]string{"s3cret"}, "", address, -1},
 	} {
-		if got := mandrill.SignedBy(test.keys, test.signature, test.address, form); got != test.want {
+		if got := parsed.SignedBy(test.keys, test.signature, test.address); got != test.want {
 			t.Errorf("%s: got %d", name, got)
 		}
 	}
@@ -65,10 +70,31 @@ func TestParseEvents(t *testing.T) {
 	if events[3].Event != "new_kind" || events[4].Event != "sync" || events[5].Event != "" {
 		t.Errorf("%+v", events[3:])
 	}
-	for _, bad := range []string{"", "{}", "null", `"x"`, "[", "[1]"} {
+	for _, bad := range []string{"", "{}", "null", `"x"`, "[", "[1]", "[{}", "[{},]", "[]]", "[] []", "[{}{}]"} {
 		if _, err := mandrill.ParseEvents([]byte(bad)); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
+	}
+}
+
+// TestParseManyEvents bounds their number, and what is kept of each.
+func TestParseManyEvents(t *testing.T) {
+	list := func(n int, event string) []byte { return []byte("[" + strings.Repeat(event+",", n-1) + event + "]") }
+	events, err := mandrill.ParseEvents(list(2000, "{}"))
+	if err != nil || len(events) != 2000 {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+	if _, err := mandrill.ParseEvents(list(2001, "{}")); !errors.Is(err, mandrill.ErrManyEvents) {
+		t.Errorf("too many: %v", err)
+	}
+	long := strings.Repeat("x", 2000)
+	events, err = mandrill.ParseEvents(list(1, `{"event":"`+long+`","msg":{"metadata":{"a":"`+long+`"}}}`))
+	if err != nil || events[0].Event != "" || events[0].Metadata != nil {
+		t.Errorf("long texts: %+v, %v", events, err)
+	}
+	events, err = mandrill.ParseEvents(list(1, `{"msg":{"metadata":{"a":[{},{}],"b":1,"c":"d"}}}`))
+	if err != nil || len(events[0].Metadata) != 1 || events[0].Metadata["c"] != "d" {
+		t.Errorf("metadata: %+v, %v", events, err)
 	}
 }
 

@@ -54,6 +54,8 @@ var (
 	// ErrEmpty: Ory's own Jsonnet failed to make the body. Ory calls again.
 	ErrEmpty = formError(http.StatusServiceUnavailable, 9503003,
 		"The e-mail can't be written right now. Please try again later.")
+	ErrBusy = formError(http.StatusServiceUnavailable, 9503004,
+		"There are too many requests right now. Please try again later.")
 
 	errCredentialsBasic = &Error{
 		Status: ErrCredentials.Status, ID: ErrCredentials.ID, Pointer: pointerForm, Text: ErrCredentials.Text,
@@ -71,6 +73,7 @@ func Errors() []*Error {
 	return []*Error{
 		ErrNotJSON, ErrNotObject, ErrTooDeep, ErrUnreadable, ErrCredentials, ErrMethod, ErrTooLarge, ErrContentType,
 		ErrTemplate, ErrMessage, ErrRecipient, ErrRefused, ErrStore, ErrUnavailable, ErrEmpty,
+		ErrBusy,
 	}
 }
 

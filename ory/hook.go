@@ -18,6 +18,8 @@ type Reader struct {
 	Auth Auth
 	// MaxBody is the largest body that is read, in bytes.
 	MaxBody int64
+	// Memory bounds what hooks hold. Default: no bound.
+	Memory *Memory
 }
 
 // A Hook is one call of Ory's.
@@ -27,10 +29,16 @@ type Hook struct {
 	// Ctx is the body as encoding/json decodes it: numbers are float64, and what is not UTF-8
 	// became U+FFFD.
 	Ctx map[string]any
+
+	release func()
 }
 
-// Read checks a request in the order method, credentials, content type, size, JSON, and returns
-// the hook or the first objection.
+// Release gives back the memory that the hook was counted with. It is to be called once, when neither Body nor Ctx is
+// used any more.
+func (h *Hook) Release() { h.release() }
+
+// Read checks a request in the order method, credentials, content type, size, memory, JSON, and returns
+// the hook or the first objection. The caller releases the hook.
 func (rd *Reader) Read(r *http.Request) (*Hook, *Error) {
 	if r.Method != http.MethodPost {
 		return nil, ErrMethod
@@ -47,6 +55,20 @@ func (rd *Reader) Read(r *http.Request) (*Hook, *Error) {
 	if r.ContentLength > rd.MaxBody {
 		return nil, ErrTooLarge
 	}
+	release, ok := rd.Memory.take(r, rd.MaxBody)
+	if !ok {
+		return nil, ErrBusy
+	}
+	hook, err := rd.decode(r)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	hook.release = release
+	return hook, nil
+}
+
+func (rd *Reader) decode(r *http.Request) (*Hook, *Error) {
 	body, err := rd.readBody(r)
 	if err != nil {
 		return nil, err

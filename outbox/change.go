@@ -24,11 +24,11 @@ type change struct {
 const (
 	changeEntry = "UPDATE entry SET state = $4, due = $5, ended = $6, lease = 0, owner = '', attempts = $7, tries = $8, " +
 		"unknowns = $9, retried = $10, holds = $11, backlogged = $12, reason = $13, outcome = $14, " +
-		"key_taken = CASE WHEN $15 = 1 THEN 0 WHEN $15 = 2 THEN 1 ELSE key_taken END, revived = $16, " +
-		"key_until = $17, claimed = 0"
+		"key_taken = CASE WHEN $15 = 1 THEN 0 WHEN $15 = 2 THEN 1 ELSE key_taken END, revived = $16, key_until = $17, " +
+		"claimed = 0"
 	wipeEntry   = ", content = NULL"
 	renderEntry = ", content = $18, sender = $19, subaccount = $20, lane = $21, private = $22, expires = $23, " +
-		"recipients = $24, unrendered = 0"
+		"recipients = $24, key = $25, unrendered = 0"
 	// fence lets a worker write only while the attempt is its own.
 	fence = " WHERE id = $1 AND attempt = $2 AND state = $3"
 )
@@ -59,7 +59,7 @@ func (c *change) statements(r *row, from State) []*database.Statement {
 	case c.content != nil:
 		text = changeEntry + renderEntry + fence
 		args = append(args, c.content, r.Sender, r.Subaccount, laneOf(r), toInt(r.Private), toMilliseconds(r.Expires),
-			strings.Join(r.Recipients, " "))
+			strings.Join(r.Recipients, " "), r.key)
 	case c.wipe:
 		text = changeEntry + wipeEntry + fence
 	}

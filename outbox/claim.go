@@ -180,7 +180,7 @@ func (o *Outbox) claim(s *store, p *plan, working context.Context) error {
 		}
 		statement := o.claimStatement(s, c, owner, prober, p.now)
 		statement.Row = func(scan func(...any) error) error {
-			r, err := read(scan)
+			r, err := readClaimed(scan)
 			if err == nil {
 				found[i] = append(found[i], r)
 			}
@@ -223,7 +223,13 @@ func (o *Outbox) hasFree(account string) bool {
 
 // claimedBy starts workers for what was claimed by a statement whose answer was lost, but for what is known.
 func (o *Outbox) claimedBy(s *store, owner string, known []*row, working context.Context) error {
-	rows, err := s.rows(context.Background(), "entry WHERE lease > 0 AND state = 'sending' AND owner = $1", owner)
+	var rows []*row
+	query := "SELECT " + claimedColumns + " FROM entry WHERE lease > 0 AND state = 'sending' AND owner = $1"
+	err := s.Read(context.Background(), query, []any{owner}, func(scan func(...any) error) error {
+		r, err := readClaimed(scan)
+		rows = append(rows, r)
+		return err
+	})
 	if err != nil {
 		return err // they are taken over when their lease ends
 	}
@@ -270,7 +276,7 @@ func (o *Outbox) claimStatement(s *store, c claim, owner, prober string, now tim
 	picked := "SELECT id FROM entry WHERE " + where + " ORDER BY due LIMIT " + a.add(c.n) + " + 0"
 	return &database.Statement{
 		SQL: "UPDATE entry SET " + set + " WHERE " + s.dialect.PickedBegin + picked + s.dialect.PickedEnd +
-			" RETURNING " + columns + ", content",
+			" RETURNING " + claimedColumns,
 		Args: a.values,
 	}
 }

@@ -86,6 +86,6 @@ type Result struct {
 	// KeepContent keeps the content of an entry that was sent, for those recipients that were refused.
 	KeepContent bool
 	// Rendered is what an entry that was unrendered has become: its Sender, Subaccount, Recipients, Content, Private
-	// and Expires.
+	// and Expires, and its Key if that is another one now.
 	Rendered *New
 }

@@ -48,6 +48,7 @@
 //	put.go         accepting entries, and their keys
 //	claim.go       claiming what is due
 //	plan.go        sharing workers out between lanes: accounts, holds, urgency
+//	content.go     reading large contents within bounds
 //	work.go        making an attempt
 //	judge.go       deciding what the result of an attempt means for the entry and for holds
 //	outcome.go     storing what became of an attempt

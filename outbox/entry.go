@@ -63,6 +63,10 @@ type New struct {
 	Key string
 	// Remember is how long an equal Key is the same entry. 0 is as long as the entry is there.
 	Remember time.Duration
+	// FormerKey is the key that the entry would have had before its caller could give it Key: an entry that has it is
+	// the same one too. FormerRemember is Remember of such a key. Default: none.
+	FormerKey      string
+	FormerRemember time.Duration
 	// Ordered says that the entry carries the current state of its recipients, two at most: Order then reports whether
 	// an earlier one of the same recipient is unfinished. An equal Key that is remembered for a while is the same
 	// entry only until another ordered entry of the same recipient is accepted. After yes, no, yes, the second yes
@@ -178,8 +182,9 @@ type row struct {
 	retried time.Duration
 	// backlogged is when the account accepted the message and kept it back.
 	backlogged time.Time
-	// stored is the content as it is stored.
+	// stored is the content as it is stored, and size what it has in bytes if it was not read.
 	stored []byte
+	size   int64
 }
 
 // columns are what read scans, but for the content.

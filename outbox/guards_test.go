@@ -59,7 +59,7 @@ func exec(t *testing.T, o *Outbox, query string, args ...any) int64 {
 func claimOne(t *testing.T, o *Outbox, id string) *claimed {
 	t.Helper()
 	exec(t, o, "UPDATE entry SET state = 'sending', attempt = attempt + 1 WHERE id = $1", id)
-	rows, err := o.store.Load().rows(t.Context(), "entry WHERE id = $1", id)
+	rows, err := o.store.Load().whole(t.Context(), id)
 	if err != nil || len(rows) != 1 {
 		t.Fatal(rows, err)
 	}
@@ -100,7 +100,7 @@ func TestTakenWhileLookedUp(t *testing.T) {
 	inside(t, func(t *testing.T, o *Outbox, events *[]string) {
 		id := putOne(t, o)
 		exec(t, o, "UPDATE entry SET state = 'uncertain' WHERE id = $1", id)
-		rows, err := o.store.Load().rows(t.Context(), "entry WHERE id = $1", id)
+		rows, err := o.store.Load().whole(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +124,7 @@ func TestSettledDuringTakeover(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := s.rows(t.Context(), "entry WHERE id = $1", receipt.ID)
+		rows, err := s.whole(t.Context(), receipt.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +270,7 @@ func TestTakenOver(t *testing.T) {
 		id := putOne(t, o)
 		for _, want := range []State{Uncertain, Dead} {
 			claimOne(t, o, id)
-			if err := o.takeOverAll(t.Context(), s); err != nil {
+			if err := o.takeUpStrays(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
 			if entry, err := o.Get(t.Context(), id); err != nil || entry.State != want || !entry.Uncertain ||
@@ -305,7 +305,7 @@ func TestOneProbe(t *testing.T) {
 			prober := o.NewID()
 			probe := claimProbe(held[0], prober, now)
 			taking := o.claimStatement(s, claim{lane: lanes[0], account: account, n: 1, probed: held}, o.process, prober, now)
-			taking.Row = func(scan func(...any) error) error { _, err := read(scan); return err }
+			taking.Row = func(scan func(...any) error) error { _, err := readClaimed(scan); return err }
 			if err := s.Write(t.Context(), &database.Write{Statements: []*database.Statement{probe, taking}}); err != nil {
 				t.Fatal(err)
 			}
@@ -411,4 +411,20 @@ func TestHashesAreKeyed(t *testing.T) {
 	if hash := hashRecipient(one, "ada@example.net"); hash != hashRecipient(one, "Ada@Example.net") || !IsHash(hash) {
 		t.Errorf("hash %s", hash)
 	}
+}
+
+// TestNoteBesideADamagedEntry keeps the events of a batch although the entry of one of them cannot be read.
+func TestNoteBesideADamagedEntry(t *testing.T) {
+	inside(t, func(t *testing.T, o *Outbox, _ *[]string) {
+		damaged, other := putOne(t, o), putOne(t, o)
+		exec(t, o, "UPDATE entry SET outcome = '{' WHERE id = $1", damaged)
+		var heard []Heard
+		for _, id := range []string{damaged, other} {
+			heard = append(heard, Heard{Entry: id, MailEvent: MailEvent{Time: time.Now(), Event: "open"}})
+		}
+		noted, err := o.Note(t.Context(), heard)
+		if err != nil || noted[0].Entry.ID != "" || !noted[0].New || noted[1].Entry.ID != other || !noted[1].New {
+			t.Errorf("noted %+v, %v", noted, err)
+		}
+	})
 }

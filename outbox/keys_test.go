@@ -94,3 +94,104 @@ func TestSettledKey(t *testing.T) {
 		}
 	})
 }
+
+// TestFormerKey finds an entry under the key that it had before its caller could give another.
+func TestFormerKey(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		o := open(t, c, newFake(sent))
+		former := func(key string) func(*outbox.New) {
+			return func(n *outbox.New) { n.FormerKey, n.FormerRemember = key, 10*time.Minute }
+		}
+		short := func(n *outbox.New) { n.Remember = time.Millisecond }
+		first, old := put(t, o, "body"), put(t, o, "old body", short)
+		time.Sleep(2 * time.Millisecond)
+		for _, test := range []struct {
+			key, former string
+			same        string
+		}{
+			{"k1", "body", first.ID},
+			{"k1", "old body", ""},
+			{"k1", "body", ""}, // that which has the key itself comes first
+			{"k2", "unknown", ""},
+			{"k3", "", ""},
+		} {
+			got := put(t, o, test.key, former(test.former))
+			if test.key == "k1" && test.former == "body" && test.same == "" {
+				if !got.Duplicate || got.ID == first.ID {
+					t.Errorf("%+v: %+v", test, got)
+				}
+				continue
+			}
+			if got.Duplicate != (test.same != "") || got.Duplicate && got.ID != test.same || got.ID == old.ID {
+				t.Errorf("%+v: %+v", test, got)
+			}
+		}
+	})
+}
+
+// TestFormerKeyOfAChange accepts a person's second yes, though it has the former key of the first.
+func TestFormerKeyOfAChange(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		o := open(t, c, newFake(sent))
+		change := func(n *outbox.New) {
+			n.Ordered, n.Recipients, n.Remember = true, []string{"ada@example.net"}, 10*time.Minute
+		}
+		put(t, o, "yes", change)
+		put(t, o, "no", change)
+		for n, want := range []bool{false, true} {
+			again := put(t, o, "key", func(n *outbox.New) {
+				change(n)
+				n.Remember, n.FormerKey, n.FormerRemember = 0, "yes", 10*time.Minute
+			})
+			if again.Duplicate != want {
+				t.Errorf("the %d. time: %+v", n+1, again)
+			}
+		}
+	})
+}
+
+// TestRenderedKey gives an entry the key of what it was rendered to, unless that mail was accepted already.
+func TestRenderedKey(t *testing.T) {
+	each(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+			if d.Unrendered {
+				return outbox.Result{Verdict: outbox.VerdictRendered, Rendered: &outbox.New{
+					Sender: sender, Content: []byte("rendered"), Key: "template " + d.Hook,
+				}}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		render := func(key, hook string) outbox.Receipt {
+			t.Helper()
+			receipt := put(t, o, key, func(n *outbox.New) {
+				n.Unrendered, n.Hook, n.Remember = "broken", hook, 10*time.Minute
+			})
+			if err := o.Retry(t.Context(), receipt.ID); err != nil {
+				t.Fatal(err)
+			}
+			return receipt
+		}
+		first := render("1", "a")
+		f.waitEvents(t, "sent", 1)
+		if again := put(t, o, "template a"); again.ID != first.ID || !again.Duplicate {
+			t.Errorf("the rendered entry: %+v", again)
+		}
+		second := render("2", "a")
+		f.waitEvents(t, "discarded", 1)
+		entry := get(t, o, second.ID)
+		if entry.Reason != "it is the same mail as the entry "+first.ID || entry.Content != nil {
+			t.Errorf("the same mail: %+v", entry)
+		}
+		// A key that is no longer remembered is free.
+		short := put(t, o, "template b", func(n *outbox.New) { n.Remember = time.Millisecond })
+		f.waitEvents(t, "sent", 2)
+		time.Sleep(2 * time.Millisecond)
+		third := render("3", "b")
+		f.waitEvents(t, "sent", 3)
+		if again := put(t, o, "template b"); again.ID != third.ID || again.ID == short.ID {
+			t.Errorf("a key that was free: %+v", again)
+		}
+	})
+}

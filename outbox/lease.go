@@ -33,38 +33,26 @@ func (o *Outbox) takeOver(ctx context.Context, s *store) error {
 	return o.takeUp(ctx, s, "lease > 0 AND lease <= $1 AND state = 'sending' ORDER BY lease LIMIT 200", now)
 }
 
-// takeOverAll takes up what this process's predecessor was sending. It is for SQLite, whose file has no other process.
-func (o *Outbox) takeOverAll(ctx context.Context, s *store) error {
+// takeUpStrays takes up what is being sent and has no worker: at the start, what this process's predecessor was sending.
+// It is for SQLite, whose file has no other process; on PostgreSQL, leases serve for this. The dispatcher calls it, which
+// alone begins workers.
+func (o *Outbox) takeUpStrays(ctx context.Context, s *store) error {
 	return o.takeUp(ctx, s, isSending+" AND claimed = 0")
 }
 
-// takeUpStrays takes up what is being sent according to SQLite and has no worker. The dispatcher calls it, which alone
-// begins workers. On PostgreSQL, leases serve for this.
-func (o *Outbox) takeUpStrays(ctx context.Context, s *store) error {
-	rows, err := s.rows(ctx, "entry WHERE "+isSending+" AND claimed = 0")
+// takeUp decides about entries that are being sent and have no worker of this process.
+func (o *Outbox) takeUp(ctx context.Context, s *store, condition string, args ...any) error {
+	rows, err := s.listed(ctx, "entry WHERE "+condition, args...)
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
 		o.mu.Lock()
-		working := o.inHand[r.ID]
+		hasWorker := o.inHand[r.ID]
 		o.mu.Unlock()
-		if working {
+		if hasWorker {
 			continue
 		}
-		if err := o.interrupted(ctx, s, r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (o *Outbox) takeUp(ctx context.Context, s *store, condition string, args ...any) error {
-	rows, err := s.rows(ctx, "entry WHERE "+condition, args...)
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
 		if err := o.interrupted(ctx, s, r); err != nil {
 			return err
 		}

@@ -104,7 +104,7 @@ func isIn(states []State, a *arguments) (string, error) {
 	return in, nil
 }
 
-func (o *Outbox) pick(ctx context.Context, s *store, f Filter, content bool) ([]*row, error) {
+func (o *Outbox) pick(ctx context.Context, s *store, f Filter, marked bool) ([]*row, error) {
 	a := new(arguments)
 	where, err := s.where(f, a)
 	if err != nil {
@@ -118,8 +118,8 @@ func (o *Outbox) pick(ctx context.Context, s *store, f Filter, content bool) ([]
 		order = "ASC"
 	}
 	from := "entry WHERE " + where + " ORDER BY id " + order + " LIMIT " + a.add(f.Limit)
-	if content {
-		return s.rows(ctx, from, a.values...)
+	if marked {
+		return s.marked(ctx, from, a.values...)
 	}
 	return s.listed(ctx, from, a.values...)
 }
@@ -157,7 +157,7 @@ func (o *Outbox) Get(ctx context.Context, id string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	rows, err := s.rows(ctx, "entry WHERE id = $1", id)
+	rows, err := s.whole(ctx, id)
 	if err != nil {
 		return Entry{}, err
 	}

@@ -51,10 +51,12 @@ const noteTries = 5
 func (s *store) note(ctx context.Context, h Heard) (Noted, error) {
 	for range noteTries {
 		r, err := s.ofEvent(ctx, h)
-		if err != nil {
+		switch {
+		case errors.Is(err, database.ErrRow):
+			return Noted{}, err
+		case err != nil:
 			return Noted{}, unavailable(err)
-		}
-		if r == nil {
+		case r == nil:
 			return Noted{New: true}, nil
 		}
 		before := encode(r.Events)

@@ -33,7 +33,7 @@ func (o *Outbox) operate(ctx context.Context, id string, do operation) (*row, er
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.rows(ctx, "entry WHERE id = $1", id)
+	rows, err := s.marked(ctx, "entry WHERE id = $1", id)
 	if err != nil || len(rows) == 0 {
 		return nil, cmp.Or(err, ErrNotFound)
 	}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
@@ -61,6 +63,8 @@ type Outbox struct {
 	strays bool
 	// inHand are the entries that this process is sending or looking up.
 	inHand map[string]bool
+	// loading is what workers may hold of large contents.
+	loading *semaphore.Weighted
 	// failing are the senders whose last attempts failed.
 	failing map[string]Failing
 	// refusals are the last answers of senders.
@@ -79,6 +83,7 @@ func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 		config: c, process: hex.EncodeToString(randomBytes(4)), wakes: make(chan struct{}, 1),
 		accounts: make(map[string]*account), failing: make(map[string]Failing),
 		refusals: make(map[string]refusals), inHand: make(map[string]bool),
+		loading: semaphore.NewWeighted(maxLoaded),
 	}
 	if c.Postgres != "" {
 		if err := database.CheckDSN(c.Postgres); err != nil {
@@ -136,7 +141,7 @@ func (o *Outbox) reach(ctx context.Context) error {
 
 func (o *Outbox) load(ctx context.Context, s *store) error {
 	if !s.dialect.Postgres {
-		if err := o.takeOverAll(ctx, s); err != nil {
+		if err := o.takeUpStrays(ctx, s); err != nil {
 			return err
 		}
 	}

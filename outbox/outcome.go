@@ -69,23 +69,45 @@ func freesKey(r *row, state State) bool {
 	return false
 }
 
-// rendered makes the entry what it has been rendered to. It is claimed again then, perhaps for another account.
+// rendered makes the entry what it has been rendered to. It is claimed again then, perhaps for another account. If
+// the key that it has got belongs to another entry, it is the same mail.
 func (o *Outbox) rendered(ctx context.Context, s *store, c *claimed, n *New) error {
-	before := c.Recipients
-	c.unrendered, c.Sender, c.Subaccount, c.Expires = false, n.Sender, n.Subaccount, n.Expires
-	c.Private = c.Private || n.Private
-	c.Recipients = nil
-	for _, recipient := range n.Recipients {
-		c.Recipients = append(c.Recipients, s.hash(recipient))
+	for before := *c.row; ; *c.row = before {
+		c.unrendered, c.Sender, c.Subaccount, c.Expires = false, n.Sender, n.Subaccount, n.Expires
+		c.Private = c.Private || n.Private
+		c.Recipients = nil
+		for _, recipient := range n.Recipients {
+			c.Recipients = append(c.Recipients, s.hash(recipient))
+		}
+		if n.Key != "" {
+			c.key, c.keyUntil = n.Key, 0
+		}
+		c.Due = o.now()
+		err := o.write(ctx, s, c, &change{
+			state: c.waitingState(), due: c.Due, content: o.vault.Load().seal(c.ID, n.Content), former: before.Recipients,
+			takesKey: n.Key != "",
+		})
+		if !errors.Is(err, database.ErrConflict) {
+			return err
+		}
+		first, err := s.ofKey(ctx, n.Key)
+		switch {
+		case err != nil:
+			return err
+		case first != nil && (first.keyUntil == 0 || first.keyUntil > o.now().UnixMilli()):
+			*c.row = before
+			return o.end(ctx, s, c, Discarded, "it is the same mail as the entry "+first.ID)
+		case first != nil:
+			if err := s.Write(ctx, &database.Write{Statements: []*database.Statement{releaseKey(first.ID)}}); err != nil {
+				return err
+			}
+		}
 	}
-	c.Due = o.now()
-	return o.write(ctx, s, c, &change{
-		state: c.waitingState(), due: c.Due, content: o.vault.Load().seal(c.ID, n.Content), former: before,
-	})
 }
 
 // write stores a change of a claimed entry, again and again until the database takes it: what was sent must not be sent
-// again because the database was away for a moment. The error is errTaken if the entry is not this worker's any more.
+// again because the database was away for a moment. The error is errTaken if the entry is not this worker's any more,
+// and database.ErrConflict if another one has its key.
 func (o *Outbox) write(ctx context.Context, s *store, c *claimed, change *change) error {
 	from := c.State
 	for n := 1; ; n++ {
@@ -98,6 +120,9 @@ func (o *Outbox) write(ctx context.Context, s *store, c *claimed, change *change
 		if err == nil {
 			c.State = change.state
 			return nil
+		}
+		if errors.Is(err, database.ErrConflict) {
+			return err
 		}
 		if errors.Is(err, errTaken) {
 			if from == Sending { // else the operator decided about it during the look-up

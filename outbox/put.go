@@ -81,7 +81,7 @@ func (o *Outbox) insert(
 	r *row,
 	statements []*database.Statement,
 ) (Receipt, bool, error) {
-	stored := statements[slices.IndexFunc(statements, func(s *database.Statement) bool { return s.SQL == insertEntry })]
+	stored := statements[slices.IndexFunc(statements, isInsertion)]
 	write := &database.Write{Statements: statements, Size: len(entry.Content) + 1000, Order: entry.Key}
 	if err := s.Write(ctx, write); err != nil {
 		return Receipt{}, false, err
@@ -90,7 +90,7 @@ func (o *Outbox) insert(
 		o.accepted(r)
 		return Receipt{ID: r.ID, Entry: r.Entry}, true, nil
 	}
-	first, err := s.ofKey(ctx, entry.Key)
+	first, remember, err := s.first(ctx, entry)
 	switch {
 	case err != nil:
 		return Receipt{}, false, err
@@ -101,7 +101,7 @@ func (o *Outbox) insert(
 		o.accepted(r)
 		return Receipt{ID: r.ID, Entry: r.Entry}, true, nil
 	}
-	repeats, err := o.repeats(ctx, s, entry, first)
+	repeats, err := o.repeats(ctx, s, entry, first, remember)
 	return Receipt{ID: first.ID, Duplicate: true, Entry: first.Entry, Claimed: first.claimed}, repeats, err
 }
 
@@ -117,12 +117,14 @@ func (o *Outbox) accepted(r *row) {
 	}
 }
 
-// repeats reports whether an entry is the same as the first one with its key.
-func (o *Outbox) repeats(ctx context.Context, s *store, entry *New, first *row) (bool, error) {
+// repeats reports whether an entry is the same as the first one with its key, which is remembered for a time.
+func (o *Outbox) repeats(
+	ctx context.Context, s *store, entry *New, first *row, remember time.Duration,
+) (bool, error) {
 	if first.keyUntil != 0 && first.keyUntil <= o.now().UnixMilli() {
 		return false, nil
 	}
-	if !entry.Ordered || entry.Remember == 0 {
+	if !entry.Ordered || remember == 0 {
 		return true, nil
 	}
 	restated, err := s.isRestated(ctx, entry, first)
@@ -131,14 +133,14 @@ func (o *Outbox) repeats(ctx context.Context, s *store, entry *New, first *row) 
 
 // lookUpKey answers if the outbox is full: a known key still gets its receipt.
 func (o *Outbox) lookUpKey(ctx context.Context, s *store, entry *New) (Receipt, error) {
-	first, err := s.ofKey(ctx, entry.Key)
+	first, remember, err := s.first(ctx, entry)
 	if err != nil {
 		return Receipt{}, unavailable(err)
 	}
 	if first == nil {
 		return Receipt{}, ErrFull
 	}
-	repeats, err := o.repeats(ctx, s, entry, first)
+	repeats, err := o.repeats(ctx, s, entry, first, remember)
 	switch {
 	case err != nil:
 		return Receipt{}, unavailable(err)
@@ -146,6 +148,17 @@ func (o *Outbox) lookUpKey(ctx context.Context, s *store, entry *New) (Receipt, 
 		return Receipt{}, ErrFull
 	}
 	return Receipt{ID: first.ID, Duplicate: true, Entry: first.Entry, Claimed: first.claimed}, nil
+}
+
+// first returns the entry that has the key of a new one, or else its former key, or nil. It returns for how long that
+// key is remembered.
+func (s *store) first(ctx context.Context, entry *New) (*row, time.Duration, error) {
+	found, err := s.ofKey(ctx, entry.Key)
+	if found != nil || err != nil || entry.FormerKey == "" {
+		return found, entry.Remember, err
+	}
+	found, err = s.ofKey(ctx, entry.FormerKey)
+	return found, entry.FormerRemember, err
 }
 
 // ofKey returns the entry that has a key, or nil.
@@ -190,10 +203,18 @@ func (o *Outbox) newRow(s *store, entry *New) *row {
 	return r
 }
 
-const insertEntry = "INSERT INTO entry (" + columns + ", content, lane, ordered, key_taken, lease, owner) VALUES (" +
-	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, " +
-	"$12, $13, $14, $15, $16, 0, $17, 0, 0, 0, 0, 0, " +
-	"$18, $19, '', '', '', $20, $21, $22, 1, $23, '') ON CONFLICT DO NOTHING"
+const (
+	insertEntry = "INSERT INTO entry (" + columns + ", content, lane, ordered, key_taken, lease, owner) SELECT " +
+		"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, " +
+		"$12, $13, $14, $15, $16, 0, $17, 0, 0, 0, 0, 0, " +
+		"$18, $19, '', '', '', $20, $21, $22, 1, $23, '' "
+	insertUnlessTaken = insertEntry + "WHERE true ON CONFLICT DO NOTHING"
+	// insertUnlessFormer has the former key as an argument too.
+	insertUnlessFormer = insertEntry + "WHERE NOT EXISTS (SELECT 1 FROM entry WHERE key = $24 AND key_taken = 1) " +
+		"ON CONFLICT DO NOTHING"
+)
+
+func isInsertion(s *database.Statement) bool { return strings.HasPrefix(s.SQL, insertEntry) }
 
 // insertion is what stores an entry: nothing if its key is taken.
 func insertion(s *store, entry *New, r *row) []*database.Statement {
@@ -201,13 +222,17 @@ func insertion(s *store, entry *New, r *row) []*database.Statement {
 	if r.claimed {
 		lease = r.keyUntil
 	}
-	statements := []*database.Statement{{SQL: insertEntry, Args: []any{
+	insert := &database.Statement{SQL: insertUnlessTaken, Args: []any{
 		r.ID, string(r.State), r.Sender, r.Subaccount, r.Hook, r.Template, r.Handler, r.Trace,
 		toInt(r.Private), toInt(r.claimed), toInt(r.unrendered), r.key, r.keyUntil, r.Accepted.UnixMilli(), r.Due.UnixMilli(),
 		toMilliseconds(r.Expires), r.attempt, r.Reason, strings.Join(r.Recipients, " "), r.stored,
 		laneOf(r), toInt(entry.Ordered), lease,
-	}}}
-	statements = append(statements, insertRecipients(r)...)
+	}}
+	if entry.FormerKey != "" {
+		insert.SQL = insertUnlessFormer
+		insert.Args = append(insert.Args, entry.FormerKey)
+	}
+	statements := append([]*database.Statement{insert}, insertRecipients(r)...)
 	if s.dialect.Notify != "" && r.State == Pending {
 		statements = append(statements, &database.Statement{SQL: s.dialect.Notify})
 	}

@@ -17,7 +17,7 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 	if r.Verdict == VerdictUnknown {
 		return nil
 	}
-	rows, err := s.rows(ctx, "entry WHERE id = $1 AND claimed = 1 AND state = 'sending'", id)
+	rows, err := s.listed(ctx, "entry WHERE id = $1 AND claimed = 1 AND state = 'sending'", id)
 	if err != nil || len(rows) == 0 {
 		return err
 	}

@@ -160,14 +160,19 @@ func (s *store) hashes(recipient string) []string {
 	return hashes
 }
 
-// rows reads entries: the query is what follows FROM.
-func (s *store) rows(ctx context.Context, from string, args ...any) ([]*row, error) {
-	return s.query(ctx, "SELECT "+columns+", content FROM "+from, args)
+// whole reads an entry with its content.
+func (s *store) whole(ctx context.Context, id string) ([]*row, error) {
+	return s.query(ctx, "SELECT "+columns+", content FROM entry WHERE id = $1", []any{id})
 }
 
-// listed is rows without content.
+// listed reads entries without content: the query is what follows FROM.
 func (s *store) listed(ctx context.Context, from string, args ...any) ([]*row, error) {
 	return s.query(ctx, "SELECT "+columns+", NULL FROM "+from, args)
+}
+
+// marked is listed with the first byte of the content, which shows that there is one.
+func (s *store) marked(ctx context.Context, from string, args ...any) ([]*row, error) {
+	return s.query(ctx, "SELECT "+columns+", substr(content, 1, 1) FROM "+from, args)
 }
 
 func (s *store) query(ctx context.Context, query string, args []any) (found []*row, err error) {

@@ -76,6 +76,11 @@ func (o *Outbox) work(ctx context.Context, c *claimed) error {
 			o.extendHolds(ctx, s, c.probed, "", 0),
 		)
 	}
+	release, err := o.loadContent(ctx, s, c)
+	if err != nil {
+		return errors.Join(o.later(ctx, s, c, 0), o.extendHolds(ctx, s, c.probed, "", 0), err)
+	}
+	defer release()
 	content, err := o.vault.Load().open(c.ID, c.stored)
 	if err != nil {
 		return errors.Join(o.sealed(ctx, s, c, err), o.extendHolds(ctx, s, c.probed, "", 0))

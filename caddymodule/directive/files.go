@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -44,6 +46,37 @@ func Files(value string) []string {
 	})
 	replacer.ReplaceAll(value, "")
 	return found
+}
+
+// ReadableByAll returns those placeholders of files in a configured value whose files every user of the machine can
+// read. A file in a folder that is closed to others is not one of them.
+func ReadableByAll(value string) []string {
+	return slices.DeleteFunc(Files(value), func(placeholder string) bool {
+		name := strings.TrimSuffix(strings.TrimPrefix(placeholder, "{"+filePrefix), "}")
+		return !isReadableByAll(name)
+	})
+}
+
+func isReadableByAll(name string) bool {
+	const read, enter = 0o004, 0o001
+	name, err := filepath.Abs(name)
+	if err == nil {
+		name, err = filepath.EvalSymlinks(name)
+	}
+	if err != nil || runtime.GOOS == "windows" { // where permissions are not in the mode
+		return false
+	}
+	for wanted := fs.FileMode(read); ; wanted = enter {
+		info, err := os.Stat(name)
+		if err != nil || info.Mode()&wanted == 0 {
+			return false
+		}
+		folder := filepath.Dir(name)
+		if folder == name {
+			return true
+		}
+		name = folder
+	}
 }
 
 // Snapshot expands values with the files as they are at one moment: it reads each file once. Caddy's own replacer

@@ -47,6 +47,11 @@ func (o Options) Unmarshal(d *caddyfile.Dispenser, seen ...string) error {
 		if len(args) < opt.Min || opt.Max >= 0 && len(args) > opt.Max {
 			return d.Errf("%s: got %d arguments, expected: %s", name, len(args), opt.Usage)
 		}
+		for i, arg := range args {
+			if err := checkBraces(arg); err != nil {
+				return d.Errf("%s: argument %d: %v", name, i+1, err)
+			}
+		}
 		if err := opt.Set(args); err != nil {
 			return d.Errf("%s: %v", name, err)
 		}

@@ -38,3 +38,21 @@ func TestLocalOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestLocalOnlyRefusesProxies has clients on loopback by the right name, which pass something on.
+func TestLocalOnlyRefusesProxies(t *testing.T) {
+	s := sandbox.LocalOnly(sandbox.New())
+	for _, header := range []string{
+		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "Via", "CF-Connecting-IP",
+	} {
+		for _, value := range []string{"127.0.0.1", "192.0.2.1", ""} {
+			w := get(t, s, "GET", "/", func(r *http.Request) {
+				r.RemoteAddr, r.Host = "127.0.0.1:1", "localhost"
+				r.Header.Set(header, value)
+			})
+			if w.Code != 403 || !strings.Contains(w.Body.String(), "allow_remote") {
+				t.Errorf("%s %q: %d %s", header, value, w.Code, w.Body)
+			}
+		}
+	}
+}

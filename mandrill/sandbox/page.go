@@ -18,7 +18,7 @@ import (
 //go:embed page
 var embedded embed.FS
 
-// LocalOnly refuses clients beyond loopback, and Host headers that aren't this machine's.
+// LocalOnly refuses clients beyond loopback, Host headers that aren't this machine's, and what a proxy has forwarded.
 func LocalOnly(next http.Handler) http.Handler {
 	return view.LocalOnly(next, "Write allow_remote into the block of mandrill_sandbox to let others in.")
 }

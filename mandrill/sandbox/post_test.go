@@ -1,13 +1,13 @@
 package sandbox
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -38,10 +38,10 @@ func (r *receiver) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		r.t.Error(err)
 	}
-	form, err := url.ParseQuery(string(body))
+	form, err := mandrill.ParseForm(bytes.Clone(body))
 	if err != nil || request.Method != http.MethodPost || request.URL.String() != hookURL ||
 		request.Header.Get("Content-Type") != "application/x-www-form-urlencoded" ||
-		mandrill.SignedBy([]string{hookKey}, request.Header.Get("X-Mandrill-Signature"), hookURL, form) != 0 {
+		form.SignedBy([]string{hookKey}, request.Header.Get("X-Mandrill-Signature"), hookURL) != 0 {
 		r.t.Errorf("%s %s %v: %s, %v", request.Method, request.URL, request.Header, body, err)
 	}
 	answer := &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: request}
@@ -54,7 +54,7 @@ func (r *receiver) RoundTrip(request *http.Request) (*http.Response, error) {
 		r.breaks--
 		return nil, errors.New("connection refused")
 	}
-	events, err := mandrill.ParseEvents([]byte(form.Get("mandrill_events")))
+	events, err := mandrill.ParseEvents(form.Get("mandrill_events"))
 	if err != nil {
 		r.t.Error(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -56,16 +57,30 @@ func harden(w http.ResponseWriter) {
 }
 
 // LocalOnly refuses clients beyond loopback, and Host headers that aren't this machine's: a page on
-// the Internet can make a browser call a name that leads to 127.0.0.1. The remedy is told to those who are refused.
+// the Internet can make a browser call a name that leads to 127.0.0.1. It refuses what a proxy has forwarded, too: a
+// proxy on this machine is a client on loopback, whoever its own client is. Those who are refused read the remedy.
 func LocalOnly(next http.Handler, remedy string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLoopback(r.RemoteAddr) || !isLocalName(r.Host) {
-			http.Error(w, "The mail here is shown on its own machine alone, by the name localhost.\n"+remedy,
+		if !isLoopback(r.RemoteAddr) || !isLocalName(r.Host) || isForwarded(r) {
+			http.Error(w, "The mail here is shown on its own machine alone, by the name localhost and without a proxy.\n"+remedy,
 				http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// forwardedBy are headers that proxies add, beside those that begin with X-Forwarded-.
+var forwardedBy = []string{"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip"}
+
+// isForwarded reports whether a request has a header of a proxy, even an empty one.
+func isForwarded(r *http.Request) bool {
+	for name := range r.Header {
+		if strings.HasPrefix(name, "X-Forwarded-") || slices.Contains(forwardedBy, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func isLoopback(address string) bool {

@@ -152,6 +152,8 @@ type rowError struct{ error }
 
 func (e rowError) Unwrap() error { return e.error }
 
+func (rowError) Is(target error) bool { return target == ErrRow }
+
 // isOfOne reports whether an error lies with one of the writes, so that the others can be committed without it.
 func (c *committer) isOfOne(err error) bool {
 	var row rowError

@@ -106,6 +106,8 @@ var (
 	ErrUnavailable = errors.New("the outbox cannot store")
 	// ErrDamaged means that a file is no database, or not a whole one. It does not recover by itself.
 	ErrDamaged = errors.New("it is damaged")
+	// ErrRow means that the database answered, and one of the rows cannot be understood.
+	ErrRow = errors.New("a row cannot be read")
 	// ErrConflict means that a row with the same unique value exists.
 	ErrConflict = errors.New("the value is taken")
 )
