@@ -40,7 +40,10 @@ func ParseStored(body []byte) (*Stored, error) {
 	if parsed.Message == nil {
 		return nil, fmt.Errorf("reading a stored message: it has no message")
 	}
-	s := &Stored{body: body, endpoint: endpointOf(parsed.Template != nil, parsed.Number != nil), to: parsed.Message.To, scheduled: parsed.SendAt != ""}
+	s := &Stored{
+		body: body, endpoint: endpointOf(parsed.Template != nil, parsed.Number != nil),
+		to: parsed.Message.To, scheduled: parsed.SendAt != "",
+	}
 	_, s.senderDomain, _ = senderOf(parsed.Message.From)
 	return s, nil
 }

@@ -33,9 +33,9 @@ func (o *Outbox) takeOver(ctx context.Context, s *store) error {
 	return o.takeUp(ctx, s, "lease > 0 AND lease <= $1 AND state = 'sending' ORDER BY lease LIMIT 200", now)
 }
 
-// takeUpStrays takes up what is being sent and has no worker: at the start, what this process's predecessor was sending.
-// It is for SQLite, whose file has no other process; on PostgreSQL, leases serve for this. The dispatcher calls it, which
-// alone begins workers.
+// takeUpStrays takes up what is being sent and has no worker: at the start, what this process's predecessor was
+// sending. It is for SQLite, whose file has no other process; on PostgreSQL, leases serve for this. The dispatcher
+// calls it, which alone begins workers.
 func (o *Outbox) takeUpStrays(ctx context.Context, s *store) error {
 	return o.takeUp(ctx, s, isSending+" AND claimed = 0")
 }

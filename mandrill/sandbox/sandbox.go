@@ -80,7 +80,8 @@ type Sandbox struct {
 	posters []*poster
 }
 
-// Mail is one call of messages/send, messages/send-template or messages/send-mc-template that was not refused as a whole.
+// Mail is one call of messages/send, messages/send-template or messages/send-mc-template that was not refused as a
+// whole.
 type Mail struct {
 	ID   string    `json:"id"`
 	Time time.Time `json:"time"`

@@ -48,8 +48,9 @@ func (s *Sandbox) send(c call) (any, error) {
 	}
 	message := request.Message
 	received := &Mail{
-		ID: newID(), Time: time.Now(), Endpoint: c.endpoint, Template: view.TemplateName(request.TemplateName, request.MCTemplateID),
-		Request: withoutKey(c.body), Message: *message, announced: make([]bool, len(message.To)),
+		ID: newID(), Time: time.Now(), Endpoint: c.endpoint,
+		Template: view.TemplateName(request.TemplateName, request.MCTemplateID),
+		Request:  withoutKey(c.body), Message: *message, announced: make([]bool, len(message.To)),
 	}
 	received.sendAt, _ = time.Parse(time.DateTime, request.SendAt) // was checked
 	received.subject = merge.Subject(message, message.To[0].Email)

@@ -60,7 +60,8 @@ func NewMail(request json.RawMessage, to int) (*Mail, *mandrill.Message, error) 
 		to = 0
 	}
 	mail := &Mail{
-		To: to, Template: TemplateName(body.TemplateName, body.MCTemplateID), Regions: append([]mandrill.TemplateContent{}, body.TemplateContent...),
+		To: to, Template: TemplateName(body.TemplateName, body.MCTemplateID),
+		Regions:    append([]mandrill.TemplateContent{}, body.TemplateContent...),
 		Recipients: []string{},
 	}
 	recipient := ""
