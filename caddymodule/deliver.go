@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
@@ -68,7 +69,6 @@ var verdicts = map[outbox.Verdict]string{
 	outbox.VerdictUnknown:     "unknown",
 	outbox.VerdictUnrendered:  "unrendered",
 	outbox.VerdictRendered:    "rendered",
-	outbox.VerdictGivenUp:     "dead",
 	outbox.VerdictBacklogged:  "backlogged",
 	outbox.VerdictResend:      "resend",
 	outbox.VerdictNotAccepted: "not accepted",
@@ -178,6 +178,7 @@ func (a *App) failure(err error, content []byte) outbox.Result {
 		return result
 	}
 	result.After, result.SlowDown = call.RetryAfter, call.Name == "ServiceUnavailable"
+	result.RateLimited = call.Name == "RequestLimitExceeded" || call.Status == http.StatusTooManyRequests
 	switch call.Kind {
 	case mandrill.Refused:
 		result.Verdict = outbox.VerdictDead

@@ -3,20 +3,14 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-const (
-	// backlogged is how long Mandrill keeps mail that it does not send: 3 days for a paused sub-account.
-	backlogged = 72 * time.Hour
-	// infosAllowed is how many messages an account may be asked for in 12 s, one by one: one a second.
-	infosAllowed = 12
-)
+// infosAllowed is how many messages an account may be asked for in 12 s, one by one: one a second.
+const infosAllowed = 12
 
 var errManyInfos = errors.New("one message a second was asked for already")
 
@@ -50,13 +44,7 @@ func (m storedMail) lookUp(ctx context.Context, entry outbox.Delivery) outbox.Re
 			recipients[i].Status, recipients[i].QueuedReason = "sent", ""
 		}
 	}
-	switch {
-	case waiting && time.Since(entry.Backlogged) > backlogged:
-		return outbox.Result{
-			Verdict: outbox.VerdictGivenUp, Outcome: m.app.storedOutcome(recipients),
-			Reason: fmt.Sprintf("Mandrill queued the mail and did not send it for %s", backlogged),
-		}
-	case waiting:
+	if waiting {
 		return outbox.Result{
 			Verdict: outbox.VerdictBacklogged, Outcome: m.app.storedOutcome(recipients),
 			Reason: entry.Reason,

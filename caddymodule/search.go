@@ -30,10 +30,10 @@ var indexedSince = 20 * time.Second
 // found is what a search says of one entry.
 type found struct {
 	messages []mandrill.Info
-	// works reports whether the search has found a message that is known to be sent, so that what it did not find is
-	// not there.
-	works bool
-	err   error
+	// indexed is when a message was sent that the search has found: messages from before it that were not found are not
+	// there. It is zero if the search has found none that is known to be sent.
+	indexed time.Time
+	err     error
 }
 
 var errManySearches = errors.New("the account has made as many searches as Mandrill allows")
@@ -116,9 +116,9 @@ func (s *searcher) ask(ctx context.Context) {
 	for entry := range waiting {
 		entries = append(entries, entry)
 	}
-	messages, works, err := s.call(ctx, entries)
+	messages, indexed, err := s.call(ctx, entries)
 	for entry, replies := range waiting {
-		answer := found{works: works, err: err}
+		answer := found{indexed: indexed, err: err}
 		for _, message := range messages {
 			if message.Metadata[entryField] == entry {
 				answer.messages = append(answer.messages, message)
@@ -130,18 +130,18 @@ func (s *searcher) ask(ctx context.Context) {
 	}
 }
 
-func (s *searcher) call(ctx context.Context, entries []string) (messages []mandrill.Info, works bool, err error) {
+func (s *searcher) call(ctx context.Context, entries []string) (messages []mandrill.Info, indexed time.Time, err error) {
 	allowed, err := s.app.outbox.Allow(ctx, "search", s.sender, searchesAllowed)
 	if err != nil {
-		return nil, false, err
+		return nil, indexed, err
 	}
 	if !allowed {
-		return nil, false, errManySearches
+		return nil, indexed, errManySearches
 	}
 	// A message that is known to be sent shows whether the search finds any.
 	known, err := s.app.outbox.LastSent(ctx, s.sender, time.Now().Add(-indexedSince))
 	if err != nil {
-		return nil, false, err
+		return nil, indexed, err
 	}
 	asked := entries
 	if known.ID != "" {
@@ -149,12 +149,14 @@ func (s *searcher) call(ctx context.Context, entries []string) (messages []mandr
 	}
 	messages, err = s.client.Search(ctx, "u_"+entryField+":"+strings.Join(asked, " OR u_"+entryField+":"), searchLimit)
 	if err != nil {
-		return nil, false, err
+		return nil, indexed, err
 	}
 	isKnown := func(m mandrill.Info) bool { return m.Metadata[entryField] == known.ID }
 	// An answer as long as its limit proves that what is in it exists, and nothing of the rest.
-	works = known.ID != "" && slices.ContainsFunc(messages, isKnown) && len(messages) < searchLimit
-	return messages, works, nil
+	if known.ID != "" && slices.ContainsFunc(messages, isKnown) && len(messages) < searchLimit {
+		indexed = known.Ended
+	}
+	return messages, indexed, nil
 }
 
 // search finds out what became of the mail of an attempt whose outcome is unknown.
@@ -185,14 +187,27 @@ func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Re
 	switch {
 	case len(messages) > 0:
 		return foundOutcome(messages, rest)
-	case answer.works:
+	case answer.indexed.After(lastAttempt(entry)):
 		return outbox.Result{Verdict: outbox.VerdictNotAccepted, Reason: "Mandrill does not have it: it is sent again"}
+	case !answer.indexed.IsZero():
+		// The index may lag behind.
+		return outbox.Result{
+			Verdict: outbox.VerdictResend, Reason: "Mandrill does not have it, as far as its search goes: it is sent once more",
+		}
 	case m.app.lacksIndex(ctx, m.client):
 		return outbox.Result{Verdict: outbox.VerdictResend, Reason: errNoIndex.Error() + "; it is sent once more"}
 	}
 	return outbox.Result{
 		Verdict: outbox.VerdictRetry, Reason: "the search found nothing, not even a message that is known to be sent",
 	}
+}
+
+// lastAttempt returns when the outcome of the last attempt turned out to be unknown.
+func lastAttempt(entry outbox.Delivery) time.Time {
+	if len(entry.Attempts) == 0 {
+		return entry.Accepted
+	}
+	return entry.Attempts[len(entry.Attempts)-1].Time
 }
 
 // foundOutcome turns messages that a search has found into the result of an attempt.

@@ -32,6 +32,7 @@ type account struct {
 	// sending counts the entries that are being sent, urgent those of them that are urgent, storing those that were
 	// sent and whose outcome is being stored, and lookUps those that are being looked up.
 	sending, urgent, storing, lookUps int
+	pace                              pace
 	// limit is how many may be sent at once after a hold: it grows with each success. 0 is no limit.
 	limit int
 	// accepted is when an entry was last answered for, by the database's clock.

@@ -58,8 +58,6 @@ const (
 	VerdictUnrendered
 	// VerdictRendered means that it was rendered, and is now to be delivered.
 	VerdictRendered
-	// VerdictGivenUp means that the account accepted it, kept it back and gave it up.
-	VerdictGivenUp
 	// VerdictBacklogged means that the account has accepted it and keeps it back, as Outcome says. After a sending,
 	// it begins a hold of Scope too.
 	VerdictBacklogged
@@ -79,6 +77,8 @@ type Result struct {
 	After time.Duration
 	// SlowDown has the account send one entry at a time, and more again with each that is answered, as after a hold.
 	SlowDown bool
+	// RateLimited means that the account asks for fewer calls in a time.
+	RateLimited bool
 	// Scope is what VerdictHold and VerdictBacklogged hold. Default: ScopeKey.
 	Scope Scope
 	// Outcome is kept with the entry.

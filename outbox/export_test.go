@@ -8,6 +8,9 @@ import (
 // SetOperatePage has fewer entries be changed in one commit.
 func SetOperatePage(t *testing.T, n int) { set(t, &operatePage, n) }
 
+// SetBacklogFor has entries that the account keeps back be given up sooner.
+func SetBacklogFor(t *testing.T, d time.Duration) { set(t, &backlogFor, d) }
+
 // Hurry shortens what tests wait for that have a server, whose time cannot be made to pass.
 func Hurry(t *testing.T) {
 	set(t, &leaseInterval, 100*time.Millisecond)

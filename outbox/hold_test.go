@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
@@ -303,4 +304,44 @@ func TestSlowDown(t *testing.T) {
 			t.Errorf("sent at once: %v", atOnce)
 		}
 	})
+}
+
+// TestRateLimit drains 400 entries through a bucket of 10 a second: most calls are accepted, and little time is lost.
+func TestRateLimit(t *testing.T) {
+	for name, after := range map[string]time.Duration{"no Retry-After": 0, "Retry-After": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const entries, size = 400, 10
+				var mu sync.Mutex
+				room, filled, refused := float64(size), time.Now(), 0
+				f := newFake(func(outbox.Delivery, int) outbox.Result {
+					time.Sleep(3 * time.Millisecond)
+					mu.Lock()
+					defer mu.Unlock()
+					now := time.Now()
+					room, filled = min(size, room+size*now.Sub(filled).Seconds()), now
+					if room < 1 {
+						refused++
+						return outbox.Result{
+							Verdict: outbox.VerdictHold, Reason: "RequestLimitExceeded", RateLimited: true, After: after,
+						}
+					}
+					room--
+					return outbox.Result{Verdict: outbox.VerdictSent}
+				})
+				o := open(t, outbox.Config{SQLite: memory(t) + "/outbox.db"}, f)
+				for n := range entries {
+					put(t, o, fmt.Sprint(n))
+				}
+				began := time.Now()
+				start(t, o)
+				f.waitEvents(t, "sent", entries)
+				took, ideal := time.Since(began), (entries-size)/size*time.Second
+				if took > ideal*3/2 || refused*5 > entries+refused || f.count("retry") > 0 {
+					t.Errorf("it took %v, ideal %v; %d calls were refused, %d entries retried", took, ideal, refused, f.count("retry"))
+				}
+				t.Logf("it took %v, ideal %v; %d calls were refused", took, ideal, refused)
+			})
+		})
+	}
 }

@@ -11,7 +11,7 @@ func (o *Outbox) judge(ctx context.Context, s *store, c *claimed, r Result) erro
 	if r.Outcome != nil {
 		c.Outcome = r.Outcome
 	}
-	if r.Verdict == VerdictHold && c.State == Sending && o.meetsHoldsAlone(c) {
+	if r.Verdict == VerdictHold && c.State == Sending && r.ofKey() && !r.RateLimited && o.meetsHoldsAlone(c) {
 		r.Verdict, r.Reason = VerdictRetry, "it meets holds while other mail is accepted: "+r.Reason
 	}
 	holding := o.judgeHolds(ctx, s, c, r)
@@ -20,6 +20,9 @@ func (o *Outbox) judge(ctx context.Context, s *store, c *claimed, r Result) erro
 	}
 	return errors.Join(o.judgeEntry(ctx, s, c, r), holding)
 }
+
+// ofKey reports whether what the result holds is the account as a whole.
+func (r Result) ofKey() bool { return r.Scope == "" || r.Scope == ScopeKey }
 
 // answered are the verdicts by which an account has shown that it works.
 var answered = []Verdict{VerdictSent, VerdictRejected, VerdictDead}
@@ -39,6 +42,9 @@ func (o *Outbox) judgeHolds(ctx context.Context, s *store, c *claimed, r Result)
 		if len(met) > 0 {
 			return errors.Join(o.extendHolds(ctx, s, met, r.Reason, r.After), o.extendHolds(ctx, s, others, "", 0))
 		}
+		if hold.Scope == ScopeKey { // it says nothing of a domain or a sub-account
+			return errors.Join(o.extendHolds(ctx, s, c.probed, "", 0), o.beginHold(ctx, s, hold, c.began))
+		}
 		// The account answers, and holds something else.
 		return errors.Join(o.endHolds(ctx, s, c.probed), o.beginHold(ctx, s, hold, c.began))
 	}
@@ -51,10 +57,11 @@ func (o *Outbox) judgeHolds(ctx context.Context, s *store, c *claimed, r Result)
 	return err
 }
 
-// backlogHolds returns the holds that kept the account from sending an entry that it has sent now.
+// backlogHolds returns the holds that kept the account from sending an entry that it has sent now: those for the same
+// reason.
 func (o *Outbox) backlogHolds(c *claimed) []*Hold {
 	return slices.DeleteFunc(o.holdsOf(laneFor(c.Entry), c.account), func(h *Hold) bool {
-		return h.Scope != ScopeKey && h.Scope != ScopeSubaccount
+		return h.Scope != ScopeKey && h.Scope != ScopeSubaccount || h.Reason != c.Reason
 	})
 }
 
@@ -99,7 +106,7 @@ func (o *Outbox) judgeEntry(ctx context.Context, s *store, c *claimed, r Result)
 		return o.end(ctx, s, c, Sent, r.Reason)
 	case VerdictRejected:
 		return o.end(ctx, s, c, Rejected, r.Reason)
-	case VerdictDead, VerdictGivenUp:
+	case VerdictDead:
 		return o.end(ctx, s, c, Dead, r.Reason)
 	case VerdictDiscarded:
 		return o.end(ctx, s, c, Discarded, r.Reason)
@@ -120,9 +127,9 @@ func (o *Outbox) judgeEntry(ctx context.Context, s *store, c *claimed, r Result)
 			c.note(o.now(), r.Reason) // once: from here on it is retrying
 		}
 		return o.later(ctx, s, c, r.After)
-	case VerdictHold: // a look-up never holds
+	case VerdictHold:
 		if lookedUp {
-			return o.lookUpLater(ctx, s, c, r)
+			return o.refusedLater(ctx, s, c, r)
 		}
 		c.Reason = r.Reason
 		return o.later(ctx, s, c, 0)
@@ -160,13 +167,17 @@ func (o *Outbox) countAnswers(c *claimed, r Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.countRefusals(c.Sender, r)
+	a := o.accountNamed(c.account)
 	if r.SlowDown {
-		o.accountNamed(c.account).limit = 1
+		a.limit = 1
+	}
+	if r.RateLimited {
+		a.pace.refused(o.now())
 	}
 	switch {
 	case slices.Contains(answered, r.Verdict):
 		delete(o.failing, c.Sender)
-		a := o.accountNamed(c.account)
+		a.pace.answered(o.now())
 		a.accepted, a.unknowns = o.now(), 0
 		if a.limit > 0 {
 			if a.limit *= 2; a.limit >= o.settings.Load().Workers {

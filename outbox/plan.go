@@ -90,6 +90,10 @@ func (a *account) plan(p *plan, name string, lanes []lane, limit int) {
 	a.turn++
 	// A database that does not store stops the sending.
 	free := limit - a.sending - max(0, a.storing-limit)
+	if allowed, wait := a.pace.allowed(p.now, free); allowed < free {
+		free = allowed
+		p.sleep(wait)
+	}
 	isUrgent := func(l lane) bool { return l.urgent }
 	isOther := func(l lane) bool { return !l.urgent }
 	urgent, others := slices.DeleteFunc(slices.Clone(lanes), isOther), slices.DeleteFunc(slices.Clone(lanes), isUrgent)

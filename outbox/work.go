@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -21,6 +22,7 @@ func (o *Outbox) begin(ctx context.Context, c *claimed) {
 		a.lookUps++
 	default:
 		a.sending++
+		a.pace.sent()
 		a.urgent += int(toInt(c.urgent()))
 	}
 	o.mu.Unlock()
@@ -85,8 +87,12 @@ func (o *Outbox) work(ctx context.Context, c *claimed) error {
 	if err != nil {
 		return errors.Join(o.sealed(ctx, s, c, err), o.extendHolds(ctx, s, c.probed, "", 0))
 	}
-	if reason := o.probe(ctx, c); reason != "" {
-		return errors.Join(o.later(ctx, s, c, 0), o.extendHolds(ctx, s, c.probed, reason, 0))
+	if failed, reason := o.probe(ctx, c); failed != nil {
+		others := slices.DeleteFunc(slices.Clone(c.probed), func(h *Hold) bool { return h == failed })
+		return errors.Join(
+			o.later(ctx, s, c, 0),
+			o.extendHolds(ctx, s, []*Hold{failed}, reason, 0), o.extendHolds(ctx, s, others, "", 0),
+		)
 	}
 	d := Delivery{
 		Entry: c.Entry, Uncertain: c.State == Uncertain,
@@ -101,24 +107,20 @@ func (o *Outbox) work(ctx context.Context, c *claimed) error {
 	return o.judge(ctx, s, c, r)
 }
 
-// probe returns why the holds that the entry is the probe of are not over, or nothing if it is to be delivered to see.
-func (o *Outbox) probe(ctx context.Context, c *claimed) (reason string) {
+// probe returns the first of the holds that the entry is the probe of that is not over, and why, or nil if the entry is
+// to be delivered to see.
+func (o *Outbox) probe(ctx context.Context, c *claimed) (failed *Hold, reason string) {
 	prober, is := o.settings.Load().Deliverer.(Prober)
-	if !is || len(c.probed) == 0 {
-		return ""
+	if !is {
+		return nil, ""
 	}
-	err := o.safely("probing a hold", func() error {
-		for _, h := range c.probed {
-			if err := prober.Probe(ctx, *h, c.Entry); err != nil {
-				return err
-			}
+	for _, h := range c.probed {
+		err := o.safely("probing a hold", func() error { return prober.Probe(ctx, *h, c.Entry) }, "entry", c.ID)
+		if err != nil {
+			return h, err.Error()
 		}
-		return nil
-	}, "entry", c.ID)
-	if err != nil {
-		return err.Error()
 	}
-	return ""
+	return nil, ""
 }
 
 // sealed lets an entry wait whose content cannot be opened without another key, and ends one whose content is damaged.
@@ -183,12 +185,33 @@ func (o *Outbox) unknown(ctx context.Context, s *store, c *claimed, r Result) er
 // searchFor is how long an uncertain entry is looked for where no search is answered. It is sent once more then.
 const searchFor = 15 * time.Minute
 
+// backlogFor is how long the account may keep an entry back. Tests shorten it.
+var backlogFor = 72 * time.Hour
+
+// refusedLater has an entry be sent again that was found as refused for a reason of the operator's: nobody got it, and
+// the next sending meets the hold.
+func (o *Outbox) refusedLater(ctx context.Context, s *store, c *claimed, r Result) error {
+	if c.State == Uncertain {
+		c.unknowns = max(0, c.unknowns-1)
+	}
+	c.backlogged = time.Time{}
+	c.note(o.now(), r.Reason)
+	return o.save(ctx, s, c, Retrying, 0)
+}
+
 // lookUpLater looks an uncertain or backlogged entry up again.
 func (o *Outbox) lookUpLater(ctx context.Context, s *store, c *claimed, r Result) error {
 	since := c.backlogged
+	if c.State == Backlogged && o.now().Sub(since) >= backlogFor {
+		return o.end(ctx, s, c, Dead, "it was kept back and not sent for "+backlogFor.String()+": "+r.Reason)
+	}
 	if c.State == Uncertain && len(c.Attempts) > 0 {
 		since = c.Attempts[len(c.Attempts)-1].Time
-		if o.now().Sub(since) >= searchFor {
+		patience := searchFor
+		if !c.Expires.IsZero() {
+			patience = min(patience, c.Expires.Sub(c.Accepted)/2) // a code must not expire over it
+		}
+		if o.now().Sub(since) >= patience {
 			c.note(o.now(), "searches were not answered: it is sent once more")
 			return o.save(ctx, s, c, Retrying, 0)
 		}
@@ -203,6 +226,9 @@ func (o *Outbox) lookUpLater(ctx context.Context, s *store, c *claimed, r Result
 
 // backlogged keeps an entry that the account has accepted and does not send yet.
 func (o *Outbox) backlogged(ctx context.Context, s *store, c *claimed, r Result) error {
+	if c.State == Backlogged && o.now().Sub(c.backlogged) >= backlogFor {
+		return o.lookUpLater(ctx, s, c, r)
+	}
 	if c.State != Backlogged {
 		c.Uncertain, c.backlogged = false, o.now()
 	}
