@@ -226,6 +226,7 @@ var warningEvents = []string{"hard_bounce", "soft_bounce", "spam", "reject"}
 func (h *Events) tie(r *http.Request, events []mandrill.Event) *refusal {
 	heard := make([]outbox.Heard, len(events))
 	for i, e := range events {
+		heard[i].Accepted = e.Event != "reject"
 		heard[i].MailEvent = outbox.MailEvent{Time: e.Time, Event: e.Event, Message: e.ID, Detail: e.Detail}
 		if whose := e.Metadata[outboxField]; whose == "" || h.app.ownsMail(whose) {
 			heard[i].Entry = e.Metadata[entryField]

@@ -151,8 +151,8 @@ func (c *call) sendOnce(o outgoing) (answer, outbox.Result) {
 		}
 	}
 	result := o.outcome(recipients)
-	if result.Verdict == outbox.VerdictHold {
-		// The domain or the key cannot send: this is not the person's trouble.
+	if result.Verdict == outbox.VerdictHold || result.Verdict == outbox.VerdictDead {
+		// The domain or the key cannot send, or the operator must change the message: this is not the person's trouble.
 		return c.failed(result.Verdict, errors.New(result.Reason)), result
 	}
 	return c.answerFor(o, recipients), result

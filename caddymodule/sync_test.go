@@ -6,6 +6,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule/internal/edgetest"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/sandbox"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -102,5 +103,21 @@ func TestSyncIsHeld(t *testing.T) {
 	e.WaitState(id, outbox.Sent)
 	if n := len(e.Sandbox.Mails()); n != 1 {
 		t.Errorf("%d mails", n)
+	}
+}
+
+// TestSyncRefusedForTheOperator has Mandrill refuse a mail for a reason that is not the person's: nothing is lost, and
+// the answer does not blame the address.
+func TestSyncRefusedForTheOperator(t *testing.T) {
+	e := edgetest.NewWith(t, edgetest.Minimal, "delivery sync", "")
+	if err := e.Sandbox.Fail(sandbox.Failure{RejectReason: "invalid-sender"}); err != nil {
+		t.Fatal(err)
+	}
+	got := e.Post(edgetest.Ada)
+	if got.Status != 422 || got.ID() != ory.ErrRefused.ID {
+		t.Errorf("got %+v", got)
+	}
+	if entry := e.WaitState(got.Entry(), outbox.Dead); len(entry.Content) == 0 {
+		t.Errorf("its content is lost: %+v", entry)
 	}
 }

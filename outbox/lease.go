@@ -76,6 +76,9 @@ func (o *Outbox) interrupted(ctx context.Context, s *store, r *row) error {
 	case r.claimed:
 		r.unknowns++
 		c, reason = o.ending(r, Dead, true), unsettled
+		if r.Reason != "" { // its caller was told so
+			reason = "it is not known whether it was sent: " + r.Reason
+		}
 		// Ory's repeats have ended by then, and the operator decides.
 		c.freesKey = true
 	default:

@@ -13,6 +13,8 @@ type Heard struct {
 	// Entry is the ID of an entry, or empty: then the entry is found by the message's id. A message's id that is none of
 	// the entry's contradicts it.
 	Entry string
+	// Accepted says that the event shows that the account has accepted the message.
+	Accepted bool
 	MailEvent
 }
 
@@ -41,8 +43,40 @@ func (o *Outbox) Note(ctx context.Context, heard []Heard) ([]Noted, error) {
 		} else if err != nil {
 			noted[i] = Noted{New: true}
 		}
+		if err := o.settleByEvent(ctx, s, h, &noted[i].Entry); err != nil {
+			return nil, err
+		}
 	}
 	return noted, nil
+}
+
+// settleByEvent ends an entry as sent of which it was not known whether it was accepted, if an event shows it.
+func (o *Outbox) settleByEvent(ctx context.Context, s *store, h Heard, of *Entry) error {
+	if !h.Accepted || of.ID == "" || of.State != Uncertain && of.State != Pending && of.State != Retrying && of.State != Dead {
+		return nil
+	}
+	rows, err := s.listed(ctx, "entry WHERE id = $1 AND state = $2 AND unknowns > 0", of.ID, string(of.State))
+	if err != nil {
+		return unavailable(err)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	r, before := rows[0], rows[0].State
+	r.note(o.now(), "it was accepted: the event "+h.Event+" was reported")
+	if len(r.Outcome) == 0 && h.Message != "" {
+		r.Outcome = []Recipient{{Status: "sent", ID: h.Message}}
+	}
+	c := o.ending(r, Sent, false)
+	statements := c.statements(r, before)
+	if err := s.Write(ctx, &database.Write{Statements: statements, Order: r.ID}); err != nil {
+		return unavailable(err)
+	}
+	if statements[0].Changed > 0 { // else it was sent again meanwhile
+		o.ended(r, before, c)
+		*of = r.Entry
+	}
+	return nil
 }
 
 // noteTries is how often an event is noted that meets another one of its entry.

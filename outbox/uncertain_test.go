@@ -128,3 +128,70 @@ func TestUncertainOnServer(t *testing.T) {
 		}
 	})
 }
+
+// TestEventSettles has an event tell what no answer and no search did: the entry is not sent again.
+func TestEventSettles(t *testing.T) {
+	onSQLite(t, func(t *testing.T, c outbox.Config) {
+		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+			if d.Uncertain {
+				return outbox.Result{Verdict: outbox.VerdictResend, Reason: "no index"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictUnknown, Reason: "the connection broke"}
+		})
+		o := open(t, c, f)
+		start(t, o)
+		id := put(t, o, "key").ID
+		f.waitEvents(t, "retry", 1)
+		event := func(kind string, accepted bool) {
+			t.Helper()
+			heard := outbox.Heard{
+				Entry: id, Accepted: accepted, MailEvent: outbox.MailEvent{Time: time.Now(), Event: kind, Message: "m1"},
+			}
+			if _, err := o.Note(t.Context(), []outbox.Heard{heard}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		event("reject", false)
+		if entry := get(t, o, id); entry.State != outbox.Uncertain {
+			t.Errorf("after reject: %+v", entry)
+		}
+		event("delivered", true)
+		entry := get(t, o, id)
+		if entry.State != outbox.Sent || len(entry.Outcome) != 1 || entry.Outcome[0].ID != "m1" || entry.Content != nil {
+			t.Errorf("after delivered: %+v", entry)
+		}
+		time.Sleep(time.Hour)
+		if n := len(f.delivered); n != 1 {
+			t.Errorf("it was delivered or looked up %d times", n)
+		}
+		event("open", true)
+		if n := o.Undelivered(); n != 0 {
+			t.Errorf("%d undelivered", n)
+		}
+	})
+}
+
+// TestUnknownOfACaller keeps why the caller of an entry does not know what became of it.
+func TestUnknownOfACaller(t *testing.T) {
+	onSQLite(t, func(t *testing.T, c outbox.Config) {
+		o := open(t, c, newFake(sent))
+		start(t, o)
+		entry := outbox.New{Key: "key", Sender: sender, Content: []byte("x"), Claim: time.Minute}
+		receipt, err := o.Put(t.Context(), entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unknown := outbox.Result{Verdict: outbox.VerdictUnknown, Reason: "status 502"}
+		if err := o.Settle(t.Context(), receipt.ID, entry, unknown); err != nil {
+			t.Fatal(err)
+		}
+		if got := get(t, o, receipt.ID); got.State != outbox.Sending || got.Reason != "status 502" {
+			t.Errorf("settled: %+v", got)
+		}
+		time.Sleep(5 * time.Minute)
+		got := get(t, o, receipt.ID)
+		if got.State != outbox.Dead || got.Reason != "it is not known whether it was sent: status 502" {
+			t.Errorf("in the end: %+v", got)
+		}
+	})
+}
