@@ -27,6 +27,9 @@ const (
 // indexedSince is how long ago a message must have been sent at least for a search to find it. Tests shorten it.
 var indexedSince = 20 * time.Second
 
+// longestLag is how long after it was accepted a message is found at the latest.
+const longestLag = 2 * time.Minute
+
 // found is what a search says of one entry.
 type found struct {
 	messages []mandrill.Info
@@ -187,7 +190,7 @@ func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Re
 	switch {
 	case len(messages) > 0:
 		return foundOutcome(messages, rest)
-	case answer.indexed.After(lastAttempt(entry)):
+	case answer.indexed.After(lastAttempt(entry)), !answer.indexed.IsZero() && time.Since(lastAttempt(entry)) >= longestLag:
 		return outbox.Result{Verdict: outbox.VerdictNotAccepted, Reason: "Mandrill does not have it: it is sent again"}
 	case !answer.indexed.IsZero():
 		// The index may lag behind.

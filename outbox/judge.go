@@ -116,10 +116,10 @@ func (o *Outbox) judgeEntry(ctx context.Context, s *store, c *claimed, r Result)
 		return o.rendered(ctx, s, c, r.Rendered)
 	case VerdictBacklogged:
 		return o.backlogged(ctx, s, c, r)
-	case VerdictResend, VerdictNotAccepted:
-		if r.Verdict == VerdictNotAccepted {
-			c.unknowns = max(0, c.unknowns-1)
-		}
+	case VerdictResend:
+		return o.resend(ctx, s, c, r.Reason)
+	case VerdictNotAccepted:
+		c.unknowns = 0
 		c.note(o.now(), r.Reason)
 		return o.save(ctx, s, c, Retrying, 0)
 	case VerdictWait:

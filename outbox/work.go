@@ -163,15 +163,12 @@ func (o *Outbox) retry(ctx context.Context, s *store, c *claimed, r Result) erro
 // mostUnknowns is how many attempts of unknown outcome an entry may have: a person gets a mail twice at most.
 const mostUnknowns = 2
 
-// unknown makes an entry uncertain: it is looked for before it is sent again.
+// unknown makes an entry uncertain: it is looked for before it is sent again, or before it is dead.
 func (o *Outbox) unknown(ctx context.Context, s *store, c *claimed, r Result) error {
 	reason := r.Reason
 	c.unknowns++
-	if c.unknowns >= mostUnknowns {
-		return o.end(ctx, s, c, Dead, reason+": it may have been sent, and even twice")
-	}
 	c.note(o.now(), reason)
-	wait := o.settings.Load().uncertainWait(c.urgent())
+	wait := o.settings.Load().uncertainWait(c.urgent() && c.unknowns < mostUnknowns)
 	if r.After > 0 {
 		wait = min(wait, r.After)
 	}
@@ -180,6 +177,23 @@ func (o *Outbox) unknown(ctx context.Context, s *store, c *claimed, r Result) er
 	}
 	o.notify("retry", c.Entry, reason, wait)
 	return nil
+}
+
+// resend has an uncertain entry be sent once more that no search can settle, unless it was already.
+func (o *Outbox) resend(ctx context.Context, s *store, c *claimed, reason string) error {
+	if c.unknowns >= mostUnknowns {
+		return o.end(ctx, s, c, Dead, "it may have been sent, and even twice: "+lastReason(c))
+	}
+	c.note(o.now(), reason)
+	return o.save(ctx, s, c, Retrying, 0)
+}
+
+// lastReason is why the outcome of an entry's last attempt is unknown.
+func lastReason(c *claimed) string {
+	if len(c.Attempts) == 0 {
+		return c.Reason
+	}
+	return c.Attempts[len(c.Attempts)-1].Reason
 }
 
 // searchFor is how long an uncertain entry is looked for where no search is answered. It is sent once more then.
@@ -212,8 +226,7 @@ func (o *Outbox) lookUpLater(ctx context.Context, s *store, c *claimed, r Result
 			patience = min(patience, c.Expires.Sub(c.Accepted)/2) // a code must not expire over it
 		}
 		if o.now().Sub(since) >= patience {
-			c.note(o.now(), "searches were not answered: it is sent once more")
-			return o.save(ctx, s, c, Retrying, 0)
+			return o.resend(ctx, s, c, "searches were not answered: it is sent once more")
 		}
 	}
 	delay := lookUpDelay(o.settings.Load().LookUpWait, o.now().Sub(since))
