@@ -19,6 +19,8 @@ type call struct {
 	request   *http.Request
 	reference string
 	started   time.Time
+	// received is what Ory sent.
+	received *ory.Hook
 
 	// outcome and cause go to the log, beside the answer.
 	outcome string
@@ -58,6 +60,7 @@ func (c *call) handle() answer {
 		}
 		return c.end(outcomeRefused, problem, cause)
 	}
+	c.received = hook
 	c.hook.warnOfCtx(c.request, hook)
 	if c.hook.Delivery == "queued" {
 		return c.enqueue(hook)

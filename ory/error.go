@@ -3,6 +3,7 @@ package ory
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 )
 
 // An Error is an answer to Ory other than success. Its text may reach an end user's screen, so it
@@ -12,58 +13,50 @@ type Error struct {
 	Status int
 	// ID is the message's number, which stays the same over all versions.
 	ID int
-	// Pointer says which field of the form the message belongs to, "#/" for the form as a whole.
-	Pointer string
 	// Text is the message, in English.
 	Text string
 
 	header, value string
 }
 
-// Pointers to the fields of Ory's forms.
-const (
-	pointerForm  = "#/"
-	pointerEmail = "#/traits/email"
-)
+// pointerForm stands for a form as a whole.
+const pointerForm = "#/"
 
 // The errors, each with its own number. Ory's own messages begin with 1, 4 and 5.
 var (
-	ErrNotJSON     = formError(http.StatusBadRequest, 9400001, "The request's body is not valid JSON.")
-	ErrNotObject   = formError(http.StatusBadRequest, 9400002, "The request's body is not a JSON object.")
-	ErrTooDeep     = formError(http.StatusBadRequest, 9400003, "The request's body is nested too deeply.")
-	ErrUnreadable  = formError(http.StatusBadRequest, 9400004, "The request's body could not be read.")
-	ErrCredentials = formError(http.StatusUnauthorized, 9401001, "The request has no valid credentials.")
+	ErrNotJSON     = newError(http.StatusBadRequest, 9400001, "The request's body is not valid JSON.")
+	ErrNotObject   = newError(http.StatusBadRequest, 9400002, "The request's body is not a JSON object.")
+	ErrTooDeep     = newError(http.StatusBadRequest, 9400003, "The request's body is nested too deeply.")
+	ErrUnreadable  = newError(http.StatusBadRequest, 9400004, "The request's body could not be read.")
+	ErrCredentials = newError(http.StatusUnauthorized, 9401001, "The request has no valid credentials.")
 	ErrMethod      = &Error{
-		Status: http.StatusMethodNotAllowed, ID: 9405001, Pointer: pointerForm, Text: "Only POST is allowed here.",
+		Status: http.StatusMethodNotAllowed, ID: 9405001, Text: "Only POST is allowed here.",
 		header: "Allow", value: http.MethodPost,
 	}
-	ErrTooLarge    = formError(http.StatusRequestEntityTooLarge, 9413001, "The request's body is too large.")
-	ErrContentType = formError(http.StatusUnsupportedMediaType, 9415001,
+	ErrTooLarge    = newError(http.StatusRequestEntityTooLarge, 9413001, "The request's body is too large.")
+	ErrContentType = newError(http.StatusUnsupportedMediaType, 9415001,
 		"The request's content type must be application/json.")
-	ErrTemplate  = formError(http.StatusUnprocessableEntity, 9422001, "The e-mail could not be written.")
-	ErrMessage   = formError(http.StatusUnprocessableEntity, 9422002, "The e-mail is not valid.")
-	ErrRecipient = &Error{
-		Status: http.StatusUnprocessableEntity, ID: 9422003, Pointer: pointerEmail,
-		Text: "This address can't receive our e-mail. Please check it or use another one.",
-	}
-	ErrRefused = formError(http.StatusUnprocessableEntity, 9422004, "The e-mail was refused.")
-	ErrStore   = formError(http.StatusServiceUnavailable, 9503001,
+	ErrTemplate  = newError(http.StatusUnprocessableEntity, 9422001, "The e-mail could not be written.")
+	ErrMessage   = newError(http.StatusUnprocessableEntity, 9422002, "The e-mail is not valid.")
+	ErrRecipient = newError(http.StatusUnprocessableEntity, 9422003,
+		"This address can't receive our e-mail. Please check it or use another one.")
+	ErrRefused = newError(http.StatusUnprocessableEntity, 9422004, "The e-mail was refused.")
+	ErrStore   = newError(http.StatusServiceUnavailable, 9503001,
 		"The e-mail can't be taken on right now. Please try again later.")
-	ErrUnavailable = formError(http.StatusServiceUnavailable, 9503002,
+	ErrUnavailable = newError(http.StatusServiceUnavailable, 9503002,
 		"The e-mail can't be sent right now. Please try again later.")
 	// ErrEmpty: Ory's own Jsonnet failed to make the body. Ory calls again.
-	ErrEmpty = formError(http.StatusServiceUnavailable, 9503003,
+	ErrEmpty = newError(http.StatusServiceUnavailable, 9503003,
 		"The e-mail can't be written right now. Please try again later.")
 
 	errCredentialsBasic = &Error{
-		Status: ErrCredentials.Status, ID: ErrCredentials.ID, Pointer: pointerForm, Text: ErrCredentials.Text,
+		Status: ErrCredentials.Status, ID: ErrCredentials.ID, Text: ErrCredentials.Text,
 		header: "WWW-Authenticate", value: `Basic realm="hook", charset="UTF-8"`,
 	}
 )
 
-// formError returns an error that belongs to a form as a whole.
-func formError(status, id int, text string) *Error {
-	return &Error{Status: status, ID: id, Pointer: pointerForm, Text: text}
+func newError(status, id int, text string) *Error {
+	return &Error{Status: status, ID: id, Text: text}
 }
 
 // Errors returns all errors in the order of their numbers.
@@ -94,15 +87,18 @@ type (
 	}
 )
 
-// Respond answers with the error in Ory's form. The reference stands in the message's context, so
-// that whoever sees it can be helped from the log.
-func (e *Error) Respond(w http.ResponseWriter, reference string) error {
-	body, err := json.Marshal(form{[]fieldMessages{{
-		Pointer: e.Pointer,
-		Messages: []message{{
-			ID: e.ID, Text: e.Text, Type: "error", Context: map[string]string{"reference": reference},
-		}},
-	}}})
+// Respond answers with the error in Ory's form: for the form as a whole, and for the fields that the pointers name.
+// A field alone would not do, because Ory's default form hides the traits in its second step. The reference stands in
+// the message's context, so that whoever sees it can be helped from the log.
+func (e *Error) Respond(w http.ResponseWriter, reference string, fields ...string) error {
+	messages := []message{{
+		ID: e.ID, Text: e.Text, Type: "error", Context: map[string]string{"reference": reference},
+	}}
+	var answer form
+	for _, pointer := range slices.Concat(fields, []string{pointerForm}) {
+		answer.Messages = append(answer.Messages, fieldMessages{pointer, messages})
+	}
+	body, err := json.Marshal(answer)
 	if err != nil {
 		return err
 	}
