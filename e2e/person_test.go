@@ -108,8 +108,17 @@ func (p *person) submit(flow object, fields object) seen {
 	return p.follow(answer)
 }
 
+// flatten has a field for each value. Kratos takes transient_payload as JSON in one field alone.
 func flatten(form url.Values, prefix string, fields object) {
 	for name, value := range fields {
+		if name == "transient_payload" {
+			encoded, err := json.Marshal(value)
+			if err != nil {
+				panic(err)
+			}
+			form.Set(name, string(encoded))
+			continue
+		}
 		if child, ok := value.(object); ok {
 			flatten(form, prefix+name+".", child)
 			continue
