@@ -77,6 +77,14 @@ func TestExamples(t *testing.T) {
 			j.sees("password", j.submit(j.start("settings"), fields), http.StatusOK)
 			j.gets("password", "Dein Passwort wurde geändert")
 
+			// To confirm one's password is no new sign-in.
+			fields["identifier"] = j.address
+			j.sees("refresh", j.submit(j.start("login?refresh=true"), fields), http.StatusOK)
+			flow = j.start("settings")
+			j.submit(flow, object{"method": "lookup_secret", "lookup_secret_regenerate": true})
+			j.sees("factor", j.submit(flow, object{"method": "lookup_secret", "lookup_secret_confirm": true}), http.StatusOK)
+			j.gets("factor", "Deine Anmeldung wurde geändert")
+
 			p := newPerson(t, k, browser)
 			flow = p.start("recovery")
 			j.sees("recovery", p.submit(flow, object{"method": "code", "email": j.address}), http.StatusOK)

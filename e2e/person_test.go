@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -64,17 +65,18 @@ func (s seen) errors() map[string]string {
 	return found
 }
 
-// start begins a flow.
+// start begins a flow, such as login or login?refresh=true.
 func (p *person) start(flow string) object {
 	p.t.Helper()
+	flow, query, _ := strings.Cut(flow, "?")
 	if !p.browser {
-		answer := p.do(http.MethodGet, p.kratos.public+"/self-service/"+flow+"/api", "", nil)
+		answer := p.do(http.MethodGet, p.kratos.public+"/self-service/"+flow+"/api?"+query, "", nil)
 		if answer.status != http.StatusOK {
 			p.t.Fatalf("starting %s: %d %s", flow, answer.status, answer.text)
 		}
 		return answer.body
 	}
-	answer := p.open(p.kratos.public + "/self-service/" + flow + "/browser")
+	answer := p.open(p.kratos.public + "/self-service/" + flow + "/browser?" + query)
 	if at(answer.body, "ui") == nil {
 		p.t.Fatalf("starting %s: %d %s", flow, answer.status, answer.text)
 	}
@@ -123,7 +125,7 @@ func flatten(form url.Values, prefix string, fields object) {
 			flatten(form, prefix+name+".", child)
 			continue
 		}
-		form.Set(prefix+name, value.(string))
+		form.Set(prefix+name, fmt.Sprint(value))
 	}
 }
 
