@@ -66,7 +66,8 @@ func TestForwardInTheReadme(t *testing.T) {
 	for _, found := range encoded {
 		decoded, err := base64.StdEncoding.DecodeString(string(found[1]))
 		if err != nil || string(decoded) != want {
-			t.Errorf("the README has %s, %v; put this there: %s", decoded, err, base64.StdEncoding.EncodeToString([]byte(want)))
+			t.Errorf("the README has %s, %v; put this there: %s",
+				decoded, err, base64.StdEncoding.EncodeToString([]byte(want)))
 		}
 	}
 }
@@ -100,8 +101,9 @@ func secretsIn(ctx map[string]any) (found []string) {
 		ctx["flow"] = flow
 	}
 	if ui, ok := flow["ui"].(map[string]any); ok {
-		for _, token := range regexp.MustCompile(`"csrf_token","[^}]*"value":"([^"]+)"`).FindAllStringSubmatch(encode(ui), -1) {
-			found = append(found, token[1])
+		token := regexp.MustCompile(`"csrf_token","[^}]*"value":"([^"]+)"`)
+		for _, match := range token.FindAllStringSubmatch(encode(ui), -1) {
+			found = append(found, match[1])
 		}
 	}
 	for _, name := range []string{"oauth2_login_challenge", "session_token", "session_token_exchange_code", "return_to"} {

@@ -192,7 +192,10 @@ func TestVerificationWritesToTheConfirmedAddress(t *testing.T) {
 		{"the only one", typed, []string{address("email", typed, "true", early)}},
 		{"phone alone", "", []string{address("email", typed, "false", "null"), address("sms", "+41", "true", early)}},
 		{"second address", second, []string{address("email", typed, "true", early), address("email", second, "true", late)}},
-		{"first address again", typed, []string{address("email", typed, "true", latest), address("email", second, "true", late)}},
+		{
+			"first address again", typed,
+			[]string{address("email", typed, "true", latest), address("email", second, "true", late)},
+		},
 		{"phone later", "", []string{address("email", typed, "true", late), address("sms", "+41", "true", latest)}},
 		{"phone before", typed, []string{address("email", typed, "true", late), address("sms", "+41", "true", early)}},
 		{"no times", typed, []string{address("email", typed, "true", "null")}},
