@@ -72,8 +72,8 @@ func TestForwardInTheReadme(t *testing.T) {
 	}
 }
 
-// secretsIn plants secrets where Ory has them in a ctx, or may have them in a later version, and returns those that were
-// there already.
+// secretsIn plants secrets where Ory has them in a ctx, or may have them in a later version. It returns them and those
+// that were there already.
 func secretsIn(ctx map[string]any) (found []string) {
 	const planted = "planted-s3cret"
 	cookies, _ := ctx["request_cookies"].(map[string]any)

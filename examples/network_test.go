@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// oryCLI stands in for Ory's: it keeps a project's configuration in a file. To add below what isn't there is an error, as
-// in JSON Patch.
+// oryCLI stands in for Ory's: it keeps a project's configuration in a file. As in JSON Patch, to add below what isn't
+// there is an error.
 const oryCLI = `#!/bin/sh
 set -eu
 if [ "$1" = get ]; then exec cat "$STATE"; fi

@@ -135,7 +135,8 @@ func TestCourierWords(t *testing.T) {
 			}, "Your contact details were changed", "",
 		},
 		{
-			"new authenticator", map[string]string{"template_type": `"authenticator_key_added"`},
+			"new authenticator",
+			map[string]string{"template_type": `"authenticator_key_added"`},
 			"A new way to sign in to your account", "",
 		},
 		{
@@ -146,7 +147,8 @@ func TestCourierWords(t *testing.T) {
 		{"another type with a code", map[string]string{"template_type": `"new"`}, orys, "15m"},
 		{
 			"another type without a code",
-			map[string]string{"template_type": `"new"`, "template_data.verification_code": `""`}, orys, "",
+			map[string]string{"template_type": `"new"`, "template_data.verification_code": `""`},
+			orys, "",
 		},
 		{"another type that is named like a field", map[string]string{"template_type": `"hello"`}, orys, "15m"},
 	} {

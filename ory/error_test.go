@@ -50,27 +50,33 @@ func TestTraitsOf(t *testing.T) {
 		{"email", `{"identity":{"traits":{"email":"ada@x.example"}}}`, []string{"ada@x.example"}, []string{"#/traits/email"}},
 		{
 			"another name", `{"identity":{"traits":{"mail":"Ada@X.example "}}}`,
-			[]string{"ada@x.EXAMPLE"}, []string{"#/traits/mail"},
+			[]string{"ada@x.EXAMPLE"},
+			[]string{"#/traits/mail"},
 		},
 		{
 			"deep", `{"identity":{"traits":{"name":"ada","contact":{"work":{"e/m~a%l":"ada@x.example"}}}}}`,
-			[]string{"ada@x.example"}, []string{"#/traits/contact/work/e~1m~0a%25l"},
+			[]string{"ada@x.example"},
+			[]string{"#/traits/contact/work/e~1m~0a%25l"},
 		},
 		{
 			"array", `{"identity":{"traits":{"emails":["a@x.example","b@x.example"]}}}`,
-			[]string{"b@x.example"}, []string{"#/traits/emails"},
+			[]string{"b@x.example"},
+			[]string{"#/traits/emails"},
 		},
 		{
 			"array of objects", `{"identity":{"traits":{"contacts":[{"n":1},{"email":"b@x.example"}]}}}`,
-			[]string{"b@x.example"}, []string{"#/traits/contacts"},
+			[]string{"b@x.example"},
+			[]string{"#/traits/contacts"},
 		},
 		{
 			"twice", `{"identity":{"traits":{"username":"a@x.example","email":"a@x.example"}}}`,
-			[]string{"a@x.example", "A@x.example"}, []string{"#/traits/email"},
+			[]string{"a@x.example", "A@x.example"},
+			[]string{"#/traits/email"},
 		},
 		{
 			"two addresses", `{"identity":{"traits":{"one":"a@x.example","two":"b@x.example"}}}`,
-			[]string{"b@x.example", "a@x.example"}, []string{"#/traits/two", "#/traits/one"},
+			[]string{"b@x.example", "a@x.example"},
+			[]string{"#/traits/two", "#/traits/one"},
 		},
 		{"part of a trait", `{"identity":{"traits":{"email":"ada@x.example.net"}}}`, []string{"ada@x.example"}, nil},
 		{"nobody's", `{"identity":{"traits":{"email":null,"n":1}}}`, []string{"ada@x.example"}, nil},
@@ -78,11 +84,13 @@ func TestTraitsOf(t *testing.T) {
 		{"no identity", `{"flow":1}`, []string{"ada@x.example"}, nil},
 		{
 			"traits of the flow", `{"flow":{"identity":{"traits":{"m":"a@x.example"}}}}`,
-			[]string{"a@x.example"}, []string{"#/traits/m"},
+			[]string{"a@x.example"},
+			[]string{"#/traits/m"},
 		},
 		{
 			"former address", `{"identity":{"traits":{"m":"new@x.example"}},"flow":{"identity":{"traits":{"m":"a@x.example"}}}}`,
-			[]string{"a@x.example"}, nil,
+			[]string{"a@x.example"},
+			nil,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -113,7 +113,7 @@ func TestMailLibrary(t *testing.T) {
 		{"IP address", `mail.fullName(ctx)`, `{"traits":{"name":"win at 1.2.3.4"}}`, ""},
 		{"number in a name", `mail.fullName(ctx)`, `{"traits":{"name":"Ada King 2nd 1815"}}`, "Ada King 2nd 1815"},
 		{"direction of text", `mail.fullName(ctx)`, `{"traits":{"name":"Ada \u202eKing\u2028x"}}`, "Ada Kingx"},
-		{"joiner in a name", `mail.fullName(ctx)`, `{"traits":{"name":"علی‌رضا"}}`, "علی‌رضا"},
+		{"joiner in a name", `mail.fullName(ctx)`, `{"traits":{"name":"علی\u200cرضا"}}`, "علی\u200cرضا"},
 		{"camel case", `mail.fullName(ctx)`, `{"traits":{"firstName":"Ada","lastName":"King"}}`, "Ada King"},
 		{"display name", `mail.fullName(ctx)`, `{"traits":{"name":{},"display_name":"Ada King"}}`, "Ada King"},
 		{
