@@ -19,12 +19,13 @@ type call struct {
 	request   *http.Request
 	reference string
 	started   time.Time
-	// received is what Ory sent.
-	received *ory.Hook
 
 	// outcome and cause go to the log, beside the answer.
 	outcome string
 	cause   error
+
+	// received is what Ory sent.
+	received *ory.Hook
 }
 
 // Outcomes of a call.
@@ -60,8 +61,8 @@ func (c *call) handle() answer {
 		}
 		return c.end(outcomeRefused, problem, cause)
 	}
-	c.received = hook
 	c.hook.warnOfCtx(c.request, hook)
+	c.received = hook
 	if c.hook.Delivery == "queued" {
 		return c.enqueue(hook)
 	}

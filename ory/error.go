@@ -24,29 +24,29 @@ const pointerForm = "#/"
 
 // The errors, each with its own number. Ory's own messages begin with 1, 4 and 5.
 var (
-	ErrNotJSON     = newError(http.StatusBadRequest, 9400001, "The request's body is not valid JSON.")
-	ErrNotObject   = newError(http.StatusBadRequest, 9400002, "The request's body is not a JSON object.")
-	ErrTooDeep     = newError(http.StatusBadRequest, 9400003, "The request's body is nested too deeply.")
-	ErrUnreadable  = newError(http.StatusBadRequest, 9400004, "The request's body could not be read.")
-	ErrCredentials = newError(http.StatusUnauthorized, 9401001, "The request has no valid credentials.")
+	ErrNotJSON     = formError(http.StatusBadRequest, 9400001, "The request's body is not valid JSON.")
+	ErrNotObject   = formError(http.StatusBadRequest, 9400002, "The request's body is not a JSON object.")
+	ErrTooDeep     = formError(http.StatusBadRequest, 9400003, "The request's body is nested too deeply.")
+	ErrUnreadable  = formError(http.StatusBadRequest, 9400004, "The request's body could not be read.")
+	ErrCredentials = formError(http.StatusUnauthorized, 9401001, "The request has no valid credentials.")
 	ErrMethod      = &Error{
 		Status: http.StatusMethodNotAllowed, ID: 9405001, Text: "Only POST is allowed here.",
 		header: "Allow", value: http.MethodPost,
 	}
-	ErrTooLarge    = newError(http.StatusRequestEntityTooLarge, 9413001, "The request's body is too large.")
-	ErrContentType = newError(http.StatusUnsupportedMediaType, 9415001,
+	ErrTooLarge    = formError(http.StatusRequestEntityTooLarge, 9413001, "The request's body is too large.")
+	ErrContentType = formError(http.StatusUnsupportedMediaType, 9415001,
 		"The request's content type must be application/json.")
-	ErrTemplate  = newError(http.StatusUnprocessableEntity, 9422001, "The e-mail could not be written.")
-	ErrMessage   = newError(http.StatusUnprocessableEntity, 9422002, "The e-mail is not valid.")
-	ErrRecipient = newError(http.StatusUnprocessableEntity, 9422003,
+	ErrTemplate  = formError(http.StatusUnprocessableEntity, 9422001, "The e-mail could not be written.")
+	ErrMessage   = formError(http.StatusUnprocessableEntity, 9422002, "The e-mail is not valid.")
+	ErrRecipient = formError(http.StatusUnprocessableEntity, 9422003,
 		"This address can't receive our e-mail. Please check it or use another one.")
-	ErrRefused = newError(http.StatusUnprocessableEntity, 9422004, "The e-mail was refused.")
-	ErrStore   = newError(http.StatusServiceUnavailable, 9503001,
+	ErrRefused = formError(http.StatusUnprocessableEntity, 9422004, "The e-mail was refused.")
+	ErrStore   = formError(http.StatusServiceUnavailable, 9503001,
 		"The e-mail can't be taken on right now. Please try again later.")
-	ErrUnavailable = newError(http.StatusServiceUnavailable, 9503002,
+	ErrUnavailable = formError(http.StatusServiceUnavailable, 9503002,
 		"The e-mail can't be sent right now. Please try again later.")
 	// ErrEmpty: Ory's own Jsonnet failed to make the body. Ory calls again.
-	ErrEmpty = newError(http.StatusServiceUnavailable, 9503003,
+	ErrEmpty = formError(http.StatusServiceUnavailable, 9503003,
 		"The e-mail can't be written right now. Please try again later.")
 
 	errCredentialsBasic = &Error{
@@ -55,7 +55,8 @@ var (
 	}
 )
 
-func newError(status, id int, text string) *Error {
+// formError returns an error without headers.
+func formError(status, id int, text string) *Error {
 	return &Error{Status: status, ID: id, Text: text}
 }
 

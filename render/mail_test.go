@@ -114,6 +114,8 @@ func TestMailLibrary(t *testing.T) {
 		{"number in a name", `mail.fullName(ctx)`, `{"traits":{"name":"Ada King 2nd 1815"}}`, "Ada King 2nd 1815"},
 		{"direction of text", `mail.fullName(ctx)`, `{"traits":{"name":"Ada \u202eKing\u2028x"}}`, "Ada Kingx"},
 		{"joiner in a name", `mail.fullName(ctx)`, `{"traits":{"name":"علی\u200cرضا"}}`, "علی\u200cرضا"},
+		{"empty name", `mail.fullName(ctx)`, `{"traits":{"name":{}}}`, ""},
+		{"no name", `mail.fullName(ctx)`, `{"traits":{"name":[1]}}`, ""},
 		{"camel case", `mail.fullName(ctx)`, `{"traits":{"firstName":"Ada","lastName":"King"}}`, "Ada King"},
 		{"display name", `mail.fullName(ctx)`, `{"traits":{"name":{},"display_name":"Ada King"}}`, "Ada King"},
 		{
@@ -122,8 +124,6 @@ func TestMailLibrary(t *testing.T) {
 		},
 		{"control characters", `mail.fullName(ctx)`, `{"traits":{"name":"A\u0001d\u007fa\u0085 K\u001bing"}}`, "Ada King"},
 		{"host with a control character", `mail.fullName(ctx)`, `{"traits":{"name":"evil.\u0001com"}}`, ""},
-		{"empty name", `mail.fullName(ctx)`, `{"traits":{"name":{}}}`, ""},
-		{"no name", `mail.fullName(ctx)`, `{"traits":{"name":[1]}}`, ""},
 		{
 			"script link", `mail.link('x', 'https://x/?a="|b {{c}}').html`, `{}`,
 			`<a class="link" href="https://x/?a=&quot;%7Cb%20%7B%7Bc}}" style="color:#1a5fb4">x</a>`,
