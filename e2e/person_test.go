@@ -100,14 +100,21 @@ func (p *person) submit(flow object, fields object) seen {
 	}
 	form := make(url.Values)
 	flatten(form, "", fields)
-	nodes, _ := at(flow, "ui", "nodes").([]any)
-	for _, node := range nodes {
-		if at(node, "attributes", "name") == "csrf_token" {
-			form.Set("csrf_token", at(node, "attributes", "value").(string))
-		}
-	}
+	form.Set("csrf_token", fieldValue(flow, "csrf_token"))
 	answer := p.do(http.MethodPost, action, "application/x-www-form-urlencoded", []byte(form.Encode()))
 	return p.follow(answer)
+}
+
+// fieldValue returns the value of a field of a flow's form.
+func fieldValue(flow object, name string) string {
+	nodes, _ := at(flow, "ui", "nodes").([]any)
+	for _, node := range nodes {
+		if at(node, "attributes", "name") == name {
+			value, _ := at(node, "attributes", "value").(string)
+			return value
+		}
+	}
+	return ""
 }
 
 // flatten has a field for each value. Kratos takes transient_payload as JSON in one field alone.
