@@ -12,6 +12,8 @@ import (
 type answer struct {
 	// problem is nil if all went well.
 	problem *ory.Error
+	// fields are pointers to the fields of Ory's form that the problem lies with.
+	fields []string
 	// recipients is what Mandrill said of each, if the mail was sent before the answer.
 	recipients []mandrill.Recipient
 	// entry is the id in the outbox, or empty.
@@ -75,7 +77,7 @@ func (a answer) write(w http.ResponseWriter, r *http.Request, reference string) 
 		w.Header().Set("Outbox-Duplicate", "true")
 	}
 	if a.problem != nil {
-		return a.problem.Respond(w, reference)
+		return a.problem.Respond(w, reference, a.fields...)
 	}
 	status := a.status(r)
 	if status == http.StatusNoContent {

@@ -118,6 +118,9 @@ func TestAudienceAnswers(t *testing.T) {
 			if got.Status != test.status || !strings.Contains(got.Body, test.want) || test.want == "" && got.Body != "" {
 				t.Errorf("got %+v", got)
 			}
+			if test.want == "9422003" && !slices.Equal(got.Pointers(), []string{"#/traits/email", "#/"}) {
+				t.Errorf("it points at %q", got.Pointers())
+			}
 			if strings.Contains(got.Body, "e-mail") {
 				t.Errorf("it speaks of mails: %s", got.Body)
 			}

@@ -24,6 +24,9 @@ type call struct {
 	// outcome and cause go to the log, beside the answer.
 	outcome string
 	cause   error
+
+	// received is what Ory sent.
+	received *ory.Hook
 }
 
 // Outcomes of a call.
@@ -67,6 +70,7 @@ func (c *call) handle() answer {
 	defer hook.Release()
 	unlimitReading(c.writer)
 	c.hook.warnOfCtx(c.request, hook)
+	c.received = hook
 	if c.hook.Delivery == "queued" {
 		return c.enqueue(hook)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/ory"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
@@ -50,7 +51,7 @@ func syncStatus(r outbox.Result) int {
 	case outbox.VerdictSent, outbox.VerdictBacklogged:
 		return http.StatusNoContent
 	}
-	return new(call).failed(r.Verdict, nil).problem.Status
+	return (&call{received: new(ory.Hook)}).failed(nil, r.Verdict, nil).problem.Status
 }
 
 // TestDocumentedErrors has Mandrill answer with each error of docs/mandrill.md.

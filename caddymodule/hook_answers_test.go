@@ -2,6 +2,7 @@ package caddymodule_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -113,6 +114,35 @@ func TestHookAnswers(t *testing.T) {
 			t.Errorf("subject %q", mail.Message.Subject)
 		}
 	}
+}
+
+// TestRejectedFields has the answer point at the traits whose addresses Mandrill rejects.
+func TestRejectedFields(t *testing.T) {
+	const template = `function(ctx) { message: { from_email: 'hello@example.com', text: 'Hi', to: [
+		{ email: ctx.identity.traits.mail }, { email: 'copy@example.net', type: 'cc' },
+	] } }`
+	const traits = `{"identity":{"traits":{"mail":"%s","username":"Ada"}}}`
+	for _, test := range []struct{ name, mail, want string }{
+		{"trait", "reject@test.mandrillapp.com", "#/traits/mail #/"},
+		{"as it was typed", "Reject@Test.Mandrillapp.com", "#/traits/mail #/"},
+		{"blanks around it", " reject@test.mandrillapp.com ", "#/traits/mail #/"},
+		{"nothing is wrong", "ada@example.net", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e := edgetest.New(t, template, "")
+			got := e.Post(fmt.Sprintf(traits, test.mail))
+			if pointers := strings.Join(got.Pointers(), " "); pointers != test.want {
+				t.Errorf("points at %q: %s", pointers, got.Body)
+			}
+		})
+	}
+	t.Run("somebody else's", func(t *testing.T) {
+		e := edgetest.New(t, strings.Replace(template, "copy@example.net", "reject@test.mandrillapp.com", 1), "")
+		got := e.Post(fmt.Sprintf(traits, "ada@example.net"))
+		if pointers := strings.Join(got.Pointers(), " "); pointers != "#/" {
+			t.Errorf("points at %q: %s", pointers, got.Body)
+		}
+	})
 }
 
 func TestHookWhenMandrillFails(t *testing.T) {

@@ -23,10 +23,11 @@ func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error)
 	_, courier := ctx["template_type"]
 	if courier {
 		// A code or a link soon expires, and is what the mail is about.
-		minutes, _ := object(ctx["template_data"])["expires_in_minutes"].(float64)
 		expiry := courierExpiry
-		if minutes > 0 && minutes < 7*24*60 {
-			expiry = time.Duration(minutes * float64(time.Minute))
+		minutes, said := object(ctx["template_data"])["expires_in_minutes"].(float64)
+		if said && minutes < 7*24*60 {
+			// Ory says 0 for less than a minute.
+			expiry = max(time.Duration(minutes*float64(time.Minute)), time.Minute)
 		}
 		entry.Expires, entry.Private = time.Now().Add(expiry), true
 	}
@@ -42,6 +43,7 @@ func (c *call) unrendered(ctx map[string]any, reason string) (outbox.New, error)
 		delete(flow, "ui")
 	}
 	delete(ctx, "request_cookies")
+	removeSecretFields(ctx)
 	if headers, has := ctx["request_headers"].(map[string]any); has {
 		ctx["request_headers"] = map[string]any{"Accept-Language": headers["Accept-Language"]}
 		if headers["Accept-Language"] == nil {
@@ -72,6 +74,28 @@ func removeQueries(value any) any {
 		}
 	}
 	return value
+}
+
+// secretFields of a ctx let their holder act as the person.
+var secretFields = []string{
+	"session_token", "ory_session_token", "session_token_exchange_code", "oauth2_login_challenge", "oauth2_login_request",
+}
+
+// removeSecretFields removes them wherever they are in a value.
+func removeSecretFields(value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		for _, name := range secretFields {
+			delete(value, name)
+		}
+		for _, child := range value {
+			removeSecretFields(child)
+		}
+	case []any:
+		for _, child := range value {
+			removeSecretFields(child)
+		}
+	}
 }
 
 func object(value any) map[string]any {

@@ -17,7 +17,12 @@ func TestQueuedHookWithABrokenTemplate(t *testing.T) {
 		"request_cookies":{"session":"c00kie"},
 		"request_url":"https://ory.example/x?token=t0ken",
 		"request_headers":{"Cookie":["c00kie"],"Accept-Language":["de"]},
-		"flow":{"id":"f1","ui":{"nodes":["n0de"]},"return_to":"https://app.example/?a=t0ken"}
+		"flow":{
+			"id":"f1","ui":{"nodes":["n0de"]},"return_to":"https://app.example/?a=t0ken","session_token":"t0ken",
+			"session_token_exchange_code":"t0ken","oauth2_login_challenge":"t0ken",
+			"oauth2_login_request":{"challenge":"t0ken"},
+			"continue_with":[{"action":"set_ory_session_token","ory_session_token":"t0ken"}]
+		}
 	}`
 	e := edgetest.NewWith(t, strings.Replace(edgetest.Minimal, "traits.email", "traits.emial", 1), "", "")
 	got := e.Post(ctx)
@@ -55,6 +60,7 @@ func TestCourierExpires(t *testing.T) {
 	for body, want := range map[string]time.Duration{
 		`{"login_code":"1"}`:                         15 * time.Minute,
 		`{"login_code":"2","expires_in_minutes":60}`: time.Hour,
+		`{"login_code":"3","expires_in_minutes":0}`:  time.Minute,
 	} {
 		got := e.Post(`{"recipient":"ada@example.net","template_type":"login_code_valid","template_data":` + body + `}`)
 		entry := e.WaitState(got.Entry(), outbox.Unrendered)

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -143,7 +142,7 @@ func (c *call) sendOnce(o outgoing) (answer, outbox.Result) {
 	c.hook.endSpan(span, err)
 	if err != nil {
 		result := o.failure(ctx, err)
-		return c.failed(result.Verdict, err), result
+		return c.failed(o.Recipients(), result.Verdict, err), result
 	}
 	for _, recipient := range recipients {
 		if !o.accepted(recipient) {
@@ -153,25 +152,39 @@ func (c *call) sendOnce(o outgoing) (answer, outbox.Result) {
 	result := o.outcome(recipients)
 	if result.Verdict == outbox.VerdictHold || result.Verdict == outbox.VerdictDead {
 		// The domain or the key cannot send, or the operator must change the message: this is not the person's trouble.
-		return c.failed(result.Verdict, errors.New(result.Reason)), result
+		return c.failed(o.Recipients(), result.Verdict, errors.New(result.Reason)), result
 	}
 	return c.answerFor(o, recipients), result
 }
 
 // answerFor returns the answer for what Mailchimp said of each recipient.
 func (c *call) answerFor(o outgoing, recipients []mandrill.Recipient) answer {
-	if slices.ContainsFunc(recipients, func(r mandrill.Recipient) bool { return !o.accepted(r) }) {
-		return c.end(outcomeRejected, ory.ErrRecipient, nil)
+	var rejected []string
+	for _, recipient := range recipients {
+		if !o.accepted(recipient) {
+			rejected = append(rejected, recipient.Email)
+		}
+	}
+	if len(rejected) > 0 {
+		return c.rejected(rejected, nil)
 	}
 	sent := c.end(outcomeSent, nil, nil)
 	sent.recipients = recipients
 	return sent
 }
 
-func (c *call) failed(verdict outbox.Verdict, err error) answer {
+// rejected returns the answer for addresses that Mailchimp does not accept.
+func (c *call) rejected(addresses []string, cause error) answer {
+	rejected := c.end(outcomeRejected, ory.ErrRecipient, cause)
+	rejected.fields = c.received.TraitsOf(addresses)
+	return rejected
+}
+
+// failed returns the answer for a message or change to the addresses that was not made.
+func (c *call) failed(addresses []string, verdict outbox.Verdict, err error) answer {
 	switch verdict {
 	case outbox.VerdictRejected:
-		return c.end(outcomeRejected, ory.ErrRecipient, err)
+		return c.rejected(addresses, err)
 	case outbox.VerdictDead:
 		return c.end(outcomeRejected, ory.ErrRefused, err)
 	case outbox.VerdictUnknown:

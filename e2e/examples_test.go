@@ -37,6 +37,7 @@ func TestExamples(t *testing.T) {
 		return strings.NewReplacer(pairs...).Replace(text)
 	}
 	m := newMandrill(t)
+	provider := newProvider(t)
 	e := runEdge(t, files, func(e *edge) string {
 		return replace(files["Caddyfile"],
 			"\tmailchimp {\n", "admin "+e.admin+"\nauto_https off\npersist_config off\nmailchimp {\napi_base "+m.url+"\n",
@@ -50,7 +51,9 @@ func TestExamples(t *testing.T) {
 			"https://auth.example.com/", k.public+"/\n    host: 127.0.0.1\n    port: "+port(k.public),
 			"http://127.0.0.1:4434/", k.admin+"/\n    host: 127.0.0.1\n    port: "+port(k.admin),
 			"    password:\n      enabled: true\n",
-			"    password:\n      enabled: true\n      config:\n        haveibeenpwned_enabled: false\n"))
+			"    password:\n      enabled: true\n      config:\n        haveibeenpwned_enabled: false\n"+
+				"    oidc:\n      enabled: true\n      config:\n        providers: [{id: other, provider: generic, "+
+				"client_id: club, client_secret: s3cret, mapper_url: 'base64://e30=', issuer_url: '"+provider+"'}]\n"))
 	})
 	const (
 		welcome = "Willkommen bei Example Club"
@@ -77,6 +80,19 @@ func TestExamples(t *testing.T) {
 			j.sees("password", j.submit(j.start("settings"), fields), http.StatusOK)
 			j.gets("password", "Dein Passwort wurde geändert")
 
+			// To confirm one's password is no new sign-in.
+			fields["identifier"] = j.address
+			j.sees("refresh", j.submit(j.start("login?refresh=true"), fields), http.StatusOK)
+			flow = j.start("settings")
+			j.submit(flow, object{"method": "lookup_secret", "lookup_secret_regenerate": true})
+			j.sees("factor", j.submit(flow, object{"method": "lookup_secret", "lookup_secret_confirm": true}), http.StatusOK)
+			j.gets("factor", "Deine Anmeldung wurde geändert")
+
+			if browser {
+				j.sees("link", j.linkAccount("other"), http.StatusOK)
+				j.gets("link", "Deine verknüpften Konten wurden geändert")
+			}
+
 			p := newPerson(t, k, browser)
 			flow = p.start("recovery")
 			j.sees("recovery", p.submit(flow, object{"method": "code", "email": j.address}), http.StatusOK)
@@ -98,9 +114,6 @@ func TestExamples(t *testing.T) {
 			j.submit(flow, fields)
 			// The form's language counts before the trait's.
 			complete, welcome := "Complete your registration", "Welcome to Example Club"
-			if browser {
-				complete, welcome = signUp, "Willkommen bei Example Club" // of a browser's form with a code, Kratos 1.3.1 drops it
-			}
 			j.gets("registration", complete)
 			fields["code"] = j.code(complete)
 			j.sees("registration", j.submit(flow, fields), http.StatusOK)

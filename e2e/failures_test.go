@@ -95,45 +95,6 @@ func TestBrokenTemplate(t *testing.T) {
 	m.arrives(t, "ada@example.net", "registration-plain", verify)
 }
 
-// TestRejectedAddress shows the rejection at the field of the form.
-func TestRejectedAddress(t *testing.T) {
-	t.Parallel()
-	m := newMandrill(t)
-	e := flowsEdge(t, m, "delivery sync\nstore_result\n")
-	k := registering(t, e, hook(e, "registration-parse", "parse", "header"))
-	const rejected = "reject@test.mandrillapp.com"
-	const text = "This address can't receive our e-mail. Please check it or use another one."
-	for _, browser := range []bool{false, true} {
-		p := newPerson(t, k, browser)
-		flow := p.start("registration")
-		fields := object{"method": "password", "password": password, "traits": object{"email": rejected}}
-		got := p.submit(flow, fields)
-		if got.status != http.StatusBadRequest || got.errors()["traits.email"] != text || len(got.errors()) != 1 ||
-			!strings.Contains(got.text, "9422003") || p.signedIn() {
-			t.Errorf("browser %v sees %d %v %s", browser, got.status, got.errors(), got.text)
-		}
-		if found := k.identities(rejected); len(found) != 0 {
-			t.Errorf("it is stored: %v", found)
-		}
-		address := map[bool]string{false: "api@example.net", true: "browser@example.net"}[browser]
-		fields["traits"] = object{"email": address}
-		if got := p.submit(flow, fields); got.status != http.StatusOK || !p.signedIn() {
-			t.Errorf("with another address, browser %v sees %d %s", browser, got.status, got.text)
-		}
-		m.arrives(t, address, "registration-parse", "Confirm your e-mail address")
-		found := k.identities(address)
-		if len(found) != 1 {
-			t.Fatalf("%d are stored", len(found))
-		}
-		stored := at(found[0], "metadata_admin", "mailchimp")
-		recipients, _ := at(stored, "recipients").([]any)
-		if at(stored, "status") != "sent" || len(recipients) != 1 ||
-			at(recipients[0], "email") != address || at(recipients[0], "_id") == nil {
-			t.Errorf("metadata_admin is %v", at(found[0], "metadata_admin"))
-		}
-	}
-}
-
 // TestMandrillIsDownInAParseHook keeps people out as long as it lasts.
 func TestMandrillIsDownInAParseHook(t *testing.T) {
 	t.Parallel()

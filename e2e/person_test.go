@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -64,17 +65,18 @@ func (s seen) errors() map[string]string {
 	return found
 }
 
-// start begins a flow.
+// start begins a flow, such as login or login?refresh=true.
 func (p *person) start(flow string) object {
 	p.t.Helper()
+	flow, query, _ := strings.Cut(flow, "?")
 	if !p.browser {
-		answer := p.do(http.MethodGet, p.kratos.public+"/self-service/"+flow+"/api", "", nil)
+		answer := p.do(http.MethodGet, p.kratos.public+"/self-service/"+flow+"/api?"+query, "", nil)
 		if answer.status != http.StatusOK {
 			p.t.Fatalf("starting %s: %d %s", flow, answer.status, answer.text)
 		}
 		return answer.body
 	}
-	answer := p.open(p.kratos.public + "/self-service/" + flow + "/browser")
+	answer := p.open(p.kratos.public + "/self-service/" + flow + "/browser?" + query)
 	if at(answer.body, "ui") == nil {
 		p.t.Fatalf("starting %s: %d %s", flow, answer.status, answer.text)
 	}
@@ -98,23 +100,39 @@ func (p *person) submit(flow object, fields object) seen {
 	}
 	form := make(url.Values)
 	flatten(form, "", fields)
-	nodes, _ := at(flow, "ui", "nodes").([]any)
-	for _, node := range nodes {
-		if at(node, "attributes", "name") == "csrf_token" {
-			form.Set("csrf_token", at(node, "attributes", "value").(string))
-		}
-	}
+	form.Set("csrf_token", fieldValue(flow, "csrf_token"))
 	answer := p.do(http.MethodPost, action, "application/x-www-form-urlencoded", []byte(form.Encode()))
 	return p.follow(answer)
 }
 
+// fieldValue returns the value of a field of a flow's form.
+func fieldValue(flow object, name string) string {
+	nodes, _ := at(flow, "ui", "nodes").([]any)
+	for _, node := range nodes {
+		if at(node, "attributes", "name") == name {
+			value, _ := at(node, "attributes", "value").(string)
+			return value
+		}
+	}
+	return ""
+}
+
+// flatten has a field for each value. Kratos takes transient_payload as JSON in one field alone.
 func flatten(form url.Values, prefix string, fields object) {
 	for name, value := range fields {
+		if name == "transient_payload" {
+			encoded, err := json.Marshal(value)
+			if err != nil {
+				panic(err)
+			}
+			form.Set(name, string(encoded))
+			continue
+		}
 		if child, ok := value.(object); ok {
 			flatten(form, prefix+name+".", child)
 			continue
 		}
-		form.Set(prefix+name, value.(string))
+		form.Set(prefix+name, fmt.Sprint(value))
 	}
 }
 

@@ -2,20 +2,16 @@ package examples_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
 	"os"
 	"path/filepath"
-	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-jsonnet"
 	"go.uber.org/goleak"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
@@ -86,9 +82,6 @@ func read(t *testing.T, file string) (value any) {
 	return value
 }
 
-// bodies stand on Ory's side.
-var bodies = []string{"ory/forward.jsonnet", "ory/courier-body.jsonnet"}
-
 func glob(t *testing.T, patterns ...string) (found []string) {
 	t.Helper()
 	for _, pattern := range patterns {
@@ -144,49 +137,6 @@ func TestEachTemplateHasACtx(t *testing.T) {
 		}
 		if _, err := os.Stat(strings.TrimSuffix(template, ".jsonnet") + ".ctx.json"); err != nil {
 			t.Error(err)
-		}
-	}
-}
-
-// TestForward evaluates what stands on Ory's side as Ory does.
-func TestForward(t *testing.T) {
-	forward, err := os.ReadFile("ory/forward.jsonnet")
-	if err != nil {
-		t.Fatal(err)
-	}
-	snippets := []string{string(forward)}
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, encoded := range regexp.MustCompile(`base64://([A-Za-z0-9+/=]+)`).FindAllSubmatch(readme, -1) {
-		decoded, err := base64.StdEncoding.DecodeString(string(encoded[1]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		snippets = append(snippets, string(decoded))
-	}
-	if len(snippets) != 3 {
-		t.Errorf("the README has %d snippets in base64", len(snippets)-1)
-	}
-	for _, snippet := range snippets {
-		vm := jsonnet.MakeVM()
-		vm.TLACode("ctx",
-			`{"identity":{"id":1},"flow":{"id":"f","request_url":"https://x/?token=t","ui":{"nodes":[]}},`+
-				`"request_url":"https://x/?token=t","request_cookies":{"session":"s3cret"},"request_method":"POST"}`)
-		got, err := vm.EvaluateAnonymousSnippet("forward", snippet)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var value any
-		if err := json.Unmarshal([]byte(got), &value); err != nil {
-			t.Fatal(err)
-		}
-		want := map[string]any{
-			"identity": map[string]any{"id": 1.0}, "flow": map[string]any{"id": "f"}, "request_method": "POST",
-		}
-		if !reflect.DeepEqual(value, any(want)) {
-			t.Errorf("%s gives %s", snippet, got)
 		}
 	}
 }

@@ -1,5 +1,6 @@
 // The frame of our mails. What comes in as `text` is escaped here.
-local html = std.escapeStringXML;
+local mail = import 'mail.libsonnet';
+local html = mail.html;
 {
   brand:: { name: 'Example Club', url: 'https://www.example.com', color: '#1a5fb4' },
 

@@ -1,5 +1,6 @@
 // The recipe of https://www.ory.com/docs/actions/integrations/mailchimp as it stands there, but for
-// the key: that is in Caddy's configuration.
+// the key: that is in Caddy's configuration. It writes to whichever address Ory lists first, which may be a phone number:
+// in a template of your own, take recipient of mail.libsonnet.
 function(ctx) {
 message: {
    from_email: "hello@example.com",

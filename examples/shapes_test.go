@@ -2,6 +2,7 @@ package examples_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -112,16 +113,17 @@ func TestCourierWords(t *testing.T) {
 		{"as it is", nil, own, "15m"},
 		{"minutes", map[string]string{"template_data.expires_in_minutes": `5`}, own, "5m"},
 		{"minutes that are null", map[string]string{"template_data.expires_in_minutes": `null`}, own, "15m"},
-		{"no minutes", map[string]string{"template_data.expires_in_minutes": `0`}, own, "15m"},
+		{"less than a minute", map[string]string{"template_data.expires_in_minutes": `0`}, own, "1m"},
+		{"one minute", map[string]string{"template_data.expires_in_minutes": `1`}, own, "1m"},
 		{"minutes of another kind", map[string]string{"template_data.expires_in_minutes": `"5"`}, own, "15m"},
 		{"link alone", map[string]string{"template_data.verification_code": ""}, own, "15m"},
 		{
 			"neither code nor link", map[string]string{
 				"template_data.verification_code": `""`, "template_data.verification_url": `null`,
-			}, orys, "",
+			}, orys, "15m",
 		},
-		{"no data", map[string]string{"template_data": ""}, orys, ""},
-		{"null data", map[string]string{"template_data": `null`}, orys, ""},
+		{"no data", map[string]string{"template_data": ""}, orys, "15m"},
+		{"null data", map[string]string{"template_data": `null`}, orys, "15m"},
 		{
 			"notice without data",
 			map[string]string{"template_data": `null`, "template_type": `"recovery_invalid"`},
@@ -130,16 +132,41 @@ func TestCourierWords(t *testing.T) {
 		{
 			"notice with minutes", map[string]string{
 				"template_data.expires_in_minutes": `5`, "template_type": `"verifiable_address_changed"`,
-			}, "Your e-mail address was changed", "",
+			}, "Your contact details were changed", "",
 		},
-		{"another type with a code", map[string]string{"template_type": `"verification_number_valid"`}, orys, ""},
-		{"another type that is named like a notice", map[string]string{"template_type": `"login_code_invalid"`}, orys, ""},
-		{"another type that is named like a field", map[string]string{"template_type": `"hello"`}, orys, ""},
+		{
+			"new authenticator",
+			map[string]string{"template_type": `"authenticator_key_added"`},
+			"A new way to sign in to your account", "",
+		},
+		{
+			"another type that is valid", map[string]string{
+				"template_type": `"login_link_valid"`, "template_data": `{"expires_in_minutes":5}`,
+			}, orys, "5m",
+		},
+		{"another type with a code", map[string]string{"template_type": `"new"`}, orys, "15m"},
+		{
+			"another type without a code",
+			map[string]string{"template_type": `"new"`, "template_data.verification_code": `""`},
+			orys, "",
+		},
+		{"another type that is named like a field", map[string]string{"template_type": `"hello"`}, orys, "15m"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := made(t, "ory/courier.jsonnet", changed(t, "ory/courier.ctx.json", test.values))
+			ctx := changed(t, "ory/courier.ctx.json", test.values)
+			if test.subject == orys {
+				ctx.(map[string]any)["request_headers"] = map[string]any{"Accept-Language": []any{"de"}}
+			}
+			got := made(t, "ory/courier.jsonnet", ctx)
 			if got.Message.Subject != test.subject || got.Delivery.ExpiresIn != test.expires {
 				t.Errorf("got %q, which expires in %q", got.Message.Subject, got.Delivery.ExpiresIn)
+			}
+			if test.subject == orys && !strings.Contains(got.Message.HTML, `lang="en"`) {
+				t.Errorf("English words are said to be of another language: %s", got.Message.HTML)
+			}
+			minute := strings.Contains(got.Message.Text, "It is valid for one minute.")
+			if test.subject == own && minute != (test.expires == "1m") {
+				t.Errorf("it expires in %s: %s", test.expires, got.Message.Text)
 			}
 			if test.subject == orys && !strings.Contains(got.Message.Text, "please verify your account by entering") {
 				t.Errorf("Ory's words are missing: %s", got.Message.Text)
@@ -148,29 +175,48 @@ func TestCourierWords(t *testing.T) {
 	}
 }
 
-// TestVerificationWritesToAConfirmedAddress has people with several addresses, or with none that is confirmed.
-func TestVerificationWritesToAConfirmedAddress(t *testing.T) {
-	address := func(via, value, verified string) string {
-		return `{"via":"` + via + `","value":"` + value + `","verified":` + verified + `}`
+// TestVerificationWritesToTheConfirmedAddress has people with several addresses, or with none that is confirmed.
+func TestVerificationWritesToTheConfirmedAddress(t *testing.T) {
+	address := func(via, value, verified, at string) string {
+		return `{"via":"` + via + `","value":"` + value + `","verified":` + verified + `,"verified_at":` + at + `}`
 	}
-	const typed = "linus@example.com" // as the traits say
-	for _, test := range []struct{ name, addresses, want string }{
-		{"the only one", "[" + address("email", typed, "true") + "]", typed},
-		{"phone alone", "[" + address("email", typed, "false") + "," + address("sms", "+41", "true") + "]", ""},
+	const (
+		typed  = "linus@example.com" // as the traits say
+		second = "second@example.net"
+		early  = `"2026-11-23T17:42:52Z"`
+		late   = `"2026-11-23T17:42:52.1Z"`
+		latest = `"2026-11-23T17:42:52.100000001Z"`
+	)
+	for _, test := range []struct {
+		name, want string
+		addresses  []string
+	}{
+		{"the only one", typed, []string{address("email", typed, "true", early)}},
+		{"phone alone", "", []string{address("email", typed, "false", "null"), address("sms", "+41", "true", early)}},
+		{"second address", second, []string{address("email", typed, "true", early), address("email", second, "true", late)}},
 		{
-			"second address", "[" + address("email", typed, "false") + "," + address("email", "second@example.net", "true") +
-				"]", "second@example.net",
+			"first address again", typed,
+			[]string{address("email", typed, "true", latest), address("email", second, "true", late)},
 		},
-		{"both", "[" + address("email", "a@example.net", "true") + "," + address("email", typed, "true") + "]", typed},
-		{"of another kind", "[" + address("email", typed, `"true"`) + ",null,1]", ""},
-		{"empty", "[]", ""},
-		{"null", "null", ""},
-		{"none", "", ""},
+		{"phone later", "", []string{address("email", typed, "true", late), address("sms", "+41", "true", latest)}},
+		{"phone before", typed, []string{address("email", typed, "true", late), address("sms", "+41", "true", early)}},
+		{"no times", typed, []string{address("email", typed, "true", "null")}},
+		{"of another kind", "", []string{address("email", typed, `"true"`, early), "null", "1"}},
+		{"none", "", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := made(t, "ory/verification.jsonnet",
-				changed(t, "ory/verification.ctx.json", map[string]string{"identity.verifiable_addresses": test.addresses}))
-			checkRecipient(t, got, test.want)
+			for range 2 {
+				slices.Reverse(test.addresses)
+				got := made(t, "ory/verification.jsonnet", changed(t, "ory/verification.ctx.json",
+					map[string]string{"identity.verifiable_addresses": "[" + strings.Join(test.addresses, ",") + "]"}))
+				checkRecipient(t, got, test.want)
+			}
+		})
+	}
+	for name, addresses := range map[string]string{"null": "null", "nothing": ""} {
+		t.Run(name, func(t *testing.T) {
+			checkRecipient(t, made(t, "ory/verification.jsonnet", changed(t, "ory/verification.ctx.json",
+				map[string]string{"identity.verifiable_addresses": addresses})), "")
 		})
 	}
 }

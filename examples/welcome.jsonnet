@@ -23,39 +23,26 @@ local texts = {
   },
 };
 
-// A field of an object, or null where there is none. What a form passes along can be anything.
-local field(object, name) = if std.isObject(object) then std.get(object, name);
-
-// The language: what the form passed along, else what the browser prefers.
-local language(ctx) =
-  local passed = field(field(ctx.flow, 'transient_payload'), 'lang');
-  local accepted = field(field(ctx, 'request_headers'), 'Accept-Language');
-  local wanted = [w for w in [passed] + (if std.isArray(accepted) then accepted else []) if std.isString(w)];
-  local short = if wanted == [] then '' else std.asciiLower(std.substr(wanted[0], 0, 2));
-  if std.objectHas(texts, short) then short else 'en';
-
 function(ctx)
-  local verifiable = field(ctx.identity, 'verifiable_addresses');
-  local addresses = [a.value for a in (if verifiable == null then [] else verifiable) if a.via == 'email'];
   local fullName = mail.fullName(ctx.identity);
-  local lang = language(ctx);
+  local lang = mail.language(ctx, ['en', 'de']);
   local t = texts[lang];
   local brand = layout.brand;
 
   local subject = t.subject % brand.name;
-  local hello = if fullName == '' then t.helloAll else t.hello % fullName;
+  local hello(name) = if name == '' then t.helloAll else t.hello % name;
   local thanks = t.thanks % brand.name;
   local footer = t.footer % brand.url;
 
-  // People who registered with a phone number have no address.
-  if addresses == [] then error 'cancel' else {
+  {
     message: {
       from_email: 'hello@example.com',
       from_name: brand.name,
-      to: [{ email: addresses[0], name: fullName, type: 'to' }],
+      // For people who registered with a phone number, this cancels: they have no address.
+      to: [mail.recipient(ctx.identity)],
       subject: subject,
-      html: layout.page(lang, subject, layout.paragraph(hello) + layout.paragraph(thanks) + layout.button(brand.url, t.button), footer),
-      text: std.join('\n\n', [hello, thanks, t.button + ': ' + brand.url, footer]) + '\n',
+      html: layout.page(lang, subject, layout.paragraph(hello(fullName)) + layout.paragraph(thanks) + layout.button(brand.url, t.button), footer),
+      text: std.join('\n\n', [hello(mail.text(fullName)), thanks, t.button + ': ' + brand.url, footer]) + '\n',
       tags: ['welcome', 'lang-' + lang],
       metadata: { identity_id: ctx.identity.id },
     },

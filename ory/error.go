@@ -3,6 +3,7 @@ package ory
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 )
 
 // An Error is an answer to Ory other than success. Its text may reach an end user's screen, so it
@@ -12,19 +13,14 @@ type Error struct {
 	Status int
 	// ID is the message's number, which stays the same over all versions.
 	ID int
-	// Pointer says which field of the form the message belongs to, "#/" for the form as a whole.
-	Pointer string
 	// Text is the message, in English.
 	Text string
 
 	header, value string
 }
 
-// Pointers to the fields of Ory's forms.
-const (
-	pointerForm  = "#/"
-	pointerEmail = "#/traits/email"
-)
+// pointerForm stands for a form as a whole.
+const pointerForm = "#/"
 
 // The errors, each with its own number. Ory's own messages begin with 1, 4 and 5.
 var (
@@ -34,7 +30,7 @@ var (
 	ErrUnreadable  = formError(http.StatusBadRequest, 9400004, "The request's body could not be read.")
 	ErrCredentials = formError(http.StatusUnauthorized, 9401001, "The request has no valid credentials.")
 	ErrMethod      = &Error{
-		Status: http.StatusMethodNotAllowed, ID: 9405001, Pointer: pointerForm, Text: "Only POST is allowed here.",
+		Status: http.StatusMethodNotAllowed, ID: 9405001, Text: "Only POST is allowed here.",
 		header: "Allow", value: http.MethodPost,
 	}
 	ErrTooLarge    = formError(http.StatusRequestEntityTooLarge, 9413001, "The request's body is too large.")
@@ -42,10 +38,8 @@ var (
 		"The request's content type must be application/json.")
 	ErrTemplate  = formError(http.StatusUnprocessableEntity, 9422001, "The e-mail could not be written.")
 	ErrMessage   = formError(http.StatusUnprocessableEntity, 9422002, "The e-mail is not valid.")
-	ErrRecipient = &Error{
-		Status: http.StatusUnprocessableEntity, ID: 9422003, Pointer: pointerEmail,
-		Text: "This address can't receive our e-mail. Please check it or use another one.",
-	}
+	ErrRecipient = formError(http.StatusUnprocessableEntity, 9422003,
+		"This address can't receive our e-mail. Please check it or use another one.")
 	ErrRefused = formError(http.StatusUnprocessableEntity, 9422004, "The e-mail was refused.")
 	ErrStore   = formError(http.StatusServiceUnavailable, 9503001,
 		"The e-mail can't be taken on right now. Please try again later.")
@@ -58,14 +52,14 @@ var (
 		"There are too many requests right now. Please try again later.")
 
 	errCredentialsBasic = &Error{
-		Status: ErrCredentials.Status, ID: ErrCredentials.ID, Pointer: pointerForm, Text: ErrCredentials.Text,
+		Status: ErrCredentials.Status, ID: ErrCredentials.ID, Text: ErrCredentials.Text,
 		header: "WWW-Authenticate", value: `Basic realm="hook", charset="UTF-8"`,
 	}
 )
 
-// formError returns an error that belongs to a form as a whole.
+// formError returns an error without headers.
 func formError(status, id int, text string) *Error {
-	return &Error{Status: status, ID: id, Pointer: pointerForm, Text: text}
+	return &Error{Status: status, ID: id, Text: text}
 }
 
 // Errors returns all errors in the order of their numbers.
@@ -97,15 +91,18 @@ type (
 	}
 )
 
-// Respond answers with the error in Ory's form. The reference stands in the message's context, so
-// that whoever sees it can be helped from the log.
-func (e *Error) Respond(w http.ResponseWriter, reference string) error {
-	body, err := json.Marshal(form{[]fieldMessages{{
-		Pointer: e.Pointer,
-		Messages: []message{{
-			ID: e.ID, Text: e.Text, Type: "error", Context: map[string]string{"reference": reference},
-		}},
-	}}})
+// Respond answers with the error in Ory's form: for the form as a whole, and for the fields that the pointers name.
+// A field alone would not do, because Ory's default form hides the traits in its second step. The reference stands in
+// the message's context, so that whoever sees it can be helped from the log.
+func (e *Error) Respond(w http.ResponseWriter, reference string, fields ...string) error {
+	messages := []message{{
+		ID: e.ID, Text: e.Text, Type: "error", Context: map[string]string{"reference": reference},
+	}}
+	var answer form
+	for _, pointer := range slices.Concat(fields, []string{pointerForm}) {
+		answer.Messages = append(answer.Messages, fieldMessages{pointer, messages})
+	}
+	body, err := json.Marshal(answer)
 	if err != nil {
 		return err
 	}

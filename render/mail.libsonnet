@@ -47,6 +47,8 @@ local visible(value) =
   if std.length(std.encodeUTF8(value)) == std.length(value) then value
   else std.join('', [c for c in std.stringChars(value) if !isHidden(c)]);
 
+local isControl(c) = c < ' ' || c >= '\u007f' && c <= '\u009f';
+
 // hasLink is true if mail programs could make a link of what is in a string: of a scheme, of a host, which has a dot between
 // something and two letters, of an IP address, or of a telephone number, which has seven digits.
 local hasLink(value) =
@@ -103,8 +105,8 @@ local match(languages, tag) =
   if within != [] then std.foldl(function(best, l) if std.length(clean(l)) > std.length(clean(best)) then l else best, within, within[0])
   else if close != [] then close[0] else null;
 
-// accepted is the language that an Accept-Language header likes best, or null. Weights are compared as strings, which
-// orders 0.85, 0.9 and 1 as numbers do, and can't fail.
+// accepted is the language that a tag, or the value of an Accept-Language header, likes best, or null. Weights are compared
+// as strings, which orders 0.85, 0.9 and 1 as numbers do, and can't fail.
 local accepted(languages, header) =
   local weigh(part) =
     local fields = split(part, ';');
@@ -207,13 +209,16 @@ local paragraph(content) =
     local full = first([if isString(name) then words(std.substr(name, 0, 1000)) else ''] + [
       named(from, keys[0], keys[1])
       for from in [name, traits]
-      for keys in [['first', 'last'], ['first_name', 'last_name'], ['given_name', 'family_name']]
+      for keys in [['first', 'last'], ['first_name', 'last_name'], ['given_name', 'family_name'], ['firstName', 'lastName']]
+    ] + [
+      named(traits, key, '')
+      for key in ['full_name', 'fullName', 'display_name', 'displayName']
     ], '');
-    local short = std.substr(visible(full), 0, 100);
+    local short = std.join('', [c for c in std.stringChars(std.substr(visible(full), 0, 100)) if !isControl(c)]);
     if hasLink(short) then '' else short,
 
   // language is one of the languages: the one that the form passed along, else that of the person's traits or public
-  // metadata, else the one that the browser likes best, else the first.
+  // metadata, else the one that the browser likes best, else the first. A form may pass a whole Accept-Language along.
   language(ctx, languages)::
     local data = at(ctx, 'template_data');
     local flow = at(ctx, 'flow');
@@ -221,7 +226,7 @@ local paragraph(content) =
     local places = [at(flow, 'transient_payload'), at(data, 'transient_payload')]
                    + [at(i, 'traits') for i in identities] + [at(i, 'metadata_public') for i in identities];
     local asked = [
-      match(languages, place[key])
+      accepted(languages, place[key])
       for place in places
       if isObject(place)
       for key in ['lang', 'language', 'locale']

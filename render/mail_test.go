@@ -116,6 +116,14 @@ func TestMailLibrary(t *testing.T) {
 		{"joiner in a name", `mail.fullName(ctx)`, `{"traits":{"name":"علی\u200cرضا"}}`, "علی\u200cرضا"},
 		{"empty name", `mail.fullName(ctx)`, `{"traits":{"name":{}}}`, ""},
 		{"no name", `mail.fullName(ctx)`, `{"traits":{"name":[1]}}`, ""},
+		{"camel case", `mail.fullName(ctx)`, `{"traits":{"firstName":"Ada","lastName":"King"}}`, "Ada King"},
+		{"display name", `mail.fullName(ctx)`, `{"traits":{"name":{},"display_name":"Ada King"}}`, "Ada King"},
+		{
+			"full name in one trait", `mail.fullName(ctx)`, `{"traits":{"full_name":"Ada King","display_name":"ada"}}`,
+			"Ada King",
+		},
+		{"control characters", `mail.fullName(ctx)`, `{"traits":{"name":"A\u0001d\u007fa\u0085 K\u001bing"}}`, "Ada King"},
+		{"host with a control character", `mail.fullName(ctx)`, `{"traits":{"name":"evil.\u0001com"}}`, ""},
 		{
 			"script link", `mail.link('x', 'https://x/?a="|b {{c}}').html`, `{}`,
 			`<a class="link" href="https://x/?a=&quot;%7Cb%20%7B%7Bc}}" style="color:#1a5fb4">x</a>`,
@@ -189,6 +197,18 @@ func TestMailLanguage(t *testing.T) {
 			"payload of another kind", `{"flow":{"transient_payload":{"lang":["de"]}},"identity":{"traits":{"locale":"pt-br"}}}`,
 			"pt-BR",
 		},
+		{
+			"header as payload", `{"flow":{"transient_payload":{"language":"fr;q=0.9,de,en-US;q=0.7,en;q=0.3"}}}`, "de",
+		},
+		{"one tag with a weight", `{"flow":{"transient_payload":{"language":"de;q=0.9"}}}`, "de"},
+		{"header as payload of the courier", `{"template_data":{"transient_payload":{"lang":"fr,de;q=0.8"}}}`, "de"},
+		{"header as a trait", `{"identity":{"traits":{"locale":"en;q=0.1,pt-PT"}}}`, "pt-BR"},
+		{"header as metadata", `{"identity":{"metadata_public":{"lang":" en;q=0 , de "}}}`, "de"},
+		{
+			"payload that names none of them",
+			`{"flow":{"transient_payload":{"lang":"fr,it;q=0.5"}},"request_headers":{"Accept-Language":["de"]}}`, "de",
+		},
+		{"headers of the courier", `{"template_data":{},"request_headers":{"Accept-Language":["de-CH"]}}`, "de"},
 		{"unknown payload", `{"flow":{"transient_payload":{"lang":"xx"}},"identity":{"traits":{"language":"de"}}}`, "de"},
 		{"metadata", `{"identity":{"metadata_public":{"lang":"de"}},"request_headers":{"Accept-Language":["pt"]}}`, "de"},
 		{"courier", `{"template_data":{"transient_payload":{"lang":"de"}}}`, "de"},

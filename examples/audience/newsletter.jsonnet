@@ -1,7 +1,8 @@
 // Keeps the audience in step with who wants the newsletter: the trait `newsletter` says so.
 //
 // For two hooks: registration, after, <method>, and settings, after, profile, both with response.ignore. A settings hook has in
-// `flow.identity` what was before, and fires even if nothing changed; to say the same again does no harm.
+// `flow.identity` what was before, and fires even if nothing changed; to say the same again does no harm. With Ory's hook
+// verify_new_address, it has the new address there too: docs/audience.md says what to do.
 local mail = import 'mail.libsonnet';
 
 local traits(identity) = if std.isObject(identity) then std.get(identity, 'traits', {}) else {};

@@ -1,3 +1,8 @@
-// The body of a hook on Ory's side: forwards ctx without what no mail needs: the cookies of the person's browser, the form's
-// nodes, and the addresses of the requests, which may hold the token of a link.
-function(ctx) ctx { request_cookies:: null, request_url:: null, flow+: { ui:: null, request_url:: null } }
+// The body of a hook on Ory's side: what mails are made of, and nothing else. What ctx has beside it may be secret: cookies,
+// session tokens, Ory's API key in a header, the secret of a TOTP app in the form, tokens of links in addresses.
+local pick(from, names) = if std.isObject(from) then { [name]: from[name] for name in names if std.objectHas(from, name) } else {};
+
+function(ctx) pick(ctx, ['identity', 'request_method']) {
+  flow: pick(std.get(ctx, 'flow'), ['id', 'type', 'state', 'active', 'issued_at', 'expires_at', 'refresh', 'requested_aal', 'identity', 'transient_payload']),
+  request_headers: pick(std.get(ctx, 'request_headers'), ['Accept-Language', 'User-Agent']),
+}

@@ -1,6 +1,7 @@
 // Tells a person of a sign-in to their account.
 //
-// In kratos.yml: login, after, with response.ignore.
+// In kratos.yml: login, after, with response.ignore. It is silent where a person who is signed in already confirms their
+// password (flow.refresh) or adds the second factor to a sign-in (requested_aal): a notice of each is soon ignored.
 local club = import 'club.libsonnet';
 local mail = import 'mail.libsonnet';
 
@@ -40,7 +41,7 @@ function(ctx)
   local lang = mail.language(ctx, club.languages);
   local t = texts[lang];
   local known = device(std.get(ctx, 'request_headers'));
-  {
+  if std.get(ctx.flow, 'refresh') == true || std.get(ctx.flow, 'requested_aal') == 'aal2' then error 'cancel' else {
     message: club.message(mail.recipient(ctx.identity), lang, {
       subject: t.subject,
       content: [

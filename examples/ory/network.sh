@@ -1,20 +1,53 @@
 #!/bin/sh
-# The hooks of kratos.yml, for a project of Ory Network. Put the value of HOOK_KEY and your own address into it, and set PROJECT and
-# WORKSPACE. The bodies are forward.jsonnet and courier-body.jsonnet in base64. Hooks go to the front of each list, so that they
-# come before a `session` hook. Drop the lines that you don't want.
+# Adds the hooks and the courier of kratos.yml to a project of Ory Network. Needs Ory's CLI and jq.
 #
-# Run it once: each run adds each hook again, and a hook that is there twice is called twice. To see what is there:
-#   ory get identity-config --project "$PROJECT" --workspace "$WORKSPACE" --format json
-# and to take the first hook of a list away again:
-#   ory patch identity-config --project "$PROJECT" --workspace "$WORKSPACE" --remove /selfservice/flows/recovery/after/hooks/0
-ory patch identity-config --project "$PROJECT" --workspace "$WORKSPACE" \
-  --add '/selfservice/flows/registration/after/password/hooks/0={"hook":"web_hook","config":{"url":"https://hooks.example.com/hooks/registration","method":"POST","body":"base64://Ly8gVGhlIGJvZHkgb2YgYSBob29rIG9uIE9yeSdzIHNpZGU6IGZvcndhcmRzIGN0eCB3aXRob3V0IHdoYXQgbm8gbWFpbCBuZWVkczogdGhlIGNvb2tpZXMgb2YgdGhlIHBlcnNvbidzIGJyb3dzZXIsIHRoZSBmb3JtJ3MKLy8gbm9kZXMsIGFuZCB0aGUgYWRkcmVzc2VzIG9mIHRoZSByZXF1ZXN0cywgd2hpY2ggbWF5IGhvbGQgdGhlIHRva2VuIG9mIGEgbGluay4KZnVuY3Rpb24oY3R4KSBjdHggeyByZXF1ZXN0X2Nvb2tpZXM6OiBudWxsLCByZXF1ZXN0X3VybDo6IG51bGwsIGZsb3crOiB7IHVpOjogbnVsbCwgcmVxdWVzdF91cmw6OiBudWxsIH0gfQo=","response":{"ignore":true},"auth":{"type":"api_key","config":{"name":"Authorization","value":"Bearer HOOK_KEY","in":"header"}}}}' \
-  --add '/selfservice/flows/registration/after/code/hooks/0={"hook":"web_hook","config":{"url":"https://hooks.example.com/hooks/registration","method":"POST","body":"base64://Ly8gVGhlIGJvZHkgb2YgYSBob29rIG9uIE9yeSdzIHNpZGU6IGZvcndhcmRzIGN0eCB3aXRob3V0IHdoYXQgbm8gbWFpbCBuZWVkczogdGhlIGNvb2tpZXMgb2YgdGhlIHBlcnNvbidzIGJyb3dzZXIsIHRoZSBmb3JtJ3MKLy8gbm9kZXMsIGFuZCB0aGUgYWRkcmVzc2VzIG9mIHRoZSByZXF1ZXN0cywgd2hpY2ggbWF5IGhvbGQgdGhlIHRva2VuIG9mIGEgbGluay4KZnVuY3Rpb24oY3R4KSBjdHggeyByZXF1ZXN0X2Nvb2tpZXM6OiBudWxsLCByZXF1ZXN0X3VybDo6IG51bGwsIGZsb3crOiB7IHVpOjogbnVsbCwgcmVxdWVzdF91cmw6OiBudWxsIH0gfQo=","response":{"ignore":true},"auth":{"type":"api_key","config":{"name":"Authorization","value":"Bearer HOOK_KEY","in":"header"}}}}' \
-  --add '/selfservice/flows/login/after/password/hooks/0={"hook":"web_hook","config":{"url":"https://hooks.example.com/hooks/login","method":"POST","body":"base64://Ly8gVGhlIGJvZHkgb2YgYSBob29rIG9uIE9yeSdzIHNpZGU6IGZvcndhcmRzIGN0eCB3aXRob3V0IHdoYXQgbm8gbWFpbCBuZWVkczogdGhlIGNvb2tpZXMgb2YgdGhlIHBlcnNvbidzIGJyb3dzZXIsIHRoZSBmb3JtJ3MKLy8gbm9kZXMsIGFuZCB0aGUgYWRkcmVzc2VzIG9mIHRoZSByZXF1ZXN0cywgd2hpY2ggbWF5IGhvbGQgdGhlIHRva2VuIG9mIGEgbGluay4KZnVuY3Rpb24oY3R4KSBjdHggeyByZXF1ZXN0X2Nvb2tpZXM6OiBudWxsLCByZXF1ZXN0X3VybDo6IG51bGwsIGZsb3crOiB7IHVpOjogbnVsbCwgcmVxdWVzdF91cmw6OiBudWxsIH0gfQo=","response":{"ignore":true},"auth":{"type":"api_key","config":{"name":"Authorization","value":"Bearer HOOK_KEY","in":"header"}}}}' \
-  --add '/selfservice/flows/login/after/code/hooks/0={"hook":"web_hook","config":{"url":"https://hooks.example.com/hooks/login","method":"POST","body":"base64://Ly8gVGhlIGJvZHkgb2YgYSBob29rIG9uIE9yeSdzIHNpZGU6IGZvcndhcmRzIGN0eCB3aXRob3V0IHdoYXQgbm8gbWFpbCBuZWVkczogdGhlIGNvb2tpZXMgb2YgdGhlIHBlcnNvbidzIGJyb3dzZXIsIHRoZSBmb3JtJ3MKLy8gbm9kZXMsIGFuZCB0aGUgYWRkcmVzc2VzIG9mIHRoZSByZXF1ZXN0cywgd2hpY2ggbWF5IGhvbGQgdGhlIHRva2VuIG9mIGEgbGluay4KZnVuY3Rpb24oY3R4KSBjdHggeyByZXF1ZXN0X2Nvb2tpZXM6OiBudWxsLCByZXF1ZXN0X3VybDo6IG51bGwsIGZsb3crOiB7IHVpOjogbnVsbCwgcmVxdWVzdF91cmw6OiBudWxsIH0gfQo=","response":{"ignore":true},"auth":{"type":"api_key","config":{"name":"Authorization","value":"Bearer HOOK_KEY","in":"header"}}}}' \
-  --add '/selfservice/flows/settings/after/profile/hooks/0={"hook":"web_hook","config":{"url":"https://hooks.example.com/hooks/profile","method":"POST","body":"base64://Ly8gVGhlIGJvZHkgb2YgYSBob29rIG9uIE9yeSdzIHNpZGU6IGZvcndhcmRzIGN0eCB3aXRob3V0IHdoYXQgbm8gbWFpbCBuZWVkczogdGhlIGNvb2tpZXMgb2YgdGhlIHBlcnNvbidzIGJyb3dzZXIsIHRoZSBmb3JtJ3MKLy8gbm9kZXMsIGFuZCB0aGUgYWRkcmVzc2VzIG9mIHRoZSByZXF1ZXN0cywgd2hpY2ggbWF5IGhvbGQgdGhlIHRva2VuIG9mIGEgbGluay4KZnVuY3Rpb24oY3R4KSBjdHggeyByZXF1ZXN0X2Nvb2tpZXM6OiBudWxsLCByZXF1ZXN0X3VybDo6IG51bGwsIGZsb3crOiB7IHVpOjogbnVsbCwgcmVxdWVzdF91cmw6OiBudWxsIH0gfQo=","response":{"ignore":true},"auth":{"type":"api_key","config":{"name":"Authorization","value":"Bearer HOOK_KEY","in":"header"}}}}' \
-  --add '/selfservice/flows/settings/after/password/hooks/0={"hook":"web_hook","config":{"url":"https://hooks.example.com/hooks/password","method":"POST","body":"base64://Ly8gVGhlIGJvZHkgb2YgYSBob29rIG9uIE9yeSdzIHNpZGU6IGZvcndhcmRzIGN0eCB3aXRob3V0IHdoYXQgbm8gbWFpbCBuZWVkczogdGhlIGNvb2tpZXMgb2YgdGhlIHBlcnNvbidzIGJyb3dzZXIsIHRoZSBmb3JtJ3MKLy8gbm9kZXMsIGFuZCB0aGUgYWRkcmVzc2VzIG9mIHRoZSByZXF1ZXN0cywgd2hpY2ggbWF5IGhvbGQgdGhlIHRva2VuIG9mIGEgbGluay4KZnVuY3Rpb24oY3R4KSBjdHggeyByZXF1ZXN0X2Nvb2tpZXM6OiBudWxsLCByZXF1ZXN0X3VybDo6IG51bGwsIGZsb3crOiB7IHVpOjogbnVsbCwgcmVxdWVzdF91cmw6OiBudWxsIH0gfQo=","response":{"ignore":true},"auth":{"type":"api_key","config":{"name":"Authorization","value":"Bearer HOOK_KEY","in":"header"}}}}' \
-  --add '/selfservice/flows/verification/after/hooks/0={"hook":"web_hook","config":{"url":"https://hooks.example.com/hooks/verification","method":"POST","body":"base64://Ly8gVGhlIGJvZHkgb2YgYSBob29rIG9uIE9yeSdzIHNpZGU6IGZvcndhcmRzIGN0eCB3aXRob3V0IHdoYXQgbm8gbWFpbCBuZWVkczogdGhlIGNvb2tpZXMgb2YgdGhlIHBlcnNvbidzIGJyb3dzZXIsIHRoZSBmb3JtJ3MKLy8gbm9kZXMsIGFuZCB0aGUgYWRkcmVzc2VzIG9mIHRoZSByZXF1ZXN0cywgd2hpY2ggbWF5IGhvbGQgdGhlIHRva2VuIG9mIGEgbGluay4KZnVuY3Rpb24oY3R4KSBjdHggeyByZXF1ZXN0X2Nvb2tpZXM6OiBudWxsLCByZXF1ZXN0X3VybDo6IG51bGwsIGZsb3crOiB7IHVpOjogbnVsbCwgcmVxdWVzdF91cmw6OiBudWxsIH0gfQo=","response":{"ignore":true},"auth":{"type":"api_key","config":{"name":"Authorization","value":"Bearer HOOK_KEY","in":"header"}}}}' \
-  --add '/selfservice/flows/recovery/after/hooks/0={"hook":"web_hook","config":{"url":"https://hooks.example.com/hooks/recovery","method":"POST","body":"base64://Ly8gVGhlIGJvZHkgb2YgYSBob29rIG9uIE9yeSdzIHNpZGU6IGZvcndhcmRzIGN0eCB3aXRob3V0IHdoYXQgbm8gbWFpbCBuZWVkczogdGhlIGNvb2tpZXMgb2YgdGhlIHBlcnNvbidzIGJyb3dzZXIsIHRoZSBmb3JtJ3MKLy8gbm9kZXMsIGFuZCB0aGUgYWRkcmVzc2VzIG9mIHRoZSByZXF1ZXN0cywgd2hpY2ggbWF5IGhvbGQgdGhlIHRva2VuIG9mIGEgbGluay4KZnVuY3Rpb24oY3R4KSBjdHggeyByZXF1ZXN0X2Nvb2tpZXM6OiBudWxsLCByZXF1ZXN0X3VybDo6IG51bGwsIGZsb3crOiB7IHVpOjogbnVsbCwgcmVxdWVzdF91cmw6OiBudWxsIH0gfQo=","response":{"ignore":true},"auth":{"type":"api_key","config":{"name":"Authorization","value":"Bearer HOOK_KEY","in":"header"}}}}' \
-  --replace '/courier/delivery_strategy="http"' \
-  --add '/courier/http/request_config={"url":"https://hooks.example.com/hooks/courier","method":"POST","body":"base64://Ly8gVGhlIGJvZHkgb2YgdGhlIGNvdXJpZXIncyBjYWxscyBvbiBPcnkncyBzaWRlOiB3aGF0IGNvdXJpZXIuanNvbm5ldCBuZWVkcy4KZnVuY3Rpb24oY3R4KSB7CiAgcmVjaXBpZW50OiBjdHgucmVjaXBpZW50LAogIHN1YmplY3Q6IGN0eC5zdWJqZWN0LAogIGJvZHk6IGN0eC5ib2R5LAogIG1lc3NhZ2VfdHlwZTogc3RkLmdldChjdHgsICdtZXNzYWdlX3R5cGUnLCAnZW1haWwnKSwKICB0ZW1wbGF0ZV90eXBlOiBjdHgudGVtcGxhdGVfdHlwZSwKICB0ZW1wbGF0ZV9kYXRhOiBjdHgudGVtcGxhdGVfZGF0YSwKfQo=","headers":{"Content-Type":"application/json"},"auth":{"type":"api_key","config":{"name":"Authorization","value":"Bearer HOOK_KEY","in":"header"}}}'
+#   export PROJECT=… WORKSPACE=… HOOK_KEY=… HOOKS=https://hooks.example.com
+#   ./network.sh --dry-run
+#   ./network.sh
+#
+# With --dry-run it shows what would be set, and changes nothing. It may run again: a hook of ours that is in a list already is
+# replaced there, and other hooks stay. Drop the lines that you don't want.
+set -eu
+cd "$(dirname "$0")"
+: "${PROJECT:?}" "${WORKSPACE:?}" "${HOOK_KEY:?}" "${HOOKS:?}"
+key=$HOOK_KEY
+[ "${1:-}" != --dry-run ] || key=HOOK_KEY
+
+changes=$(ory get identity-config --project "$PROJECT" --workspace "$WORKSPACE" --format json | jq \
+	--arg hooks "$HOOKS" --arg key "$key" --rawfile forward forward.jsonnet --rawfile courier courier-body.jsonnet '
+	def call($name; $body): {
+		url: "\($hooks)/hooks/\($name)", method: "POST", body: "base64://\($body | @base64)",
+		auth: {type: "api_key", config: {name: "Authorization", value: "Bearer \($key)", in: "header"}}
+	};
+	# put is a list with the hook: in place of an earlier version, else in front.
+	def put($name):
+		{hook: "web_hook", config: (call($name; $forward) + {response: {ignore: true}})} as $hook
+		| if any(.[]?; .config.url == $hook.config.url)
+			then map(if .config.url == $hook.config.url then $hook else . end)
+			else [$hook] + (. // []) end;
+	.selfservice.flows as $flows | {
+		"/selfservice/flows/registration/after": ($flows.registration.after
+			| .password.hooks |= put("registration")
+			| .code.hooks |= put("registration")),
+		"/selfservice/flows/login/after": ($flows.login.after | .hooks |= put("login")),
+		"/selfservice/flows/settings/after": ($flows.settings.after
+			| .hooks |= put("factor")
+			| .profile.hooks |= put("profile")
+			| .password.hooks |= put("password")
+			| .oidc.hooks |= put("linked")),
+		"/selfservice/flows/verification/after": ($flows.verification.after | .hooks |= put("verification")),
+		"/selfservice/flows/recovery/after": ($flows.recovery.after | .hooks |= put("recovery")),
+		"/courier/delivery_strategy": "http",
+		"/courier/http": {request_config: (call("courier"; $courier) + {headers: {"Content-Type": "application/json"}})}
+	}')
+
+if [ "${1:-}" = --dry-run ]; then
+	printf '%s\n' "$changes"
+	exit
+fi
+eval "ory patch identity-config --project \"\$PROJECT\" --workspace \"\$WORKSPACE\" --format json \
+	$(printf %s "$changes" | jq -r 'to_entries | map("--add", "\(.key)=\(.value | tojson)") | @sh')" >/dev/null
+
+# Ory gives a code up after seconds unless it may try longer. Not every plan lets you say so.
+ory patch identity-config --project "$PROJECT" --workspace "$WORKSPACE" --format json --add /courier/message_retries=900 >/dev/null ||
+	echo "courier.message_retries could not be set: codes are lost if Caddy is away for more than some seconds" >&2

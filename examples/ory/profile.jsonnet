@@ -2,6 +2,9 @@
 //
 // In kratos.yml: settings, after, profile, with response.ignore. The hook fires after each change of the profile, and even if
 // nothing changed; `identity` is what is stored now, `flow.identity` what was before.
+//
+// Not for a project with the hook verify_new_address of the newest Ory: the hook then comes after the confirmation, and
+// `flow.identity` is new too. There, use Ory's hook notify_previous_addresses instead, which goes through the courier.
 local club = import 'club.libsonnet';
 local mail = import 'mail.libsonnet';
 
@@ -17,6 +20,6 @@ function(ctx)
   if mail.address(before) == mail.address(ctx.identity) then error 'cancel' else {
     message: club.message(mail.recipient(before), lang, {
       subject: t.subject,
-      content: [club.hello(t.hello, mail.fullName(ctx.identity)), t.changed, t.advice],
+      content: [club.hello(t.hello, mail.fullName(before)), t.changed, t.advice],
     }) { tags: ['address-changed'], important: true },
   }

@@ -9,20 +9,21 @@ local texts = {
   de: { subject: 'Deine Adresse ist bestätigt', hello: 'Hallo', thanks: 'danke, deine E-Mail-Adresse ist bestätigt. Dir steht jetzt der ganze Example Club offen.', button: 'Weiter' },
 };
 
-// confirmed is the identity with those of its e-mail addresses that are confirmed.
+// confirmed is the address that was just confirmed: the one with the newest verified_at. It may be a phone number.
 local confirmed(identity) =
   local listed = std.get(identity, 'verifiable_addresses');
-  local is(address) = std.isObject(address) && std.get(address, 'via') == 'email' && std.get(address, 'verified') == true;
-  identity { verifiable_addresses: [a for a in (if std.isArray(listed) then listed else []) if is(a)] };
+  local known = [a for a in (if std.isArray(listed) then listed else []) if std.isObject(a) && std.get(a, 'verified') == true];
+  // Without the Z, times of different precision sort as strings.
+  local time(address) = std.rstripChars(std.toString(std.get(address, 'verified_at', '')), 'Z');
+  if known == [] then {} else std.sort(known, function(a) time(a) + ' ' + std.toString(a.value))[std.length(known) - 1];
 
 function(ctx)
   local lang = mail.language(ctx, club.languages);
   local t = texts[lang];
-  local person = confirmed(ctx.identity);
-  // It may have been a phone number.
-  if person.verifiable_addresses == [] then error 'cancel' else {
-    message: club.message(mail.recipient(person), lang, {
+  local address = confirmed(ctx.identity);
+  if std.get(address, 'via') != 'email' then error 'cancel' else {
+    message: club.message(mail.recipient(ctx.identity { verifiable_addresses: [address] }), lang, {
       subject: t.subject,
-      content: [club.hello(t.hello, mail.fullName(person)), t.thanks, mail.button(t.button, club.url)],
+      content: [club.hello(t.hello, mail.fullName(ctx.identity)), t.thanks, mail.button(t.button, club.url)],
     }) { tags: ['verified'] },
   }

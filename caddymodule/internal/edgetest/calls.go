@@ -15,29 +15,45 @@ type Answer struct {
 	Body   string
 }
 
-// ID returns the number of the error form's message, or 0 if the body is no such form.
-func (a Answer) ID() int {
-	var form struct {
+// errorForm is the body of an error, in Ory's form.
+type errorForm struct {
+	Messages []struct {
+		Pointer  string `json:"instance_ptr"`
 		Messages []struct {
-			Pointer  string `json:"instance_ptr"`
-			Messages []struct {
-				ID      int               `json:"id"`
-				Text    string            `json:"text"`
-				Type    string            `json:"type"`
-				Context map[string]string `json:"context"`
-			} `json:"messages"`
+			ID      int               `json:"id"`
+			Text    string            `json:"text"`
+			Type    string            `json:"type"`
+			Context map[string]string `json:"context"`
 		} `json:"messages"`
-	}
+	} `json:"messages"`
+}
+
+// ID returns the number of the error form's message, or 0 if the body is no such form. The last message is that of the
+// form as a whole.
+func (a Answer) ID() int {
+	var form errorForm
+	last := len(a.Pointers()) - 1
 	if json.Unmarshal([]byte(a.Body), &form) != nil ||
-		len(form.Messages) != 1 || len(form.Messages[0].Messages) != 1 {
+		last < 0 || form.Messages[last].Pointer != "#/" || len(form.Messages[last].Messages) != 1 {
 		return 0
 	}
-	message := form.Messages[0].Messages[0]
-	if message.Text == "" || message.Type != "error" || message.Context["reference"] == "" ||
-		!strings.HasPrefix(form.Messages[0].Pointer, "#/") {
+	message := form.Messages[last].Messages[0]
+	if message.Text == "" || message.Type != "error" || message.Context["reference"] == "" {
 		return 0
 	}
 	return message.ID
+}
+
+// Pointers returns what the error form's messages point at.
+func (a Answer) Pointers() (pointers []string) {
+	var form errorForm
+	if json.Unmarshal([]byte(a.Body), &form) != nil {
+		return nil
+	}
+	for _, messages := range form.Messages {
+		pointers = append(pointers, messages.Pointer)
+	}
+	return pointers
 }
 
 // Reference returns what ties the answer to its log line.
