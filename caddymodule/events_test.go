@@ -183,6 +183,9 @@ func TestSlowEventHandler(t *testing.T) {
 		e.WaitState(id, outbox.Sent)
 	}
 	e.waitEvent("mailchimp.sent")
+	edgetest.WaitUntil(t, "an event is not queued", func() bool {
+		return strings.Count(e.Logs(), `"msg":"entry ended"`) == 3
+	})
 	before := e.Number("caddy_mailchimp_events_dropped_total")
 	e.load("workers 7")
 	hold(nil)

@@ -190,7 +190,8 @@ func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Re
 	switch {
 	case len(messages) > 0:
 		return foundOutcome(messages, rest)
-	case answer.indexed.After(lastAttempt(entry)), !answer.indexed.IsZero() && time.Since(lastAttempt(entry)) >= longestLag:
+	case answer.indexed.After(lastAttempt(entry)),
+		!answer.indexed.IsZero() && time.Since(lastAttempt(entry)) >= longestLag:
 		return outbox.Result{Verdict: outbox.VerdictNotAccepted, Reason: "Mandrill does not have it: it is sent again"}
 	case !answer.indexed.IsZero():
 		// The index may lag behind.

@@ -52,7 +52,8 @@ func (o *Outbox) Note(ctx context.Context, heard []Heard) ([]Noted, error) {
 
 // settleByEvent ends an entry as sent of which it was not known whether it was accepted, if an event shows it.
 func (o *Outbox) settleByEvent(ctx context.Context, s *store, h Heard, of *Entry) error {
-	if !h.Accepted || of.ID == "" || of.State != Uncertain && of.State != Pending && of.State != Retrying && of.State != Dead {
+	unsettled := []State{Uncertain, Pending, Retrying, Dead}
+	if !h.Accepted || of.ID == "" || !slices.Contains(unsettled, of.State) {
 		return nil
 	}
 	rows, err := s.listed(ctx, "entry WHERE id = $1 AND state = $2 AND unknowns > 0", of.ID, string(of.State))

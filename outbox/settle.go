@@ -21,7 +21,8 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 	row := rows[0]
 	row.note(o.now(), r.Reason)
 	if r.Verdict == VerdictUnknown {
-		_, err := s.exec(ctx, "UPDATE entry SET attempts = $2, reason = $3 WHERE id = $1 AND claimed = 1 AND state = 'sending'",
+		_, err := s.exec(ctx,
+			"UPDATE entry SET attempts = $2, reason = $3 WHERE id = $1 AND claimed = 1 AND state = 'sending'",
 			id, encode(row.Attempts), row.Reason)
 		return err
 	}

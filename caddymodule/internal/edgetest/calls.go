@@ -66,33 +66,25 @@ func (a Answer) Reference() string {
 // Entry returns the id of the entry that the call made.
 func (a Answer) Entry() string { return a.Header.Get("Outbox-Entry") }
 
-// Post calls the hook as Ory does, but for what the changes change, which may be nil: up to three times if the
-// connection breaks, as it may in a reload.
+// Post calls the hook as Ory does, but for what the changes change, which may be nil.
 func (e *Edge) Post(body string, changes ...func(*http.Request)) Answer {
 	e.T.Helper()
-	for attempt := 1; ; attempt++ {
-		r, err := http.NewRequestWithContext(e.T.Context(), http.MethodPost, e.URL, strings.NewReader(body))
-		if err != nil {
-			e.T.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("X-Hook-Key", HookKey)
-		for _, change := range changes {
-			if change != nil {
-				change(r)
-			}
-		}
-		got, err := e.Do(r)
-		if err == nil {
-			return got
-		}
-		if attempt == 3 {
-			e.T.Error(err)
-			return got
-		}
-		// Others that idle were closed too.
-		http.DefaultClient.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(e.T.Context(), http.MethodPost, e.URL, strings.NewReader(body))
+	if err != nil {
+		e.T.Fatal(err)
 	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Hook-Key", HookKey)
+	for _, change := range changes {
+		if change != nil {
+			change(r)
+		}
+	}
+	got, err := e.Do(r)
+	if err != nil {
+		e.T.Error(err)
+	}
+	return got
 }
 
 // Header is a change of a request: it sets a header, or removes it if the value is empty.
@@ -106,9 +98,19 @@ func Header(name, value string) func(*http.Request) {
 	}
 }
 
-// Do makes a request.
+// Do makes a request: up to three times if the connection breaks, as it may in a reload.
 func (e *Edge) Do(r *http.Request) (Answer, error) {
 	answer, err := http.DefaultClient.Do(r)
+	for again := 0; err != nil && r.Context().Err() == nil && again < 2; again++ {
+		// Others that idle were closed too.
+		http.DefaultClient.CloseIdleConnections()
+		if r.GetBody != nil {
+			if r.Body, err = r.GetBody(); err != nil {
+				return Answer{}, err
+			}
+		}
+		answer, err = http.DefaultClient.Do(r)
+	}
 	if err != nil {
 		return Answer{}, err
 	}
