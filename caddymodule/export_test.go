@@ -11,6 +11,9 @@ func SetWaits(lookUp, retry time.Duration) {
 	retryWait = retry
 }
 
+// SetTemplatePoll has the files of templates read more often.
+func SetTemplatePoll(interval time.Duration) { templatePoll = interval }
+
 // SetSecretInterval has the files of secrets read more often.
 func SetSecretInterval(interval time.Duration) { secretInterval = interval }
 

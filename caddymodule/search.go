@@ -133,7 +133,9 @@ func (s *searcher) ask(ctx context.Context) {
 	}
 }
 
-func (s *searcher) call(ctx context.Context, entries []string) (messages []mandrill.Info, indexed time.Time, err error) {
+func (s *searcher) call(
+	ctx context.Context, entries []string,
+) (messages []mandrill.Info, indexed time.Time, err error) {
 	allowed, err := s.app.outbox.Allow(ctx, "search", s.sender, searchesAllowed)
 	if err != nil {
 		return nil, indexed, err

@@ -133,6 +133,7 @@ func (h *Webhook) provisionTemplate() error {
 		LastGood: lastGood(),
 		Timeout:  time.Duration(h.RenderTimeout),
 		Memory:   int(h.app.RenderMemory),
+		Poll:     templatePoll,
 	})
 	if err != nil {
 		return fmt.Errorf("loading template: %w", err)
@@ -228,6 +229,9 @@ func (h *Webhook) templateBroken(err error) {
 	h.logger.Error("template is broken, the last good one stays in force",
 		zap.String("template", h.Template), zap.Error(err))
 }
+
+// templatePoll replaces how often templates are looked at, in tests.
+var templatePoll time.Duration
 
 // newReference returns what ties an answer to its log line.
 func newReference() string {

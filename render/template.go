@@ -35,6 +35,8 @@ type Options struct {
 	Timeout time.Duration
 	// Memory is how many bytes one evaluation may allocate, freed or not, roughly. Default: DefaultMemory.
 	Memory int
+	// Poll is how often Watch looks at the files. Default: 500 ms.
+	Poll time.Duration
 }
 
 // A Template is a Jsonnet file that evaluates to function(ctx). It may be used by several
@@ -64,6 +66,9 @@ type Status struct {
 func Load(path string, o Options) (*Template, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
+	}
+	if o.Poll == 0 {
+		o.Poll = pollInterval
 	}
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// pollInterval is how often Watch looks at the files.
+	// pollInterval is how often Watch looks at the files where Options say nothing.
 	pollInterval = 500 * time.Millisecond
 	// A clock that stamps files may be so coarse that two changes get the same time. A file that
 	// was changed within this time is compared by its contents.
@@ -111,7 +111,7 @@ func (t *Template) Watch(ctx context.Context, changed func(error)) {
 	} else if err := t.saveLastGood(); err != nil {
 		changed(t.notKept(err))
 	}
-	ticker := time.NewTicker(pollInterval)
+	ticker := time.NewTicker(t.options.Poll)
 	defer ticker.Stop()
 	for {
 		select {
