@@ -75,7 +75,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	gauge(g.undelivered, float64(app.outbox.Undelivered()))
 	gauge(g.maxPending, float64(app.outbox.MaxPending()))
 	scopes := make(map[outbox.Scope]int)
-	for _, hold := range app.outbox.Holds() {
+	for _, hold := range app.outbox.HoldsHere() {
 		scopes[hold.Scope]++
 	}
 	for _, scope := range outbox.Scopes {

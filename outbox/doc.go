@@ -52,7 +52,9 @@
 //	work.go        making an attempt
 //	judge.go       deciding what the result of an attempt means for the entry and for holds
 //	outcome.go     storing what became of an attempt
-//	hold.go        holds and probes
+//	hold.go        holds: what begins, extends and ends them
+//	probe.go       what probes them, with an entry and without
+//	pace.go        how many entries a second an account takes that has asked for fewer
 //	pause.go       pauses by the operator
 //	lease.go       taking over what a killed process was sending
 //	admit.go       holds and budgets for callers that deliver entries themselves

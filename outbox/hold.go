@@ -238,29 +238,3 @@ func (o *Outbox) changeProbed(
 	o.wake()
 	return err
 }
-
-// claimed returns the hold as it is for whoever has claimed its probe.
-func (h *Hold) claimed() *Hold {
-	mine := *h
-	mine.generation++
-	return &mine
-}
-
-// claimProbe is what makes a probe the prober's: it raises the generation.
-func claimProbe(h *Hold, prober string, now time.Time) *database.Statement {
-	return &database.Statement{
-		SQL: "UPDATE hold SET probe = $4, prober = $5, generation = generation + 1 " +
-			"WHERE scope = $1 AND target = $2 AND generation = $3 AND probe <= $6",
-		Args: []any{string(h.Scope), h.Target, h.generation, now.Add(probeLease).UnixMilli(), prober, now.UnixMilli()},
-	}
-}
-
-// probeNow makes all holds be probed at once: what caused them may be fixed.
-func (o *Outbox) probeNow(ctx context.Context, s *store) error {
-	_, err := s.exec(ctx, "UPDATE hold SET probe = $1, delay = 0 WHERE scope NOT IN ('pause', 'pause_template')",
-		o.now().UnixMilli())
-	if err == nil {
-		err = o.readHolds(ctx, s)
-	}
-	return err
-}

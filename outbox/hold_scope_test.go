@@ -215,6 +215,69 @@ func TestOutage(t *testing.T) {
 	})
 }
 
+// TestOutageProbe probes an account whose answers are lost with an entry that has not gone out, although others of another
+// lane come first.
+func TestOutageProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+			if d.Uncertain {
+				return outbox.Result{Verdict: outbox.VerdictResend, Reason: "no index"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictUnknown, Reason: "the connection broke", After: time.Second}
+		})
+		o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f, func(s *outbox.Settings) { s.Workers = 3 })
+		start(t, o)
+		for n := range 3 {
+			put(t, o, fmt.Sprint("code ", n), func(n *outbox.New) { n.Expires = time.Now().Add(15 * time.Minute) })
+		}
+		f.waitEvents(t, "hold", 1)
+		for n := range 9 {
+			put(t, o, fmt.Sprint("plain ", n))
+		}
+		time.Sleep(time.Minute)
+		attempts := make(map[string]int)
+		for _, d := range f.delivered {
+			if !d.Uncertain {
+				attempts[d.ID]++
+			}
+		}
+		for id, n := range attempts {
+			if n > 1 {
+				t.Errorf("%s was sent %d times, and others wait", id, n)
+			}
+		}
+	})
+}
+
+// TestIdleHold ends the hold of a domain that nothing waits for, once its account says that it sends for it.
+func TestIdleHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(func(outbox.Delivery, int) outbox.Result {
+			return outbox.Result{Verdict: outbox.VerdictHold, Scope: outbox.ScopeDomain, Reason: "unsigned"}
+		})
+		p := &prober{fake: f, err: errors.New("not signed")}
+		o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f, func(s *outbox.Settings) { s.Deliverer = p })
+		start(t, o)
+		id := put(t, o, "key").ID
+		f.waitEvents(t, "hold", 1)
+		time.Sleep(time.Second)
+		if err := o.Discard(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if len(o.Holds()) != 1 {
+			t.Fatalf("holds: %+v", o.Holds())
+		}
+		p.mu.Lock()
+		p.err = nil
+		p.mu.Unlock()
+		time.Sleep(time.Hour)
+		if len(o.Holds()) != 0 || f.count("release") != 1 {
+			t.Errorf("holds: %+v; %v", o.Holds(), f.counts())
+		}
+	})
+}
+
 // TestLongHold costs an entry nothing, although the account accepted others before.
 func TestLongHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -51,7 +51,7 @@ func (o *Outbox) judgeHolds(ctx context.Context, s *store, c *claimed, r Result)
 	err := o.extendHolds(ctx, s, c.probed, "", 0)
 	if c.State == Sending && r.Verdict == VerdictUnknown && len(c.probed) == 0 && o.isOutage(c) {
 		// After is when the entry is looked for, and not when the account is probed.
-		outage := Result{Reason: "the outcome of the last attempts is unknown: " + r.Reason}
+		outage := Result{Reason: outageReason + r.Reason}
 		err = errors.Join(err, o.beginHold(ctx, s, o.holdFor(c, outage), c.began))
 	}
 	return err
@@ -64,6 +64,9 @@ func (o *Outbox) backlogHolds(c *claimed) []*Hold {
 		return h.Scope != ScopeKey && h.Scope != ScopeSubaccount || h.Reason != c.Reason
 	})
 }
+
+// outageReason begins the reason of a hold of an account whose answers are lost.
+const outageReason = "the outcome of the last attempts is unknown: "
 
 // manyUnknowns is how many attempts of an account in a row, whose outcome is unknown, are an outage.
 const manyUnknowns = 3

@@ -64,7 +64,7 @@ func (o *Outbox) maintainOnce(ctx context.Context, s *store) error {
 	return errors.Join(
 		o.takeMovedKeys(ctx, s),
 		o.count(ctx, s), o.expire(ctx, s), o.wipeExpired(ctx, s), o.bringBack(ctx, s), o.forgetOld(ctx, s), o.bound(ctx, s),
-		o.reclaim(ctx, s),
+		o.reclaim(ctx, s), o.probeIdle(ctx, s),
 	)
 }
 

@@ -28,6 +28,7 @@ func (o *Outbox) plan(s *store, lanes []lane, now time.Time) *plan {
 	p := &plan{now: now, sleeping: longestSleep}
 	settings := o.settings.Load()
 	open := make(map[string][]lane)
+	var held []heldLane
 	for _, l := range lanes {
 		account := o.accountOf(s, settings, l.sender)
 		if account == "" {
@@ -42,7 +43,17 @@ func (o *Outbox) plan(s *store, lanes []lane, now time.Time) *plan {
 			open[account] = append(open[account], l)
 			continue
 		}
-		o.planProbe(p, l, account, holds)
+		held = append(held, heldLane{lane: l, account: account, holds: holds})
+	}
+	for i := range held {
+		if len(held) > 1 && held[i].isDue(now) {
+			held[i].unknowns = o.hasOnlyUnknowns(s, held[i].lane, now)
+		}
+	}
+	// What may have gone out before is a probe only if there is nothing else.
+	slices.SortStableFunc(held, func(a, b heldLane) int { return int(toInt(a.unknowns) - toInt(b.unknowns)) })
+	for _, l := range held {
+		o.planProbe(p, l.lane, l.account, l.holds)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -55,6 +66,27 @@ func (o *Outbox) plan(s *store, lanes []lane, now time.Time) *plan {
 		a.plan(p, name, lanes, limit)
 	}
 	return p
+}
+
+// heldLane is a lane that holds keep back.
+type heldLane struct {
+	lane    lane
+	account string
+	holds   []*Hold
+	// unknowns is set if each of its entries that are due has had an attempt whose outcome is unknown.
+	unknowns bool
+}
+
+// isDue reports whether an entry of the lane may be a probe now.
+func (l *heldLane) isDue(now time.Time) bool {
+	return !slices.ContainsFunc(l.holds, func(h *Hold) bool { return h.Paused || h.Probe.After(now) })
+}
+
+func (o *Outbox) hasOnlyUnknowns(s *store, l lane, now time.Time) bool {
+	const clean = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE " + isWaiting +
+		" AND lane = $1 AND due <= $2 AND unknowns = 0 LIMIT 1) AS clean"
+	n, err := s.number(o.closed, clean, l.name, now.UnixMilli())
+	return err == nil && n == 0 // else the claim will fail too
 }
 
 // planProbe has one entry of a held lane be sent if a probe is due.

@@ -194,6 +194,18 @@ func (o *Outbox) HoldsBySender() map[string]Hold {
 	return found
 }
 
+// HoldsHere returns the holds and pauses in force that keep back what this process would send: not those of a key that
+// is not configured any more.
+func (o *Outbox) HoldsHere() []Hold {
+	s, err := o.opened()
+	if err != nil {
+		return nil
+	}
+	found := o.Holds()
+	o.nameSenders(s, found)
+	return slices.DeleteFunc(found, func(h Hold) bool { return len(h.Senders) == 0 && !h.Paused })
+}
+
 // nameSenders says of holds which senders of this process they keep back.
 func (o *Outbox) nameSenders(s *store, holds []Hold) {
 	settings := o.settings.Load()
