@@ -345,3 +345,27 @@ func TestRateLimit(t *testing.T) {
 		})
 	}
 }
+
+// TestRateLimitIsOver forgets soon a limit that is none any more.
+func TestRateLimitIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
+			time.Sleep(3 * time.Millisecond)
+			if n <= 20 {
+				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "RequestLimitExceeded", RateLimited: true}
+			}
+			return outbox.Result{Verdict: outbox.VerdictSent}
+		})
+		o := open(t, outbox.Config{SQLite: memory(t) + "/outbox.db"}, f)
+		const entries = 2000
+		for n := range entries {
+			put(t, o, fmt.Sprint(n))
+		}
+		began := time.Now()
+		start(t, o)
+		f.waitEvents(t, "sent", entries)
+		if took := time.Since(began); took > 40*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

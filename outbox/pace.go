@@ -8,11 +8,16 @@ const (
 	// afterFirst and afterMore are what is left of a rate when an account asks for fewer: the first time, it is known what
 	// it has answered just before.
 	afterFirst, afterMore = 0.9, 0.7
-	// faster is how much a rate grows with each answer: by one hundredth in a second.
-	faster = 0.01
 	// paceEnds is the rate from which on an account is not paced any more.
 	paceEnds = 1000
 )
+
+// faster is how much a rate grows with each answer, and so by which part of it in a second: the more, the longer ago the
+// account asked for fewer. A limit is met again soon, and what was no limit is soon forgotten.
+var faster = []struct {
+	after  time.Duration
+	growth float64
+}{{10 * time.Second, 0.5}, {5 * time.Second, 0.1}, {0, 0.01}}
 
 // pace bounds how many entries an account sends in a second, once it has asked for fewer calls: how many it has at work
 // says little of that where calls take milliseconds.
@@ -33,10 +38,17 @@ type pace struct {
 func (p *pace) answered(at time.Time) {
 	p.turn(at)
 	p.now++
-	if p.rate > 0 {
-		if p.rate += faster; p.rate >= paceEnds {
-			p.rate = 0
+	if p.rate == 0 {
+		return
+	}
+	for _, f := range faster {
+		if at.Sub(p.refusedAt) >= f.after {
+			p.rate += f.growth
+			break
 		}
+	}
+	if p.rate >= paceEnds {
+		p.rate = 0
 	}
 }
 
