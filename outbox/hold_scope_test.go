@@ -215,8 +215,8 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// TestOutageProbe probes an account whose answers are lost with an entry that has not gone out, although others of another
-// lane come first.
+// TestOutageProbe probes an account whose answers are lost with an entry that has not gone out, although others of
+// another lane come first.
 func TestOutageProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {

@@ -12,8 +12,8 @@ const (
 	paceEnds = 1000
 )
 
-// faster is how much a rate grows with each answer, and so by which part of it in a second: the more, the longer ago the
-// account asked for fewer. A limit is met again soon, and what was no limit is soon forgotten.
+// faster is how much a rate grows with each answer, and so by which part of it in a second: the more, the longer ago
+// the account asked for fewer. A limit is met again soon, and what was no limit is soon forgotten.
 var faster = []struct {
 	after  time.Duration
 	growth float64
