@@ -23,14 +23,26 @@ var update = flag.Bool("update", false, "rewrite golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// loadedTemplates are those that a test has loaded, by file.
+var loadedTemplates = make(map[string]*render.Template)
+
+// load returns a template, which is read once.
+func load(t *testing.T, file string) *render.Template {
+	t.Helper()
+	if loadedTemplates[file] == nil {
+		loaded, err := render.Load(file, render.Options{Timeout: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		loadedTemplates[file] = loaded
+	}
+	return loadedTemplates[file]
+}
+
 // returned is what a template returns, or nil where it cancels.
 func returned(t *testing.T, template string, ctx any) map[string]any {
 	t.Helper()
-	loaded, err := render.Load(template, render.Options{Timeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rendered, err := loaded.Render(t.Context(), ctx)
+	rendered, err := load(t, template).Render(t.Context(), ctx)
 	if errors.Is(err, render.ErrCancelled) {
 		return nil
 	}

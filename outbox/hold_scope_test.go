@@ -236,11 +236,13 @@ func TestOutageProbe(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		attempts := make(map[string]int)
+		f.mu.Lock()
 		for _, d := range f.delivered {
 			if !d.Uncertain {
 				attempts[d.ID]++
 			}
 		}
+		f.mu.Unlock()
 		for id, n := range attempts {
 			if n > 1 {
 				t.Errorf("%s was sent %d times, and others wait", id, n)

@@ -161,7 +161,10 @@ func TestEventSettles(t *testing.T) {
 			t.Errorf("after delivered: %+v", entry)
 		}
 		time.Sleep(time.Hour)
-		if n := len(f.delivered); n != 1 {
+		f.mu.Lock()
+		n := len(f.delivered)
+		f.mu.Unlock()
+		if n != 1 {
 			t.Errorf("it was delivered or looked up %d times", n)
 		}
 		event("open", true)
