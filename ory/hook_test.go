@@ -213,11 +213,16 @@ func FuzzRead(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		hook, got := reader(t).Read(post(bytes.NewReader(body)))
 		var want any
 		err := json.Unmarshal(body, &want)
 		switch _, isObject := want.(map[string]any); {
+		case len(body) == 0:
+			if got != ory.ErrEmpty {
+				t.Errorf("got %v for nothing", got)
+			}
 		case got == ory.ErrTooDeep:
 			if bytes.Count(body, []byte("["))+bytes.Count(body, []byte("{")) <= ory.MaxDepth {
 				t.Error("it isn't that deep")
