@@ -12,12 +12,11 @@ import (
 	"go.uber.org/zap"
 )
 
-const (
-	// maxQueuedEvents is how many events wait for handlers that are slow.
-	maxQueuedEvents = 1000
-	// eventPatience is how long a stop waits for the handlers of the events that are left.
-	eventPatience = time.Second
-)
+// maxQueuedEvents is how many events wait for handlers that are slow.
+const maxQueuedEvents = 1000
+
+// eventPatience is how long a stop waits for the handlers of the events that are left. Tests shorten it.
+var eventPatience = time.Second
 
 // eventQueue hands events to Caddy's events app one after the other: its handlers may take their time, and no hook and
 // no delivery waits for them.

@@ -5,11 +5,15 @@ import (
 	"time"
 )
 
-// SetWaits shortens the time until an entry is looked for at Mandrill, and until a failed attempt is repeated.
+// SetWaits shortens the time until an entry is looked for at Mandrill, for which others may join it, and until a failed
+// attempt is repeated.
 func SetWaits(lookUp, retry time.Duration) {
 	uncertainWait, lookUpWait, indexedSince = lookUp, lookUp, lookUp
-	retryWait = retry
+	searchWindow, retryWait = lookUp/10, retry
 }
+
+// SetEventPatience has a stop wait less long for the handlers of events.
+func SetEventPatience(patience time.Duration) { eventPatience = patience }
 
 // SetTemplatePoll has the files of templates read more often.
 func SetTemplatePoll(interval time.Duration) { templatePoll = interval }

@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// searchWindow is how long a search waits for others, to ask for their entries too.
-	searchWindow = 500 * time.Millisecond
 	// maxSearched is how many entries one search asks for, and searchLimit how many messages it may return.
 	maxSearched = 50
 	searchLimit = 1000
@@ -23,6 +21,9 @@ const (
 	// searchAgain is how long a search waits whose account has made enough.
 	searchAgain = 12 * time.Second
 )
+
+// searchWindow is how long a search waits for others, to ask for their entries too. Tests shorten it.
+var searchWindow = 500 * time.Millisecond
 
 // indexedSince is how long ago a message must have been sent at least for a search to find it. Tests shorten it.
 var indexedSince = 20 * time.Second

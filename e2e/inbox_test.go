@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"image/color"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -56,12 +55,8 @@ type inbox struct {
 
 func newInbox(t *testing.T) *inbox {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := &inbox{t: t, address: fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)}
-	listener.Close()
+	_, port, _ := strings.Cut(freeAddress(t), ":")
+	i := &inbox{t: t, address: "http://localhost:" + port}
 	folder := t.TempDir()
 	template := filepath.Join(folder, "t.jsonnet")
 	config := filepath.Join(folder, "Caddyfile")

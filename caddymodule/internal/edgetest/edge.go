@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -121,14 +122,26 @@ func (e *Edge) MakeIndexes() {
 	}
 }
 
+// lastPort is the last port that a test of this process has got.
+var lastPort atomic.Int64
+
+// freeAddress returns an address that nothing listens at. Its port is none of those that systems give to connections:
+// one of these would be taken again at once.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, ports = 10_000, 20_000
+	lastPort.CompareAndSwap(0, int64(os.Getpid())*100) // packages are tested side by side
+	for range ports {
+		port := first + lastPort.Add(1)%ports
+		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port)) // as Caddy does
+		if err != nil {
+			continue
+		}
+		_ = listener.Close() // nobody has connected
+		return fmt.Sprintf("127.0.0.1:%d", port)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatal("there is no free port")
+	return ""
 }
 
 // Run runs a Caddy until the test ends.
