@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -160,11 +161,23 @@ func TestPoison(t *testing.T) {
 		o := open(t, config, f, func(s *outbox.Settings) { s.RetryFor = time.Minute })
 		start(t, o)
 		id := put(t, o, "poison").ID
+		alone := func() []string {
+			status, err := o.Status(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return status.Alone
+		}
+		named := false
 		for n := range 60 {
 			put(t, o, fmt.Sprint("healthy ", n))
 			time.Sleep(5 * time.Second)
+			named = named || slices.Equal(alone(), []string{id})
 		}
 		f.waitEvents(t, "dead", 1)
+		if left := alone(); !named || len(left) > 0 {
+			t.Errorf("the status has named it: %v; and in the end: %v", named, left)
+		}
 		entry := get(t, o, id)
 		if !strings.Contains(entry.Reason, "403 of a firewall") || f.count("hold") > 3 || f.count("sent") != 60 {
 			t.Errorf("%s; %v", entry.Reason, f.counts())

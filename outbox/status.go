@@ -89,6 +89,8 @@ type Status struct {
 	Failing map[string]Failing `json:"failing"`
 	// Refused are the senders whose last attempts were all answered by a refusal.
 	Refused map[string]Failing `json:"refused"`
+	// Alone are the IDs of entries that met holds in this process while others of their account were accepted.
+	Alone []string `json:"alone,omitempty"`
 	// Rejected are the reasons of the entries that were rejected within the last hour, the most frequent ones first.
 	Rejected []Rejections `json:"rejected"`
 	// Sealed are the numbers of entries by sender whose content cannot be opened for lack of a key.
@@ -112,11 +114,11 @@ type Failing struct {
 // Status counts the entries as they are now.
 func (o *Outbox) Status(ctx context.Context) (Status, error) {
 	o.mu.Lock()
-	failing := maps.Clone(o.failing)
+	failing, alone := maps.Clone(o.failing), slices.Sorted(maps.Keys(o.alone))
 	o.mu.Unlock()
 	status := Status{
 		Holds: o.HoldsBySender(), InForce: o.Holds(), Failing: failing, Refused: o.Refused(), Sealed: make(map[string]int),
-		Waiting: make(map[string]int), Unknown: make(map[string]int), Troubles: o.Troubles(),
+		Waiting: make(map[string]int), Unknown: make(map[string]int), Troubles: o.Troubles(), Alone: alone,
 	}
 	s, err := o.opened()
 	if err != nil {

@@ -135,6 +135,10 @@ func (s *Status) listAttention() {
 			s.Attention = append(s.Attention, fmt.Sprintf("%s: %s: %s", what.state, Entries(n), what.remedy))
 		}
 	}
+	if len(s.Alone) > 0 {
+		s.Attention = append(s.Attention, fmt.Sprintf("refused alone, while other mail of the key is accepted: %s: "+
+			"see caddy mailchimp outbox show %s", Entries(len(s.Alone)), s.Alone[0]))
+	}
 	for _, r := range s.Rejected {
 		s.Attention = append(s.Attention,
 			fmt.Sprintf("rejected within the last hour: %s of %s: %s", Entries(r.Entries), r.Sender, r.Reason))
