@@ -51,12 +51,12 @@ func (o *Outbox) ending(r *row, state State, keepContent bool) *change {
 // ended counts and reports an end that was stored. The entry was in the state before.
 func (o *Outbox) ended(r *row, before State, c *change) {
 	r.State, r.Ended = c.state, c.ended
-	o.mu.Lock()
-	delete(o.alone, r.ID)
-	o.mu.Unlock()
 	if before.undelivered() {
 		o.pending.Add(-1)
 	}
+	o.mu.Lock()
+	delete(o.alone, r.ID)
+	o.mu.Unlock()
 	o.tally.addEnd(r)
 	o.notify(string(r.State), r.Entry, r.Reason, 0)
 }
