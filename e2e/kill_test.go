@@ -26,6 +26,15 @@ const workers = 32
 // Mandrill finds what it received, nobody gets a mail twice; elsewhere only those whose mail was in flight at
 // a kill.
 func TestKill(t *testing.T) {
+	bySearch(t, func(t *testing.T, m *mandrill, e *edge, searchable bool) {
+		accepted := loadAndKill(t, *rounds, e)
+		checkKills(t, m, accepted, searchable, e)
+	})
+}
+
+// bySearch runs a test at a Mandrill whose searches find what it received, and at one whose searches find nothing.
+func bySearch(t *testing.T, test func(t *testing.T, m *mandrill, e *edge, searchable bool)) {
+	t.Helper()
 	t.Parallel()
 	for _, searchable := range []bool{true, false} {
 		t.Run(map[bool]string{true: "searchable", false: "not searchable"}[searchable], func(t *testing.T) {
@@ -34,9 +43,7 @@ func TestKill(t *testing.T) {
 			if !searchable {
 				m.findNothing()
 			}
-			e := newEdge(t, m, "outbox sqlite FOLDER/outbox.db")
-			accepted := loadAndKill(t, *rounds, e)
-			checkKills(t, m, accepted, searchable, e)
+			test(t, m, newEdge(t, m, "outbox sqlite FOLDER/outbox.db"), searchable)
 		})
 	}
 }
@@ -214,28 +221,19 @@ func (e *edge) retryDead(address string) bool {
 // TestAnswersAreCutOff breaks answers off after Mandrill took the mails: they are searched for, and sent
 // again only where nothing is found.
 func TestAnswersAreCutOff(t *testing.T) {
-	t.Parallel()
-	for _, searchable := range []bool{true, false} {
-		t.Run(map[bool]string{true: "searchable", false: "not searchable"}[searchable], func(t *testing.T) {
-			t.Parallel()
-			m := newMandrill(t)
-			if !searchable {
-				m.findNothing()
-			}
-			e := newEdge(t, m, "outbox sqlite FOLDER/outbox.db")
-			const cut = 20
-			m.cutOffNext(cut)
-			accepted := loadFor(t, time.Second, e)
-			e.waitDelivered(2 * time.Minute)
-			want := map[bool]int{true: 0, false: cut}[searchable]
-			if again := m.expect(t, accepted, time.Second); len(accepted) < cut || again != want {
-				t.Errorf("of %d accepted %d arrived again, want %d", len(accepted), again, want)
-			}
-		})
-	}
+	bySearch(t, func(t *testing.T, m *mandrill, e *edge, searchable bool) {
+		const cut = 20
+		m.cutOffNext(cut)
+		accepted := loadFor(t, time.Second, e)
+		e.waitDelivered(2 * time.Minute)
+		want := map[bool]int{true: 0, false: cut}[searchable]
+		if again := m.expect(t, accepted, time.Second); len(accepted) < cut || again != want {
+			t.Errorf("of %d accepted %d arrived again, want %d", len(accepted), again, want)
+		}
+	})
 }
 
-// TestKillAfterASyncAnswer kills a Caddy as soon as it has answered a sync hook: its repeat is told what was
+// TestKillAfterASyncAnswer kills a Caddy as soon as it has answered a sync hook: its repeat gets what was
 // recorded, and nothing is sent again.
 func TestKillAfterASyncAnswer(t *testing.T) {
 	t.Parallel()

@@ -71,12 +71,7 @@ func TestManyCallersAtOnce(t *testing.T) {
 
 func TestRetries(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
-		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
-			if n == 1 {
-				return outbox.Result{Verdict: outbox.VerdictRetry, Reason: "status 500"}
-			}
-			return outbox.Result{Verdict: outbox.VerdictSent}
-		})
+		f := newFake(afterFirst(outbox.Result{Verdict: outbox.VerdictRetry, Reason: "status 500"}))
 		o := open(t, c, f)
 		start(t, o)
 		receipt := put(t, o, "key")

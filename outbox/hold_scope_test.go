@@ -91,12 +91,7 @@ func TestProbeSchedule(t *testing.T) {
 		t.Run(string(test.scope), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &prober{err: errors.New("not yet")}
-				p.fake = newFake(func(_ outbox.Delivery, n int) outbox.Result {
-					if n == 1 {
-						return outbox.Result{Verdict: outbox.VerdictHold, Scope: test.scope, Reason: "x"}
-					}
-					return outbox.Result{Verdict: outbox.VerdictSent}
-				})
+				p.fake = newFake(afterFirst(outbox.Result{Verdict: outbox.VerdictHold, Scope: test.scope, Reason: "x"}))
 				config := outbox.Config{SQLite: t.TempDir() + "/outbox.db"}
 				o := open(t, config, p.fake, func(s *outbox.Settings) { s.Deliverer = p })
 				start(t, o)
@@ -130,12 +125,9 @@ func TestRetryAfter(t *testing.T) {
 		2 * time.Minute: 2 * time.Minute, 3 * time.Hour: time.Hour, 0: time.Second,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
-				if n == 1 {
-					return outbox.Result{Verdict: outbox.VerdictHold, Reason: "RequestLimitExceeded", After: after}
-				}
-				return outbox.Result{Verdict: outbox.VerdictSent}
-			})
+			f := newFake(afterFirst(outbox.Result{
+				Verdict: outbox.VerdictHold, Reason: "RequestLimitExceeded", After: after,
+			}))
 			o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f)
 			start(t, o)
 			began := time.Now()
@@ -319,12 +311,9 @@ func TestLongHold(t *testing.T) {
 // TestLookUpEndsHold releases what is kept back once the account has sent the message that met the hold.
 func TestLookUpEndsHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
-			if n == 1 {
-				return outbox.Result{Verdict: outbox.VerdictBacklogged, Scope: outbox.ScopeSubaccount, Reason: "paused"}
-			}
-			return outbox.Result{Verdict: outbox.VerdictSent}
-		})
+		f := newFake(afterFirst(outbox.Result{
+			Verdict: outbox.VerdictBacklogged, Scope: outbox.ScopeSubaccount, Reason: "paused",
+		}))
 		o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f)
 		start(t, o)
 		put(t, o, "first", toSubaccount("s"))

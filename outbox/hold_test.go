@@ -169,12 +169,7 @@ func TestProbes(t *testing.T) {
 // TestReloadProbesAtOnce has new settings be tried although the account asked for an hour.
 func TestReloadProbesAtOnce(t *testing.T) {
 	onSQLite(t, func(t *testing.T, c outbox.Config) {
-		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
-			if n == 1 {
-				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "rate limit", After: time.Hour}
-			}
-			return outbox.Result{Verdict: outbox.VerdictSent}
-		})
+		f := newFake(afterFirst(outbox.Result{Verdict: outbox.VerdictHold, Reason: "rate limit", After: time.Hour}))
 		o := open(t, c, f)
 		start(t, o)
 		put(t, o, "one")
@@ -221,22 +216,12 @@ func TestLateRefusal(t *testing.T) {
 // TestStartsSlowly sends one entry at a time after a hold, and more after each success.
 func TestStartsSlowly(t *testing.T) {
 	onSQLite(t, func(t *testing.T, c outbox.Config) {
-		var mu sync.Mutex
-		running := 0
-		var most []int
+		var sends atOnce
 		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
 			if n <= 8 {
 				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
 			}
-			mu.Lock()
-			running++
-			most = append(most, running)
-			mu.Unlock()
-			time.Sleep(time.Second)
-			mu.Lock()
-			running--
-			mu.Unlock()
-			return outbox.Result{Verdict: outbox.VerdictSent}
+			return sends.send(time.Second)
 		})
 		o := open(t, c, f, func(s *outbox.Settings) { s.Workers = 8 })
 		for n := range 30 {
@@ -245,8 +230,8 @@ func TestStartsSlowly(t *testing.T) {
 		start(t, o)
 		f.waitEvents(t, "sent", 30)
 		// The probe, one, two, and so on.
-		if want := []int{1, 1, 1, 2}; fmt.Sprint(most[:4]) != fmt.Sprint(want) {
-			t.Errorf("as many at once: %v", most)
+		if got := sends.first(4); !slices.Equal(got, []int{1, 1, 1, 2}) {
+			t.Errorf("sent at once: %v", got)
 		}
 	})
 }
@@ -254,12 +239,7 @@ func TestStartsSlowly(t *testing.T) {
 // TestProbeExpires has the entry that would probe expire: another one does, without the time that a probe may take.
 func TestProbeExpires(t *testing.T) {
 	onSQLite(t, func(t *testing.T, c outbox.Config) {
-		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
-			if n == 1 {
-				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
-			}
-			return outbox.Result{Verdict: outbox.VerdictSent}
-		})
+		f := newFake(afterFirst(outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}))
 		o := open(t, c, f)
 		start(t, o)
 		began := time.Now()
@@ -277,22 +257,12 @@ func TestProbeExpires(t *testing.T) {
 func TestSlowDown(t *testing.T) {
 	onSQLite(t, func(t *testing.T, c outbox.Config) {
 		const entries = 8
-		var mu sync.Mutex
-		var sending int
-		var atOnce []int // how many were being sent when each began
+		var sends atOnce
 		f := newFake(func(_ outbox.Delivery, n int) outbox.Result {
 			if n <= entries {
 				return outbox.Result{Verdict: outbox.VerdictRetry, Reason: "ServiceUnavailable", SlowDown: true}
 			}
-			mu.Lock()
-			sending++
-			atOnce = append(atOnce, sending)
-			mu.Unlock()
-			time.Sleep(time.Minute)
-			mu.Lock()
-			sending--
-			mu.Unlock()
-			return outbox.Result{Verdict: outbox.VerdictSent}
+			return sends.send(time.Minute)
 		})
 		o := open(t, c, f, func(s *outbox.Settings) { s.Workers = entries })
 		for n := range entries {
@@ -300,8 +270,8 @@ func TestSlowDown(t *testing.T) {
 		}
 		start(t, o)
 		f.waitEvents(t, "sent", entries)
-		if !slices.Equal(atOnce[:3], []int{1, 1, 2}) {
-			t.Errorf("sent at once: %v", atOnce)
+		if got := sends.first(3); !slices.Equal(got, []int{1, 1, 2}) {
+			t.Errorf("sent at once: %v", got)
 		}
 	})
 }

@@ -72,12 +72,7 @@ func TestListAndForget(t *testing.T) {
 
 func TestForgetHeld(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
-		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
-			if n == 1 {
-				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
-			}
-			return outbox.Result{Verdict: outbox.VerdictSent}
-		})
+		f := newFake(afterFirst(outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}))
 		o := open(t, c, f)
 		start(t, o)
 		put(t, o, "one")

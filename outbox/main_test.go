@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +49,43 @@ func newFake(deliver func(d outbox.Delivery, n int) outbox.Result) *fake {
 }
 
 func sent(outbox.Delivery, int) outbox.Result { return outbox.Result{Verdict: outbox.VerdictSent} }
+
+// afterFirst delivers, but for the first attempt, whose result is given.
+func afterFirst(result outbox.Result) func(outbox.Delivery, int) outbox.Result {
+	return func(_ outbox.Delivery, n int) outbox.Result {
+		if n == 1 {
+			return result
+		}
+		return outbox.Result{Verdict: outbox.VerdictSent}
+	}
+}
+
+// atOnce counts how many entries are being sent when each begins.
+type atOnce struct {
+	mu      sync.Mutex
+	sending int
+	seen    []int
+}
+
+// send takes a while.
+func (a *atOnce) send(takes time.Duration) outbox.Result {
+	a.mu.Lock()
+	a.sending++
+	a.seen = append(a.seen, a.sending)
+	a.mu.Unlock()
+	time.Sleep(takes)
+	a.mu.Lock()
+	a.sending--
+	a.mu.Unlock()
+	return outbox.Result{Verdict: outbox.VerdictSent}
+}
+
+// first returns the first n of what was counted.
+func (a *atOnce) first(n int) []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.seen[:n])
+}
 
 // resend delivers too, and finds nothing of what is uncertain.
 func resend(d outbox.Delivery, _ int) outbox.Result {

@@ -149,15 +149,10 @@ func TestNote(t *testing.T) {
 	})
 }
 
-// TestNoteWhileWaiting keeps what is heard of an entry that a worker has in its hands.
+// TestNoteWhileWaiting keeps events of an entry that a worker has in its hands.
 func TestNoteWhileWaiting(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
-		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
-			if n == 1 {
-				return outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}
-			}
-			return outbox.Result{Verdict: outbox.VerdictSent}
-		})
+		f := newFake(afterFirst(outbox.Result{Verdict: outbox.VerdictHold, Reason: "suspended"}))
 		o := open(t, c, f)
 		start(t, o)
 		id := put(t, o, "k").ID

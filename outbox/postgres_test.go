@@ -254,12 +254,7 @@ func TestSlowClock(t *testing.T) {
 		t.Fatalf("the server's clock says %v, %v", theirs, err)
 	}
 	outbox.Hurry(t)
-	f := newFake(func(d outbox.Delivery, n int) outbox.Result {
-		if n == 1 {
-			return outbox.Result{Verdict: outbox.VerdictRetry, Reason: "status 500"}
-		}
-		return outbox.Result{Verdict: outbox.VerdictSent}
-	})
+	f := newFake(afterFirst(outbox.Result{Verdict: outbox.VerdictRetry, Reason: "status 500"}))
 	o := open(t, outbox.Config{Postgres: database(t, conn, u)}, f)
 	start(t, o)
 	began := time.Now()

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox"
 )
 
-// TestRetryAgain retries what may have gone out only if it is told to.
+// TestRetryAgain retries what may have gone out only with Again.
 func TestRetryAgain(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
 		outcome := []outbox.Recipient{{Status: "sent", ID: "m1"}, {Status: "rejected", RejectReason: "unsigned"}}
@@ -49,12 +49,7 @@ func TestRetryAgain(t *testing.T) {
 // TestRetryUncertain sends an uncertain entry again without looking for it.
 func TestRetryUncertain(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
-		f := newFake(func(d outbox.Delivery, n int) outbox.Result {
-			if n == 1 {
-				return outbox.Result{Verdict: outbox.VerdictUnknown, Reason: "no answer"}
-			}
-			return outbox.Result{Verdict: outbox.VerdictSent}
-		})
+		f := newFake(afterFirst(outbox.Result{Verdict: outbox.VerdictUnknown, Reason: "no answer"}))
 		o := open(t, c, f, func(s *outbox.Settings) { s.UncertainWait = time.Hour })
 		start(t, o)
 		id := put(t, o, "k").ID
