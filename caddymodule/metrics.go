@@ -115,7 +115,7 @@ func makeMetrics() *metrics {
 		}, []string{"reason"}),
 		eventsDropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "events_dropped_total",
-			Help: "Events that Caddy's events app wasn't told of, because handlers were too slow.",
+			Help: "Events that Caddy's events app did not receive, because its handlers were too slow.",
 		}),
 		members: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "members_total",

@@ -64,7 +64,7 @@ var sandboxPool = caddy.NewUsagePool()
 
 const sandboxPoolKey = "sandbox"
 
-// sandboxes are the stand-ins of both APIs, told apart by their paths.
+// sandboxes are the stand-ins of both APIs. A path belongs to one of them.
 type sandboxes struct {
 	mails   *sandbox.Sandbox
 	members http.Handler

@@ -93,7 +93,7 @@ func TestHoldOfOldKey(t *testing.T) {
 	}
 }
 
-// TestSecretTroubleStopsNoMail keeps what is in force, and says so.
+// TestSecretTroubleStopsNoMail keeps the value in force, and shows the trouble in the status.
 func TestSecretTroubleStopsNoMail(t *testing.T) {
 	e, caddyfile := newSecretsEdge(t, edgetest.APIKey, "delivery sync", "")
 	e.Write("api_key", "")

@@ -112,7 +112,7 @@ func TestMandrillIsDownInAParseHook(t *testing.T) {
 	m.arrives(t, "ada@example.net", "registration-parse", verify)
 }
 
-// TestWrongSecret tells what people see of it, by the kind of hook.
+// TestWrongSecret checks what people see of it, by the kind of hook.
 func TestWrongSecret(t *testing.T) {
 	t.Parallel()
 	m := newMandrill(t)
@@ -191,7 +191,7 @@ func TestCaddyIsReloadedInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestCaddyIsKilledBetweenAttempts kills Caddy when it has accepted a hook and Ory hasn't heard of it: Ory
+// TestCaddyIsKilledBetweenAttempts kills Caddy when it has accepted a hook and not answered Ory yet: Ory
 // calls again, and there is one mail.
 func TestCaddyIsKilledBetweenAttempts(t *testing.T) {
 	t.Parallel()

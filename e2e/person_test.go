@@ -36,7 +36,7 @@ func newAgent(t *testing.T, k *kratos, browser bool, agent string) *person {
 
 // seen is what a person gets to see of a step.
 type seen struct {
-	// status is that of the API; of a browser, 200 tells that it went on, 400 that the form is shown again, and
+	// status is that of the API; of a browser, 200 means that it went on, 400 that the form is shown again, and
 	// others are of the error page.
 	status int
 	// body is the API's answer, or the flow of a browser's form.
@@ -142,7 +142,7 @@ func (p *person) open(address string) seen {
 	return p.follow(p.do(http.MethodGet, address, "", nil))
 }
 
-// follow looks at where a browser is sent to: the page of a flow, an error, or somewhere that tells of success.
+// follow looks at where a browser is sent to: the page of a flow, an error, or the place for those who have succeeded.
 func (p *person) follow(answer seen) seen {
 	p.t.Helper()
 	for answer.status == http.StatusSeeOther || answer.status == http.StatusFound {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Event is what Mandrill tells of a message some time after it took it.
+// Event is what Mandrill reports about a message some time after it has accepted it.
 type Event struct {
 	// Event is one of EventKinds; new ones may appear.
 	Event string
@@ -25,12 +25,12 @@ type Event struct {
 	Metadata map[string]string
 }
 
-// MessageEvents are what Mandrill tells of a message.
+// MessageEvents are the events of messages.
 var MessageEvents = []string{
 	"send", "deferral", "hard_bounce", "soft_bounce", "delivered", "open", "click", "spam", "unsub", "reject",
 }
 
-// EventKinds are all that Mandrill tells of.
+// EventKinds are all events, those of the denylist and of inbound mail too.
 var EventKinds = append(slices.Clone(MessageEvents), "sync", "inbound")
 
 // maxEvents is twice what Mandrill posts at once.

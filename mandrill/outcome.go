@@ -14,7 +14,7 @@ type Recipient struct {
 	ID string `json:"_id,omitempty"`
 	// RejectReason is one of RejectReasons where Status is "rejected"; new ones may appear.
 	RejectReason string `json:"reject_reason,omitempty"`
-	// QueuedReason says why Status is "queued", where Mandrill says so.
+	// QueuedReason is why Status is "queued", or empty: Mandrill does not always give it.
 	QueuedReason string `json:"queued_reason,omitempty"`
 }
 

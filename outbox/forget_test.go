@@ -54,7 +54,7 @@ func TestKeep(t *testing.T) {
 	})
 }
 
-// TestBounds drops the oldest of what nobody decides about, and says so.
+// TestBounds drops the oldest of what nobody decides about, and reports it.
 func TestBounds(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings outbox.Settings

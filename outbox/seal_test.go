@@ -54,7 +54,7 @@ func TestSealed(t *testing.T) {
 	})
 }
 
-// TestPlainContent is stored before there is a key, and read after it if the operator says so.
+// TestPlainContent is stored before there is a key, and read after it if the last key is none.
 func TestPlainContent(t *testing.T) {
 	each(t, func(t *testing.T, c outbox.Config) {
 		key := outbox.NewKey()

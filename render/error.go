@@ -47,7 +47,7 @@ type Error struct {
 	// Err is the cause, if there is one.
 	Err error
 
-	// literal tells that Message is wholly text of the sources or of the interpreter.
+	// literal is set if Message is wholly text of the sources or of the interpreter.
 	literal bool
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// TestRoutes matches paths and methods. Nothing runs, so that a call which is handled says so.
+// TestRoutes matches paths and methods. No configuration is running: the answer to a call that is handled names that.
 func TestRoutes(t *testing.T) {
 	for _, test := range []struct {
 		method, path string

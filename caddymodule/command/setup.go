@@ -135,7 +135,7 @@ func (s *setup) say(what, state string, lines ...string) {
 	}
 }
 
-// add adds something that is missing, if --yes says so. It reports whether it was added.
+// add adds something that is missing if --yes is given. It reports whether it was added.
 func (s *setup) add(what, missing string, do func() error) bool {
 	if !s.yes {
 		s.addable++

@@ -1,4 +1,4 @@
-// Keeps the audience in step with who wants the newsletter: the trait `newsletter` says so.
+// Keeps the audience in step with who wants the newsletter: those whose trait `newsletter` is true.
 //
 // For two hooks: registration, after, <method>, and settings, after, profile, both with response.ignore. A settings hook has in
 // `flow.identity` what was before, and fires even if nothing changed; to say the same again does no harm. With Ory's hook

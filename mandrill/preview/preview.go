@@ -40,7 +40,7 @@ type Template interface {
 type Result struct {
 	// Request is the mail that would be sent.
 	Request json.RawMessage
-	// Change is what an audience would be told of a person, of a template of mailchimp_audience.
+	// Change is what a template of mailchimp_audience would change in its audience.
 	Change json.RawMessage
 	// Notes are what else the template's author should know.
 	Notes []string

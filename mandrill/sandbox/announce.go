@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 )
 
-// event is what Mandrill tells of a message in a webhook.
+// event is one of the events that Mandrill posts to a webhook.
 type event struct {
 	Event   string         `json:"event"`
 	ID      string         `json:"_id"`
@@ -17,8 +17,8 @@ type event struct {
 	Message map[string]any `json:"msg"`
 }
 
-// announce tells the webhooks what became of mails, once for each recipient. What is queued is told of when it is sent,
-// and what is scheduled is not told of.
+// announce posts what became of mails to the webhooks, once for each recipient: of queued mails when they are sent, and
+// of scheduled ones not at all.
 func (s *Sandbox) announce(mails ...*Mail) {
 	s.mu.Lock()
 	posters := slices.Clone(s.posters)
@@ -54,7 +54,7 @@ func (s *Sandbox) announceOnce(mail *Mail, recipient int) bool {
 	return first
 }
 
-// announceReleased tells of what was queued and is sent now.
+// announceReleased posts events of the mails that were queued and are sent now.
 func (s *Sandbox) announceReleased() {
 	mails := s.Mails()
 	slices.Reverse(mails)

@@ -9,7 +9,7 @@
 // rejected; hard_bounce@ and soft_bounce@ there are sent, and messages/info then says that they bounced;
 // spam@ is sent, its complaint comes later. A sender domain below .invalid has no records, and its mail is
 // rejected as unsigned. With async, or for more than 10 recipients, all are queued, and only
-// messages/info tells of rejections. Fail makes the next calls fail in other ways, Set makes the account less generous,
+// messages/info shows rejections. Fail makes the next calls fail in other ways, Set makes the account less generous,
 // and PostEvents has what becomes of mails posted to a webhook, as at Mandrill.
 //
 // It keeps the last 1,000 mails, and fewer where they take more than about 256 MiB together: each request is there

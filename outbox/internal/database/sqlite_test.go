@@ -268,7 +268,7 @@ func TestMaintain(t *testing.T) {
 	}
 }
 
-// TestFileGoes deletes or replaces the file under an open outbox. What is written then is not stored, and says so, even
+// TestFileGoes deletes or replaces the file under an open outbox. What is written then is not stored: it fails, even
 // the first write.
 func TestFileGoes(t *testing.T) {
 	for name, replaced := range map[string]bool{"deleted": false, "replaced": true} {
@@ -308,7 +308,7 @@ func TestFileGoes(t *testing.T) {
 	}
 }
 
-// TestFileGoesWhileIdle says so without a write.
+// TestFileGoesWhileIdle notices it without a write.
 func TestFileGoesWhileIdle(t *testing.T) {
 	file := outboxFile(t)
 	synctest.Test(t, func(t *testing.T) {
