@@ -85,6 +85,43 @@ func TestUnknownOutcome(t *testing.T) {
 	}
 }
 
+// TestUnknownOutcomeWithoutMetadata breaks each connection after Mandrill took a mail that no search can find, because
+// its metadata has no room or has a field of that name: it is sent twice, and not again.
+func TestUnknownOutcomeWithoutMetadata(t *testing.T) {
+	for name, metadata := range map[string]string{
+		"no room": `{ long: std.repeat('x', 230) }`, "taken": `{ outbox_entry: 'mine' }`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := edgetest.NewWith(t, `function(ctx) { message: {
+				from_email: 'hello@example.com', subject: 'Hi', text: 'Hi', to: [{ email: ctx.identity.traits.email }],
+				metadata: if std.startsWith(ctx.identity.traits.email, 'ada') then `+metadata+` else {},
+			} }`, "", "")
+			cutOff := sandbox.Failure{Reset: "after", Endpoint: "messages/send", Contains: "ada@example.net", Calls: 4}
+			if err := e.Sandbox.Fail(cutOff); err != nil {
+				t.Fatal(err)
+			}
+			id := e.Post(edgetest.Ada).Entry()
+			entry, others := outbox.Entry{}, 0
+			edgetest.WaitUntil(t, "it never ends", func() bool {
+				// What was sent after the attempt shows that searches find what there is.
+				others++
+				e.Post(fmt.Sprintf(`{"identity":{"traits":{"email":"bob%d@example.net"}}}`, others))
+				entry = e.WaitState(id, outbox.Dead, outbox.Sent, outbox.Uncertain, outbox.Retrying, outbox.Sending)
+				return entry.State == outbox.Dead || entry.State == outbox.Sent
+			})
+			sent := 0
+			for _, mail := range e.Sandbox.Mails() {
+				if mail.Recipients[0].Email == "ada@example.net" {
+					sent++
+				}
+			}
+			if entry.State != outbox.Dead || !strings.Contains(entry.Reason, "twice") || sent != 2 {
+				t.Errorf("%+v, %d mails", entry, sent)
+			}
+		})
+	}
+}
+
 // TestRetryFindsItsHook has two hooks share a template, each with a sender domain of its own.
 func TestRetryFindsItsHook(t *testing.T) {
 	const template = `function(ctx) {

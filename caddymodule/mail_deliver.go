@@ -163,7 +163,8 @@ func (m storedMail) attempt(ctx context.Context, entry outbox.Delivery, timeout 
 // failed turns the error of a call into the result of the attempt.
 func (m storedMail) failed(ctx context.Context, err error, entry outbox.Delivery) outbox.Result {
 	result := m.app.mailFailure(ctx, m.client, err, entry.Content)
-	if result.Verdict == outbox.VerdictUnknown && m.app.lacksIndex(context.WithoutCancel(ctx), m.client) {
+	if result.Verdict == outbox.VerdictUnknown &&
+		(!m.isTied(entry) || m.app.lacksIndex(context.WithoutCancel(ctx), m.client)) {
 		result.After = indexedSince // nothing will be found, however long it waits
 	}
 	return result
@@ -181,6 +182,9 @@ func (a *App) mailFailure(ctx context.Context, client *mandrill.Client, err erro
 	}
 	return result
 }
+
+// isTied reports whether the message says which entry it is of: others cannot be searched for.
+func (m storedMail) isTied(entry outbox.Delivery) bool { return m.Metadata(entryField) == entry.ID }
 
 // isOf reports whether a message that was found is that of an entry.
 func (m storedMail) isOf(info mandrill.Info, entry string) bool {

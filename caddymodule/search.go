@@ -167,6 +167,12 @@ func (s *searcher) call(
 
 // search finds out what became of the mail of an attempt whose outcome is unknown.
 func (m storedMail) search(ctx context.Context, entry outbox.Delivery) outbox.Result {
+	if !m.isTied(entry) {
+		return outbox.Result{
+			Verdict: outbox.VerdictResend,
+			Reason:  "its metadata has no room for what a search needs: it is sent once more",
+		}
+	}
 	answer := m.app.searcherFor(entry.Sender, m.client).search(ctx, entry.ID)
 	var refused *mandrill.Error
 	switch {

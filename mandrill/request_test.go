@@ -411,7 +411,8 @@ func TestRequestProperties(t *testing.T) {
 	}
 	stored, err := mandrill.ParseStored(data)
 	if err != nil || stored.SenderDomain() != r.SenderDomain() || !strings.Contains(string(data), `"entry":"e1"`) ||
-		!reflect.DeepEqual(stored.Recipients(), r.Recipients()) || !stored.IsPrimary("a@b.c") {
+		!reflect.DeepEqual(stored.Recipients(), r.Recipients()) || !stored.IsPrimary("a@b.c") ||
+		stored.Metadata("entry") != "e1" || stored.Metadata("a") != "" || stored.Metadata("long") != "" {
 		t.Errorf("stored %+v, %v", stored, err)
 	}
 }

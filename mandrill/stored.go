@@ -15,6 +15,7 @@ type Stored struct {
 	senderDomain string
 	to           []addressee
 	scheduled    bool
+	metadata     map[string]json.RawMessage
 }
 
 // addressee is a recipient of a message: type is to, cc or bcc, or empty for to.
@@ -30,8 +31,9 @@ func ParseStored(body []byte) (*Stored, error) {
 		Number   *int64  `json:"mc_template_id"`
 		SendAt   string  `json:"send_at"`
 		Message  *struct {
-			From string      `json:"from_email"`
-			To   []addressee `json:"to"`
+			From     string          `json:"from_email"`
+			To       []addressee     `json:"to"`
+			Metadata json.RawMessage `json:"metadata"`
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(body, &parsed); err != nil {
@@ -45,7 +47,18 @@ func ParseStored(body []byte) (*Stored, error) {
 		to: parsed.Message.To, scheduled: parsed.SendAt != "",
 	}
 	_, s.senderDomain, _ = senderOf(parsed.Message.From)
+	if json.Unmarshal(parsed.Message.Metadata, &s.metadata) != nil {
+		s.metadata = nil // a list has no names
+	}
 	return s, nil
+}
+
+// Metadata returns a field of the message's metadata, or nothing if there is none or it is not text.
+func (s *Stored) Metadata(name string) (value string) {
+	if json.Unmarshal(s.metadata[name], &value) != nil {
+		return ""
+	}
+	return value
 }
 
 // SenderDomain is the domain of from_email, normalized.
