@@ -121,6 +121,9 @@ func (o *Outbox) write(ctx context.Context, s *store, c *claimed, change *change
 			err = o.isStored(ctx, s, c, change.state)
 		}
 		if err == nil {
+			if n > 1 { // other entries' outcomes say nothing of one that is not stored
+				o.troubles.set(o, "storing outcomes", nil)
+			}
 			c.State = change.state
 			return nil
 		}

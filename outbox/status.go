@@ -154,13 +154,14 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 // Troubles returns what is wrong with the database at the moment, in words.
 func (o *Outbox) Troubles() []string {
 	found := o.troubles.list()
-	if _, err := o.opened(); err != nil {
+	s, err := o.opened()
+	if err != nil {
 		if len(found) == 0 {
 			found = append(found, err.Error())
 		}
 		return found
 	}
-	if trouble := o.store.Load().Trouble(); trouble != nil {
+	if trouble := s.Trouble(); trouble != nil {
 		found = append(found, "the outbox does not store: "+trouble.Error())
 	}
 	return found
