@@ -285,6 +285,38 @@ func TestIdleHold(t *testing.T) {
 	})
 }
 
+// TestIdleOutage ends the hold of an account whose answers were lost, after what probed it in vain has expired.
+func TestIdleOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(func(d outbox.Delivery, _ int) outbox.Result {
+			if d.Uncertain {
+				return outbox.Result{Verdict: outbox.VerdictResend, Reason: "no index"}
+			}
+			return outbox.Result{Verdict: outbox.VerdictUnknown, Reason: "the connection broke"}
+		})
+		p := &prober{fake: f, err: errors.New("connection refused")}
+		o := open(t, outbox.Config{SQLite: t.TempDir() + "/outbox.db"}, f, func(s *outbox.Settings) {
+			s.Deliverer, s.Workers = p, 1
+		})
+		start(t, o)
+		for n := range 9 {
+			put(t, o, fmt.Sprint(n), func(n *outbox.New) { n.Expires = time.Now().Add(15 * time.Minute) })
+		}
+		f.waitEvents(t, "hold", 1)
+		time.Sleep(time.Hour)
+		if holds := o.Holds(); len(holds) != 1 || !strings.Contains(holds[0].Reason, "connection refused") {
+			t.Fatalf("holds: %+v", holds)
+		}
+		p.mu.Lock()
+		p.err = nil
+		p.mu.Unlock()
+		time.Sleep(time.Minute)
+		if len(o.Holds()) != 0 || f.count("release") != 1 {
+			t.Errorf("holds: %+v; %v", o.Holds(), f.counts())
+		}
+	})
+}
+
 // TestLongHold costs an entry nothing, although the account accepted others before.
 func TestLongHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -116,7 +117,11 @@ func (o *Outbox) probe(ctx context.Context, c *claimed) (failed *Hold, reason st
 	}
 	for _, h := range c.probed {
 		err := o.safely("probing a hold", func() error { return prober.Probe(ctx, *h, c.Entry) }, "entry", c.ID)
-		if err != nil {
+		switch {
+		case err == nil:
+		case strings.HasPrefix(h.Reason, outageReason): // by which probeIdle knows it
+			return h, outageReason + err.Error()
+		default:
 			return h, err.Error()
 		}
 	}
