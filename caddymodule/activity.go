@@ -25,6 +25,8 @@ type HookStatus struct {
 	LastCalled time.Time `json:"last_called,omitzero"`
 	LastPath   string    `json:"last_path,omitempty"`
 	LastStatus int       `json:"last_status,omitempty"`
+	// Unsearchable is how many mails had no room in their metadata for what Mandrill's search needs.
+	Unsearchable int `json:"unsearchable,omitempty"`
 }
 
 // activityKey names a handler, whatever configuration it is of.
@@ -37,6 +39,15 @@ func (h *Webhook) noteCall(path string, status int) {
 	s := activity.hooks[h.activityKey()]
 	s.Calls++
 	s.LastCalled, s.LastPath, s.LastStatus = time.Now(), path, status
+	activity.hooks[h.activityKey()] = s
+}
+
+// noteUntied counts a mail that no search can find.
+func (h *Webhook) noteUntied() {
+	activity.mu.Lock()
+	defer activity.mu.Unlock()
+	s := activity.hooks[h.activityKey()]
+	s.Unsearchable++
 	activity.hooks[h.activityKey()] = s
 }
 

@@ -27,8 +27,8 @@ func (c change) Subaccount() string { return "" }
 
 func (c change) Private() bool { return false }
 
-// tie does nothing: the address of a change is what identifies it.
-func (c change) tie(string, string) {}
+// tie has nothing to add: the address of a change is what identifies it.
+func (c change) tie(string, string) bool { return true }
 
 // accepted returns true: what Mailchimp answers for is done, and a refusal is an error.
 func (c change) accepted(mandrill.Recipient) bool { return true }

@@ -35,8 +35,8 @@ type outgoing interface {
 	outcome(recipients []mandrill.Recipient) outbox.Result
 	// failure turns the error of send into the result of an attempt.
 	failure(ctx context.Context, err error) outbox.Result
-	// tie adds what ties a message to its entry of an outbox.
-	tie(entry, outbox string)
+	// tie adds what ties a message to its entry of an outbox, and reports whether there was room for it.
+	tie(entry, outbox string) bool
 }
 
 // stored is an outgoing message or change that was read from the outbox.
@@ -152,7 +152,9 @@ func (d deliverer) render(ctx context.Context, hook *Webhook, entry outbox.Deliv
 	if err != nil {
 		return still(err.Error())
 	}
-	o.tie(entry.ID, box)
+	if !o.tie(entry.ID, box) {
+		hook.noteUntied()
+	}
 	rendered, err := newEntry(o, entry.Accepted)
 	if err != nil {
 		return still(err.Error())

@@ -27,7 +27,9 @@ func (c *call) enqueue(hook *ory.Hook) answer {
 		if err != nil {
 			return c.end(outcomeUnavailable, ory.ErrStore, err)
 		}
-		o.tie(id, box)
+		if !o.tie(id, box) {
+			c.hook.noteUntied()
+		}
 		if entry, err = c.entry(o); err != nil {
 			return c.end(outcomeMessage, ory.ErrMessage, err)
 		}

@@ -48,9 +48,9 @@ func (a *App) countSending(started time.Time, recipients []mandrill.Recipient, s
 
 // tie adds the metadata fields by which Mandrill's search and its events find the entry. A message whose metadata has
 // no room for them cannot be searched for.
-func (m mail) tie(entry, outbox string) {
-	m.SetMetadata(entryField, entry)
-	m.SetMetadata(outboxField, outbox)
+func (m mail) tie(entry, outbox string) bool {
+	hasEntry := m.SetMetadata(entryField, entry)
+	return m.SetMetadata(outboxField, outbox) && hasEntry
 }
 
 func (m mail) failure(ctx context.Context, err error) outbox.Result {

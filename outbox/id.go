@@ -17,6 +17,12 @@ type ids struct {
 	last [idSize]byte
 }
 
+// EntryIDLength and OutboxIDLength are how many characters the IDs of entries and of outboxes have.
+const (
+	EntryIDLength  = 23
+	OutboxIDLength = 8
+)
+
 // An ID has 6 bytes of Unix milliseconds and 8 random ones.
 const idSize = 14
 

@@ -53,7 +53,7 @@ func openStore(ctx context.Context, c Config, w *wrappingKeys) (*store, *vault, 
 // readKeys makes the outbox's own keys if there are none, and wraps them again if another outbox_key is first.
 func (s *store) readKeys(ctx context.Context, w *wrappingKeys) (*vault, error) {
 	made := []*database.Statement{
-		s.insertSetting(idSetting, hex.EncodeToString(randomBytes(4))),
+		s.insertSetting(idSetting, hex.EncodeToString(randomBytes(OutboxIDLength/2))),
 		s.insertSetting(hashKeySetting, w.wrap(wrapName(hashKeySetting), randomBytes(KeySize))),
 	}
 	if len(w.keys) > 0 {

@@ -153,6 +153,12 @@ func (s *Status) listAttention() {
 			"index of the metadata field outbox_entry: if an answer of Mandrill's is lost, a mail may be sent twice. "+
 			"To make the index: caddy mailchimp setup --yes", strings.Join(s.Unindexed, ", ")))
 	}
+	for _, hook := range s.Hooks {
+		if hook.Unsearchable > 0 {
+			s.Attention = append(s.Attention, fmt.Sprintf("%s: %d of its mails: %s",
+				hook.Template, hook.Unsearchable, caddymodule.NoRoom))
+		}
+	}
 	for _, template := range s.Templates {
 		if template.Error != "" {
 			s.Attention = append(s.Attention,

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/audience"
+	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/caddymodule"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/preview"
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill/view"
@@ -126,6 +127,9 @@ func (p *previewed) Result(ctx context.Context, body []byte) (r preview.Result, 
 		r.Notes = append(r.Notes, "The template names a key, which is ignored: remove it.")
 	}
 	r.Request, err = request.MarshalJSON()
+	if !caddymodule.HasRoom(request) {
+		r.Notes = append(r.Notes, caddymodule.NoRoom+".")
+	}
 	return r, err
 }
 

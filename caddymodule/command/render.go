@@ -156,7 +156,11 @@ func (o *renderOptions) run(cmd *cobra.Command) ([]byte, error) {
 	if request.HadKey() {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s names a key, which is ignored: remove it\n", o.template)
 	}
-	return o.print(request)
+	output, err := o.print(request)
+	if err == nil && !caddymodule.HasRoom(request) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", o.template, caddymodule.NoRoom)
+	}
+	return output, err
 }
 
 // describe returns an error with its place.

@@ -12,8 +12,12 @@ func TestRenderCommand(t *testing.T) {
 			message: { from_email: 'a@example.com', to: [{ email: ctx.email }], html: '<b>', text: 'plain' } }`,
 		"html.jsonnet": `function(ctx) {
 			message: { from_email: 'a@example.com', to: [{ email: ctx.email }], html: '<b>' } }`,
-		"bare.jsonnet":    `function(ctx) { message: { to: [{ email: ctx.email }] } }`,
-		"key.jsonnet":     `function(ctx) { key: 'k', message: { from_email: 'a@example.com', to: [{ email: ctx.email }] } }`,
+		"bare.jsonnet": `function(ctx) { message: { to: [{ email: ctx.email }] } }`,
+		"key.jsonnet":  `function(ctx) { key: 'k', message: { from_email: 'a@example.com', to: [{ email: ctx.email }] } }`,
+		"room.jsonnet": `function(ctx) { message: { from_email: 'a@example.com', to: [{ email: ctx.email }],
+			metadata: { long: std.repeat('x', 178) } } }`,
+		"long.jsonnet": `function(ctx) { message: { from_email: 'a@example.com', to: [{ email: ctx.email }],
+			metadata: { long: std.repeat('x', 179) } } }`,
 		"broken.jsonnet":  "function(ctx) {\n  a: ctx.\n}",
 		"runtime.jsonnet": "function(ctx) {\n  a: error 'bad ' + ctx.email }",
 		"unknown.jsonnet": `function(ctx) { message: { from_email: 'a@example.com', to: [{ emial: ctx.email }] } }`,
@@ -43,6 +47,8 @@ func TestRenderCommand(t *testing.T) {
 		{"imports", "-t shared.jsonnet -c ctx.json --imports " + shared, "shared@example.net", "", false},
 		{"from", "-t bare.jsonnet -c ctx.json --from hi@example.com", `"from_email": "hi@example.com"`, "", false},
 		{"key", "-t key.jsonnet -c ctx.json", "ada@example.net", "names a key, which is ignored", false},
+		{"room", "-t room.jsonnet -c ctx.json", "ada@example.net", "", false},
+		{"no room", "-t long.jsonnet -c ctx.json", "ada@example.net", "long.jsonnet: message.metadata leaves no room", false},
 		{"no text", "-t html.jsonnet -c ctx.json --text", "", "html.jsonnet: the message has no text part", true},
 		{"no sender", "-t bare.jsonnet -c ctx.json", "", "bare.jsonnet:1:1: message.from_email: is missing", true},
 		{

@@ -138,6 +138,20 @@ func TestStatusOfHooks(t *testing.T) {
 	}
 }
 
+// TestStatusOfMetadata says that mails cannot be searched for, because their metadata has no room.
+func TestStatusOfMetadata(t *testing.T) {
+	e, address := edgetest.NewWithAdmin(t, `function(ctx) { message: {
+		from_email: 'hello@example.com', to: [{ email: ctx.identity.traits.email }], subject: 'Hi', text: 'Hi',
+		metadata: { long: std.repeat('x', 179) },
+	} }`)
+	e.WaitState(e.Post(edgetest.Ada).Entry(), outbox.Sent)
+	output, fails := statusOf(t, address)
+	want := "t.jsonnet: 1 of its mails: message.metadata leaves no room for the fields outbox_entry and outbox"
+	if fails || !strings.Contains(output, want) {
+		t.Errorf("it lacks %q: %s", want, output)
+	}
+}
+
 // TestListOfAddresses shows recipients, and Mandrill's ids of the messages, where addresses are kept.
 func TestListOfAddresses(t *testing.T) {
 	e, address := edgetest.NewWithAdmin(t, edgetest.Minimal)
