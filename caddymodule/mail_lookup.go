@@ -35,14 +35,11 @@ func (m storedMail) lookUp(ctx context.Context, entry outbox.Delivery) outbox.Re
 				Reason: entry.Reason, After: m.app.failure(err, nil).After,
 			}
 		}
-		switch info.State {
-		case "queued", "scheduled":
+		if info.State == "queued" || info.State == "scheduled" {
 			waiting = true
-		case "rejected", "canceled":
-			recipients[i].Status, recipients[i].QueuedReason, recipients[i].RejectReason = "rejected", "", info.RejectReason
-		default:
-			recipients[i].Status, recipients[i].QueuedReason = "sent", ""
+			continue
 		}
+		setState(&recipients[i], info)
 	}
 	if waiting {
 		return outbox.Result{
@@ -51,6 +48,19 @@ func (m storedMail) lookUp(ctx context.Context, entry outbox.Delivery) outbox.Re
 		}
 	}
 	return m.app.mailOutcome(recipients, m)
+}
+
+// setState sets what the state of a message says of its recipient.
+func setState(recipient *mandrill.Recipient, info mandrill.Info) {
+	recipient.QueuedReason = ""
+	switch info.State {
+	case "queued", "scheduled":
+		recipient.Status = info.State
+	case "rejected", "canceled":
+		recipient.Status, recipient.RejectReason = "rejected", info.RejectReason
+	default:
+		recipient.Status = "sent"
+	}
 }
 
 // info returns what became of one message: from what a search has found, else by asking for it. Mandrill knows a

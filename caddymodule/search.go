@@ -227,13 +227,8 @@ func lastAttempt(entry outbox.Delivery) time.Time {
 func foundOutcome(messages []mandrill.Info, of remaining) outbox.Result {
 	recipients := make([]mandrill.Recipient, len(messages))
 	for i, info := range messages {
-		recipients[i] = mandrill.Recipient{Email: info.Email, ID: info.ID, Status: "sent"}
-		switch info.State {
-		case "rejected":
-			recipients[i].Status, recipients[i].RejectReason = "rejected", info.RejectReason
-		case "queued", "scheduled":
-			recipients[i].Status = info.State
-		}
+		recipients[i] = mandrill.Recipient{Email: info.Email, ID: info.ID}
+		setState(&recipients[i], info)
 	}
 	outcome := of.outcome(recipients)
 	if slices.ContainsFunc(recipients, func(r mandrill.Recipient) bool { return r.Status == "queued" }) {
