@@ -81,8 +81,8 @@ type App struct {
 	base    string
 
 	mu        sync.Mutex
-	pings     lastAnswers[error]
-	indexes   lastAnswers[error]
+	pings     lastAnswers
+	indexes   lastAnswers
 	searchers searchers
 	// formerOutboxes are files of outboxes that earlier configurations had.
 	formerOutboxes []string

@@ -38,7 +38,7 @@ func TestIndexIsAskedAgain(t *testing.T) {
 			app := new(App)
 			calls = 0
 			if name != "was not asked" {
-				app.indexes.of(client).last.Store(&lastAnswer[error]{time.Now().Add(-indexAgain), test.answer})
+				app.indexes.of(client).last.Store(&lastAnswer{time.Now().Add(-indexAgain), test.answer})
 			}
 			if lacks := app.lacksIndex(t.Context(), client); lacks != test.lacks || calls != test.calls {
 				t.Errorf("lacks %v, %d calls", lacks, calls)

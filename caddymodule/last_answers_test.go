@@ -13,7 +13,7 @@ import (
 // TestLastAnswers asks an account once in an interval, and an account that hangs keeps no other one waiting.
 func TestLastAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var answers lastAnswers[error]
+		var answers lastAnswers
 		one, other := new(mandrill.Client), new(mandrill.Client)
 		asked := 0
 		refused := errors.New("refused")

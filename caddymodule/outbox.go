@@ -203,23 +203,30 @@ const putTimeout = 5 * time.Second
 func (a *App) put(ctx context.Context, entry outbox.New) (outbox.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
+	if err := a.awaitOutbox(ctx); err != nil {
+		return outbox.Receipt{}, err
+	}
+	return a.outbox.Put(ctx, entry)
+}
+
+// awaitOutbox returns as soon as the outbox is open, else outbox.ErrUnavailable after putTimeout.
+func (a *App) awaitOutbox(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
 	select {
 	case <-a.opened:
-		return a.outbox.Put(ctx, entry)
+		return nil
 	case <-ctx.Done():
-		return outbox.Receipt{}, fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
+		return fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
 	}
 }
 
 // noteEvents stores events with their entries. It waits for the outbox as put does.
 func (a *App) noteEvents(ctx context.Context, heard []outbox.Heard) ([]outbox.Noted, error) {
-	select {
-	case <-a.opened:
-		return a.outbox.Note(ctx, heard)
-	case <-time.After(putTimeout):
-	case <-ctx.Done():
+	if err := a.awaitOutbox(ctx); err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
+	return a.outbox.Note(ctx, heard)
 }
 
 // ownsMail reports whether mails of an outbox are those of this one, which may not be open yet.
@@ -238,15 +245,11 @@ func (a *App) ownsMail(id string) bool {
 
 // name returns the ID of an entry that is about to be put, and that of the outbox. It waits for the outbox as put does.
 func (a *App) name(ctx context.Context) (entry, box string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, putTimeout)
-	defer cancel()
-	select {
-	case <-a.opened:
-		box, err = a.outbox.ID()
-		return a.outbox.NewID(), box, err
-	case <-ctx.Done():
-		return "", "", fmt.Errorf("%w: it is not open", outbox.ErrUnavailable)
+	if err := a.awaitOutbox(ctx); err != nil {
+		return "", "", err
 	}
+	box, err = a.outbox.ID()
+	return a.outbox.NewID(), box, err
 }
 
 // keepFor returns how long an ended entry, and a key, is known.
