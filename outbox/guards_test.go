@@ -216,7 +216,7 @@ func TestPutAgain(t *testing.T) {
 		entry := New{ID: o.NewID(), Key: "key", Sender: "example.com"}
 		r := o.newRow(s, &entry)
 		for range 2 {
-			receipt, done, err := o.insert(t.Context(), s, &entry, r, insertion(s, &entry, r))
+			receipt, done, err := o.insert(t.Context(), s, &entry, r, "")
 			if err != nil || !done || receipt.Duplicate || receipt.ID != entry.ID {
 				t.Errorf("%+v, %t, %v", receipt, done, err)
 			}

@@ -140,9 +140,6 @@ func (o *Outbox) readHolds(ctx context.Context, s *store) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.holds.released == nil {
-		o.holds.released = make(map[holdName]time.Time)
-	}
 	for name := range o.holds.active {
 		if active[name] == nil {
 			o.holds.released[name] = time.Now()
@@ -173,14 +170,7 @@ func (o *Outbox) beginHold(ctx context.Context, s *store, h Hold, began time.Tim
 	if stale {
 		return nil
 	}
-	opened := &database.Statement{
-		SQL: "INSERT INTO hold (scope, target, sender, reason, since, entry, probe, delay, generation, prober) " +
-			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, '') ON CONFLICT (scope, target) DO NOTHING",
-		Args: []any{
-			string(h.Scope), h.Target, h.Sender, h.Reason, h.Since.UnixMilli(), h.Entry, toMilliseconds(h.Probe),
-			h.delay.Milliseconds(),
-		},
-	}
+	opened := insertHold(h)
 	if err := s.Write(ctx, &database.Write{Statements: []*database.Statement{opened}}); err != nil {
 		return err
 	}
@@ -189,6 +179,18 @@ func (o *Outbox) beginHold(ctx context.Context, s *store, h Hold, began time.Tim
 		o.settings.Load().Notify(Event{Name: "hold", Hold: h, Reason: h.Reason})
 	}
 	return err
+}
+
+// insertHold stores a hold or a pause, unless there is one.
+func insertHold(h Hold) *database.Statement {
+	return &database.Statement{
+		SQL: "INSERT INTO hold (scope, target, sender, reason, since, entry, probe, delay, generation, prober) " +
+			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, '') ON CONFLICT (scope, target) DO NOTHING",
+		Args: []any{
+			string(h.Scope), h.Target, h.Sender, h.Reason, h.Since.UnixMilli(), h.Entry, toMilliseconds(h.Probe),
+			h.delay.Milliseconds(),
+		},
+	}
 }
 
 // endHolds ends those that a probe was made for: the account has answered it.

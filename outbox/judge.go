@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -84,11 +85,7 @@ func (o *Outbox) isOutage(c *claimed) bool {
 }
 
 func (o *Outbox) holdFor(c *claimed, r Result) Hold {
-	scope := r.Scope
-	if scope == "" {
-		scope = ScopeKey
-	}
-	target := c.account
+	scope, target := cmp.Or(r.Scope, ScopeKey), c.account
 	switch {
 	case scope == ScopeDomain:
 		target = c.Sender

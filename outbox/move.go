@@ -106,10 +106,11 @@ func (m *mover) begin(ctx context.Context) error {
 	}
 	const pauses = "SELECT scope, target, since FROM hold WHERE scope IN ('pause', 'pause_template')"
 	err = m.source.Read(ctx, pauses, nil, func(scan func(...any) error) error {
-		var scope, target string
+		var h Hold
 		var since int64
-		err := scan(&scope, &target, &since)
-		write.Statements = append(write.Statements, &database.Statement{SQL: insertPause, Args: []any{scope, target, since}})
+		err := scan(&h.Scope, &h.Target, &since)
+		h.Since = toTime(since)
+		write.Statements = append(write.Statements, insertHold(h))
 		return err
 	})
 	if err != nil {

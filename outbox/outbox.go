@@ -92,6 +92,7 @@ func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 			return nil, fmt.Errorf("opening the outbox: %w", err)
 		}
 	}
+	o.holds.released = make(map[holdName]time.Time)
 	o.closed, o.closing = context.WithCancel(context.Background())
 	o.settings.Store(s.withDefaults())
 	patience := migrateTimeout

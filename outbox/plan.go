@@ -53,7 +53,7 @@ func (o *Outbox) plan(s *store, lanes []lane, now time.Time) *plan {
 	// What may have gone out before is a probe only if there is nothing else.
 	slices.SortStableFunc(held, func(a, b heldLane) int { return int(toInt(a.unknowns) - toInt(b.unknowns)) })
 	for _, l := range held {
-		o.planProbe(p, l.lane, l.account, l.holds)
+		p.probe(l)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -89,9 +89,9 @@ func (o *Outbox) hasOnlyUnknowns(s *store, l lane, now time.Time) bool {
 	return err == nil && n == 0 // else the claim will fail too
 }
 
-// planProbe has one entry of a held lane be sent if a probe is due.
-func (o *Outbox) planProbe(p *plan, l lane, account string, holds []*Hold) {
-	for _, h := range holds {
+// probe has one entry of a held lane be sent if a probe is due.
+func (p *plan) probe(l heldLane) {
+	for _, h := range l.holds {
 		switch {
 		case h.Paused:
 			return
@@ -104,7 +104,7 @@ func (o *Outbox) planProbe(p *plan, l lane, account string, holds []*Hold) {
 			return
 		}
 	}
-	p.claims = append(p.claims, claim{lane: l, account: account, n: 1, probed: holds})
+	p.claims = append(p.claims, claim{lane: l.lane, account: l.account, n: 1, probed: l.holds})
 }
 
 func (o *Outbox) accountNamed(name string) *account {
@@ -126,9 +126,14 @@ func (a *account) plan(p *plan, name string, lanes []lane, limit int) {
 		free = allowed
 		p.sleep(wait)
 	}
-	isUrgent := func(l lane) bool { return l.urgent }
-	isOther := func(l lane) bool { return !l.urgent }
-	urgent, others := slices.DeleteFunc(slices.Clone(lanes), isOther), slices.DeleteFunc(slices.Clone(lanes), isUrgent)
+	var urgent, others []lane
+	for _, l := range lanes {
+		if l.urgent {
+			urgent = append(urgent, l)
+		} else {
+			others = append(others, l)
+		}
+	}
 	most := free
 	if len(others) > 0 {
 		most = min(free, max(limit*3/4, 1)-a.urgent)
@@ -142,8 +147,7 @@ func (a *account) share(p *plan, name string, lanes []lane, free int) int {
 	given := 0
 	for i := range lanes {
 		if free-given <= 0 {
-			p.sleep(longestSleep) // a worker that ends wakes the dispatcher
-			break
+			break // a worker that ends wakes the dispatcher
 		}
 		left := len(lanes) - i
 		n := (free - given + left - 1) / left

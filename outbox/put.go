@@ -48,18 +48,16 @@ func (o *Outbox) Put(ctx context.Context, entry New) (Receipt, error) {
 		return o.lookUpKey(ctx, s, &entry)
 	}
 	r := o.newRow(s, &entry)
-	statements := insertion(s, &entry, r)
+	release := ""
 	for range 3 {
-		receipt, done, err := o.insert(ctx, s, &entry, r, statements)
+		receipt, done, err := o.insert(ctx, s, &entry, r, release)
 		if err != nil {
 			return Receipt{}, unavailable(err)
 		}
 		if done {
 			return receipt, nil
 		}
-		// The entry that had the key has lost it, or is about to.
-		statements = insertion(s, &entry, r)
-		statements = slices.Insert(statements, 0, releaseKey(receipt.ID))
+		release = receipt.ID
 	}
 	return Receipt{}, fmt.Errorf("%w: the entry's key changes hands too fast", ErrUnavailable)
 }
@@ -72,16 +70,17 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// insert stores an entry unless its key is taken. done is false if the entry that is named in the receipt is to
-// give up the key first.
+// insert stores an entry unless its key is taken, after the entry named by release, if any, has given up the key. done
+// is false if it is to be called again, to release the entry that is named in the receipt, or nothing: the one that had
+// the key has lost it.
 func (o *Outbox) insert(
-	ctx context.Context,
-	s *store,
-	entry *New,
-	r *row,
-	statements []*database.Statement,
-) (Receipt, bool, error) {
-	stored := statements[slices.IndexFunc(statements, isInsertion)]
+	ctx context.Context, s *store, entry *New, r *row, release string,
+) (receipt Receipt, done bool, err error) {
+	statements := insertion(s, entry, r)
+	stored := statements[0]
+	if release != "" {
+		statements = slices.Insert(statements, 0, releaseKey(release))
+	}
 	write := &database.Write{Statements: statements, Size: len(entry.Content) + 1000, Order: entry.Key}
 	if err := s.Write(ctx, write); err != nil {
 		return Receipt{}, false, err
@@ -214,9 +213,7 @@ const (
 		"ON CONFLICT DO NOTHING"
 )
 
-func isInsertion(s *database.Statement) bool { return strings.HasPrefix(s.SQL, insertEntry) }
-
-// insertion is what stores an entry: nothing if its key is taken.
+// insertion is what stores an entry, the entry itself first: nothing if its key is taken.
 func insertion(s *store, entry *New, r *row) []*database.Statement {
 	lease := int64(0)
 	if r.claimed {
