@@ -14,9 +14,6 @@ func (o *Outbox) judge(ctx context.Context, s *store, c *claimed, r Result) erro
 	}
 	if r.Verdict == VerdictHold && c.State == Sending && r.ofKey() && !r.RateLimited && o.meetsHoldsAlone(c) {
 		r.Verdict, r.Reason = VerdictRetry, "it meets holds while other mail is accepted: "+r.Reason
-		o.mu.Lock()
-		o.alone[c.ID] = true
-		o.mu.Unlock()
 	}
 	holding := o.judgeHolds(ctx, s, c, r)
 	if r.Verdict == VerdictSent && c.State == Sending {

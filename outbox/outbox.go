@@ -65,8 +65,6 @@ type Outbox struct {
 	inHand map[string]bool
 	// loading is what workers may hold of large contents.
 	loading *semaphore.Weighted
-	// alone are the entries that meet holds while others of their account are accepted.
-	alone map[string]bool
 	// failing are the senders whose last attempts failed.
 	failing map[string]Failing
 	// refusals are the last answers of senders.
@@ -84,7 +82,7 @@ func Open(ctx context.Context, c Config, s Settings) (*Outbox, error) {
 	o := &Outbox{
 		config: c, process: hex.EncodeToString(randomBytes(4)), wakes: make(chan struct{}, 1),
 		accounts: make(map[string]*account), failing: make(map[string]Failing),
-		refusals: make(map[string]refusals), inHand: make(map[string]bool), alone: make(map[string]bool),
+		refusals: make(map[string]refusals), inHand: make(map[string]bool),
 		loading: semaphore.NewWeighted(maxLoaded),
 	}
 	if c.Postgres != "" {

@@ -54,9 +54,6 @@ func (o *Outbox) ended(r *row, before State, c *change) {
 	if before.undelivered() {
 		o.pending.Add(-1)
 	}
-	o.mu.Lock()
-	delete(o.alone, r.ID)
-	o.mu.Unlock()
 	o.tally.addEnd(r)
 	o.notify(string(r.State), r.Entry, r.Reason, 0)
 }

@@ -11,6 +11,7 @@ func TestNoScans(t *testing.T) {
 		for _, query := range []string{
 			"SELECT count(*) FROM entry WHERE " + isUndelivered,
 			"SELECT count(*) FROM entry WHERE " + isLeft,
+			"SELECT id FROM entry WHERE " + isUndelivered + " AND holds >= 3 ORDER BY id",
 			"SELECT id FROM entry WHERE " + isSending + " AND claimed = 0",
 			"SELECT DISTINCT hook FROM entry WHERE " + isUnrendered,
 			"SELECT id, length(content) FROM entry WHERE " + isDead + " ORDER BY id DESC",

@@ -89,7 +89,7 @@ type Status struct {
 	Failing map[string]Failing `json:"failing"`
 	// Refused are the senders whose last attempts were all answered by a refusal.
 	Refused map[string]Failing `json:"refused"`
-	// Alone are the IDs of entries that met holds in this process while others of their account were accepted.
+	// Alone are the IDs of entries that meet holds while others of their account are accepted.
 	Alone []string `json:"alone,omitempty"`
 	// Rejected are the reasons of the entries that were rejected within the last hour, the most frequent ones first.
 	Rejected []Rejections `json:"rejected"`
@@ -114,11 +114,11 @@ type Failing struct {
 // Status counts the entries as they are now.
 func (o *Outbox) Status(ctx context.Context) (Status, error) {
 	o.mu.Lock()
-	failing, alone := maps.Clone(o.failing), slices.Sorted(maps.Keys(o.alone))
+	failing := maps.Clone(o.failing)
 	o.mu.Unlock()
 	status := Status{
 		Holds: o.HoldsBySender(), InForce: o.Holds(), Failing: failing, Refused: o.Refused(), Sealed: make(map[string]int),
-		Waiting: make(map[string]int), Unknown: make(map[string]int), Troubles: o.Troubles(), Alone: alone,
+		Waiting: make(map[string]int), Unknown: make(map[string]int), Troubles: o.Troubles(),
 	}
 	s, err := o.opened()
 	if err != nil {
@@ -130,6 +130,16 @@ func (o *Outbox) Status(ctx context.Context) (Status, error) {
 		return status, unavailable(err)
 	}
 	status.Summary = *summary
+	const alone = "SELECT id FROM entry WHERE " + isUndelivered + " AND holds >= $1 ORDER BY id"
+	err = s.Read(ctx, alone, []any{int64(mostHolds)}, func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		status.Alone = append(status.Alone, id)
+		return err
+	})
+	if err != nil {
+		return status, unavailable(err)
+	}
 	const waiting = "SELECT sender, count(*) FROM entry WHERE " + isUndelivered + " GROUP BY sender"
 	err = s.Read(ctx, waiting, nil, func(scan func(...any) error) error {
 		var sender string
