@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -32,6 +33,13 @@ const (
 	// fence lets a worker write only while the attempt is its own.
 	fence = " WHERE id = $1 AND attempt = $2 AND state = $3"
 )
+
+// change stores a change of a row that is in the state from, and reports whether it still was.
+func (s *store) change(ctx context.Context, r *row, from State, c *change) (changed bool, err error) {
+	statements := c.statements(r, from)
+	err = s.Write(ctx, &database.Write{Statements: statements, Order: r.ID})
+	return err == nil && statements[0].Changed > 0, err
+}
 
 // statements changes a row that is in the state from, while the attempt is still the row's.
 func (c *change) statements(r *row, from State) []*database.Statement {

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/outbox/internal/database"
 )
 
 // renewLeases says that this process still sends what its workers have in hand. What it claimed without learning of it
@@ -87,11 +85,11 @@ func (o *Outbox) interrupted(ctx context.Context, s *store, r *row) error {
 		}
 	}
 	r.note(now, reason)
-	statements := c.statements(r, Sending)
-	if err := s.Write(ctx, &database.Write{Statements: statements, Order: r.ID}); err != nil {
+	changed, err := s.change(ctx, r, Sending, c)
+	if err != nil {
 		return fmt.Errorf("taking over the entry %s: %w", r.ID, err)
 	}
-	if statements[0].Changed == 0 {
+	if !changed {
 		return nil // its process was alive after all
 	}
 	if c.state == Dead {

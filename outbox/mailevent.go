@@ -69,11 +69,11 @@ func (o *Outbox) settleByEvent(ctx context.Context, s *store, h Heard, of *Entry
 		r.Outcome = []Recipient{{Status: "sent", ID: h.Message}}
 	}
 	c := o.ending(r, Sent, false)
-	statements := c.statements(r, before)
-	if err := s.Write(ctx, &database.Write{Statements: statements, Order: r.ID}); err != nil {
+	changed, err := s.change(ctx, r, before, c)
+	if err != nil {
 		return unavailable(err)
 	}
-	if statements[0].Changed > 0 { // else it was sent again meanwhile
+	if changed { // else it was sent again meanwhile
 		o.ended(r, before, c)
 		*of = r.Entry
 	}

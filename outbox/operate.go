@@ -152,20 +152,20 @@ func (o *Outbox) changeRows(
 	alone := s.Write(ctx, together) != nil
 	n := 0
 	for _, one := range all {
+		changed := one.statements[0].Changed > 0
 		if alone {
-			one.statements = one.change.statements(one.row, one.State)
-			err := s.Write(ctx, &database.Write{Statements: one.statements})
+			var err error
+			changed, err = s.change(ctx, one.row, one.State, one.change)
 			if errors.Is(err, database.ErrConflict) {
 				// Another entry took the key meanwhile: this one goes without.
 				one.takesKey, one.freesKey = false, true
-				one.statements = one.change.statements(one.row, one.State)
-				err = s.Write(ctx, &database.Write{Statements: one.statements})
+				changed, err = s.change(ctx, one.row, one.State, one.change)
 			}
 			if err != nil {
 				return n, err
 			}
 		}
-		if one.statements[0].Changed == 0 {
+		if !changed {
 			continue
 		}
 		n++

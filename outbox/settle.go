@@ -49,8 +49,7 @@ func (o *Outbox) Settle(ctx context.Context, id string, entry New, r Result) err
 		}
 		return err
 	}
-	statements := c.statements(row, Sending)
-	if err := s.Write(ctx, &database.Write{Statements: statements, Order: id}); err != nil || statements[0].Changed == 0 {
+	if changed, err := s.change(ctx, row, Sending, c); !changed {
 		return err
 	}
 	if c.state == Backlogged {
