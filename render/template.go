@@ -92,7 +92,7 @@ func Load(path string, o Options) (*Template, error) {
 // Status returns what is in force.
 func (t *Template) Status() Status {
 	p := t.current.Load()
-	s := Status{Path: t.path, Version: p.source.version(), LoadedAt: p.loadedAt}
+	s := Status{Path: t.path, Version: p.version, LoadedAt: p.loadedAt}
 	if broken := t.broken.Load(); broken != nil {
 		s.Err = *broken
 	}
@@ -102,6 +102,7 @@ func (t *Template) Status() Status {
 // program is one version of a template, ready to run.
 type program struct {
 	source   *source
+	version  string
 	loadedAt time.Time
 	compiled *vm.Program
 	// literals are the strings that the sources spell out.
@@ -148,6 +149,7 @@ func compile(s *source) (p *program, err error) {
 	if err := checkFunction(p.files[0].Node, s.Main); err != nil {
 		return nil, err
 	}
+	p.version = s.version()
 	p.compiled = vm.Compile(p.files, func(from, imported string) (int, bool) {
 		number, ok := p.numbers[s.Found[from][imported]]
 		return number, ok

@@ -139,7 +139,7 @@ func (t *Template) take(read reading, changed func(error)) {
 		return
 	}
 	wasBroken := t.broken.Swap(nil) != nil
-	if read.source.version() == t.current.Load().source.version() && !wasBroken {
+	if read.program.version == t.current.Load().version && !wasBroken {
 		return
 	}
 	t.current.Store(read.program)
