@@ -25,40 +25,44 @@ func (h *Webhook) explain(err error, whole bool) string {
 // Explain returns the text of an error with its remedy, if Mailchimp gave the error. Mailchimp's own words, which may
 // repeat an address, are in it only if whole is set.
 func Explain(err error, whole bool) string {
-	var send *mandrill.Error
-	if errors.As(err, &send) {
-		return describe(err.Error(), send.Detail, send.Remedy(), whole)
-	}
-	var change *audience.Error
-	if errors.As(err, &change) {
-		return describe(err.Error(), change.Detail, change.Remedy(), whole)
-	}
-	return err.Error()
+	return explained(err, func(detail string) string {
+		if whole {
+			return detail
+		}
+		return ""
+	})
 }
 
 // why returns the text of a failed call for the outbox, which keeps it. Mailchimp's own words are whole if
 // log_recipients is on, and else masked by the content that they are about.
 func (a *App) why(err error, content []byte) string {
-	if a.LogRecipients {
-		return Explain(err, true)
-	}
-	var send *mandrill.Error
-	if errors.As(err, &send) {
-		return describe(err.Error(), masked(send.Detail, content), send.Remedy(), true)
-	}
-	var change *audience.Error
-	if errors.As(err, &change) {
-		return describe(err.Error(), masked(change.Detail, content), change.Remedy(), true)
-	}
-	return err.Error()
+	return explained(err, func(detail string) string {
+		if a.LogRecipients {
+			return detail
+		}
+		return masked(detail, content)
+	})
 }
 
-func describe(text, detail, remedy string, whole bool) string {
-	if whole && detail != "" {
-		text += ": " + detail
+// explained returns the text of an error. If Mailchimp gave it, shown makes of Mailchimp's own words what is shown.
+func explained(err error, shown func(detail string) string) string {
+	var send *mandrill.Error
+	var change *audience.Error
+	var detail, remedy string
+	switch {
+	case errors.As(err, &send):
+		detail, remedy = send.Detail, send.Remedy()
+	case errors.As(err, &change):
+		detail, remedy = change.Detail, change.Remedy()
 	}
-	if remedy != "" {
-		text += ": " + remedy
+	text := err.Error()
+	if detail != "" {
+		detail = shown(detail)
+	}
+	for _, more := range []string{detail, remedy} {
+		if more != "" {
+			text += ": " + more
+		}
 	}
 	return text
 }

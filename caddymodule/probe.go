@@ -2,7 +2,7 @@ package caddymodule
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/caddy-mailchimp-hook/caddy-mailchimp-hook/mandrill"
@@ -29,7 +29,7 @@ func (d deliverer) Probe(ctx context.Context, hold outbox.Hold, entry outbox.Ent
 	switch hold.Scope {
 	case outbox.ScopeKey:
 		if err := d.app.ping(ctx, client); err != nil {
-			return fmt.Errorf("%s", Explain(err, false))
+			return errors.New(Explain(err, false))
 		}
 	case outbox.ScopeDomain:
 		return checkSigning(ctx, client, entry.Sender)
@@ -43,12 +43,12 @@ func checkSigning(ctx context.Context, client *mandrill.Client, domain string) e
 	defer cancel()
 	domains, err := client.Domains(ctx)
 	if err != nil {
-		return fmt.Errorf("%s", Explain(err, false))
+		return errors.New(Explain(err, false))
 	}
 	if found, _ := mandrill.FindDomain(domains, domain); found.ValidSigning {
 		return nil
 	}
-	return fmt.Errorf("%s", refusalOf(mandrill.Recipient{Status: "rejected", RejectReason: "unsigned"}))
+	return errors.New(refusalOf(mandrill.Recipient{Status: "rejected", RejectReason: "unsigned"}))
 }
 
 // probe asks whether the account can change its audience, and changes nothing.
@@ -56,7 +56,7 @@ func (a *listAccount) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
 	if _, err := a.client.Load().List(ctx, a.list); err != nil {
-		return fmt.Errorf("%s", Explain(err, false))
+		return errors.New(Explain(err, false))
 	}
 	return nil
 }

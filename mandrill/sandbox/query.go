@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"unicode"
 
@@ -129,14 +130,10 @@ func (p *parser) matching(field, value string) query {
 // metadataOf returns the metadata of a mail, with what is the recipient's own.
 func metadataOf(m *Mail, r mandrill.Recipient) map[string]any {
 	metadata := make(map[string]any)
-	for name, value := range m.Message.Metadata {
-		metadata[name] = value
-	}
+	maps.Copy(metadata, m.Message.Metadata)
 	for _, own := range m.Message.RecipientMetadata {
 		if strings.EqualFold(own.Rcpt, r.Email) {
-			for name, value := range own.Values {
-				metadata[name] = value
-			}
+			maps.Copy(metadata, own.Values)
 		}
 	}
 	return metadata
